@@ -1,1 +1,30 @@
-fn main() {}
+//! `downpour-load`: a load generator for Server-Sent-Events servers.
+//!
+//! It opens very many subscribers, publishes on a plan that is fixed before the run, and
+//! reports what each subscriber received and when, together with a verdict on whether the
+//! measurement itself can be believed.
+//!
+//! This file knows the commands and nothing else; each command lives in a module of its own
+//! with its arguments and one function `run`.
+
+mod cli;
+mod connect;
+mod doctor;
+mod find;
+mod report;
+mod run;
+mod selftest;
+mod serve;
+mod storm;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// A run allocates little, but from many threads at once; mimalloc keeps that per thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

@@ -1,0 +1,71 @@
+//! The command line: which commands exist and which module answers each.
+//!
+//! Arguments are declared beside the command that reads them, so this file stays a table.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Load generator for Server-Sent-Events servers: honest fan-out latency, proof of delivery.
+#[derive(Debug, Parser)]
+#[command(name = "downpour-load", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One plan against one server: connect, settle, warm up, measure, drain
+    Run(crate::run::Args),
+    /// How fast a server takes connections, and how long each phase of a connect lasts
+    Connect(crate::connect::Args),
+    /// Drop a part of the subscribers and check that they come back without a gap
+    Storm(crate::storm::Args),
+    /// Search the largest load that still meets the objectives
+    Find(crate::find::Args),
+    /// Print the report of a saved run
+    Report(crate::report::show::Args),
+    /// Turn saved runs into one self-contained HTML page
+    Plot(crate::report::plot::Args),
+    /// Merge the saved runs of several generators into one
+    Merge(crate::report::merge::Args),
+    /// Compare two saved runs, with significance
+    Diff(crate::report::diff::Args),
+    /// Check this tool against a server with known faults
+    Selftest(crate::selftest::Args),
+    /// A scripted server with faults on demand, to test load generators
+    Serve(crate::serve::Args),
+    /// What this machine can open, and what limits it
+    Doctor(crate::doctor::Args),
+}
+
+impl Cli {
+    /// Runs the chosen command and returns its exit code.
+    pub(crate) fn run(self) -> ExitCode {
+        match self.command {
+            Command::Run(args) => crate::run::run(args),
+            Command::Connect(args) => crate::connect::run(args),
+            Command::Storm(args) => crate::storm::run(args),
+            Command::Find(args) => crate::find::run(args),
+            Command::Report(args) => crate::report::show::run(args),
+            Command::Plot(args) => crate::report::plot::run(args),
+            Command::Merge(args) => crate::report::merge::run(args),
+            Command::Diff(args) => crate::report::diff::run(args),
+            Command::Selftest(args) => crate::selftest::run(args),
+            Command::Serve(args) => crate::serve::run(args),
+            Command::Doctor(args) => crate::doctor::run(args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_table_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
