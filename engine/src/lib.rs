@@ -1,1 +1,12 @@
-//! placeholder
+//! Downpour: one event in, every Server-Sent-Events subscriber of its topic gets it.
+//!
+//! # Layout
+//! Lower lines know nothing of higher ones; `docs/ARCHITECTURE.md` follows one event through them.
+//!
+//! - [`event`], [`topic`], [`http`], [`config`], [`close`]: pure. No I/O, no clock, no atomics.
+//! - [`ring`], [`stats`]: shared between threads.
+//! - [`delivery`], [`control`]: the two lanes of a worker.
+//! - [`worker`], [`sequencer`], [`engine`]: the house.
+
+pub mod close;
+pub mod event;
