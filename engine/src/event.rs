@@ -298,7 +298,7 @@ impl Draft {
         let wire_start = if self.id_bytes > 0 {
             text_start
         } else {
-            let mut line = IdLine::default();
+            let mut line = IdLine([0; ID_ROOM]);
             let line = line.write(id);
             let start = text_start - line.len();
             self.bytes[start..text_start].copy_from_slice(line);
@@ -317,7 +317,6 @@ impl Draft {
 
 /// Formats `id: <epoch>-<sequence>\n` without the machinery of `fmt`, which costs more than all
 /// the rest of numbering.
-#[derive(Default)]
 struct IdLine([u8; ID_ROOM]);
 
 impl IdLine {

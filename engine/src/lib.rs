@@ -10,3 +10,5 @@
 
 pub mod close;
 pub mod event;
+pub mod ring;
+pub mod stats;
