@@ -2,5 +2,6 @@
 
 pub(crate) mod diff;
 pub(crate) mod merge;
+pub(crate) mod model;
 pub(crate) mod plot;
 pub(crate) mod show;

@@ -1,0 +1,156 @@
+//! What a run set out to do: target, plan, phases and clocks.
+
+use serde::{Deserialize, Serialize};
+
+/// The server under test.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Target {
+    /// The subscribe address, placeholders included.
+    pub(crate) url: String,
+    /// The server profile in use ("generic", "mercure").
+    pub(crate) profile: Option<String>,
+    /// The publish address, when this run publishes.
+    pub(crate) publish_url: Option<String>,
+    /// HTTP version spoken ("1.1").
+    pub(crate) http: String,
+    /// TLS version; null without TLS.
+    pub(crate) tls: Option<String>,
+    /// True when server and load generator share a machine over the loopback device: no wire, no
+    /// interrupts, and the sender's CPU runs the receiver's TCP.
+    #[serde(default)]
+    pub(crate) loopback: bool,
+    /// Number of machines that took part, the server's included.
+    pub(crate) hosts: Option<u32>,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Plan {
+    /// Kind of run: `run`, `connect`, `storm`, `find`.
+    pub(crate) scenario: String,
+    /// Subscribers asked for.
+    pub(crate) subscribers: u64,
+    /// Connects per second asked for; null = as fast as possible.
+    pub(crate) connect_rate: Option<f64>,
+    /// Planned events per second over time: pairs of (seconds from the start of the warm-up,
+    /// events per second), linear between; empty when this run publishes nothing.
+    #[serde(default)]
+    pub(crate) rate: Vec<[f64; 2]>,
+    /// Law of the intended times: `fixed` or `poisson`.
+    pub(crate) arrival: Option<String>,
+    /// Payload sizes.
+    pub(crate) size: Option<SizePlan>,
+    /// Topics published to.
+    pub(crate) topics: u64,
+    /// How subscribers are spread over topics ("uniform", "zipf:1.1").
+    pub(crate) distribution: Option<String>,
+    /// Planned lengths of the phases.
+    pub(crate) phases: PhasePlan,
+    /// How long after its intended time a delivery is waited for. Later ones count as lost, or
+    /// as censored samples at this value.
+    pub(crate) horizon_ns: u64,
+    /// How events are recognised: `payload` (a stamp we publish), `server` (a stamp the server
+    /// writes), `id`, `relative` (nothing known: identity by content).
+    pub(crate) stamp: String,
+    /// Publisher connections.
+    pub(crate) publishers: u32,
+    /// Source addresses used.
+    pub(crate) sources: u32,
+    /// Threads that read subscribers.
+    pub(crate) threads: u32,
+    /// Subscribers read as probes, on a core of their own.
+    #[serde(default)]
+    pub(crate) probes: u32,
+}
+
+/// Payload sizes of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct SizePlan {
+    /// `const` or `uniform`.
+    pub(crate) kind: String,
+    /// Smallest payload.
+    pub(crate) min_bytes: u64,
+    /// Largest payload; equals the smallest for `const`.
+    pub(crate) max_bytes: u64,
+}
+
+/// Planned lengths of the five phases.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct PhasePlan {
+    /// Connections are opened.
+    pub(crate) connect_ns: u64,
+    /// All are open, nothing is published.
+    pub(crate) settle_ns: u64,
+    /// Events flow and are not counted.
+    pub(crate) warmup_ns: u64,
+    /// The measured window.
+    pub(crate) measure_ns: u64,
+    /// Nothing is published any more; late deliveries are waited for.
+    pub(crate) drain_ns: u64,
+}
+
+/// The phases of a run. Only `measure` enters the figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Phase {
+    /// Connections are opened.
+    #[default]
+    Connect,
+    /// All are open, nothing is published.
+    Settle,
+    /// Events flow and are not counted.
+    Warmup,
+    /// The measured window.
+    Measure,
+    /// Nothing is published any more; late deliveries are waited for.
+    Drain,
+}
+
+impl Phase {
+    /// The phase in words.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Phase::Connect => "connect",
+            Phase::Settle => "settle",
+            Phase::Warmup => "warm-up",
+            Phase::Measure => "measure",
+            Phase::Drain => "drain",
+        }
+    }
+}
+
+/// Which clocks the figures rest on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Clock {
+    /// Clock of the stamps: `realtime` or `monotonic`.
+    pub(crate) domain: String,
+    /// Where an arrival is stamped: `kernel` (receive stamp) or `user` (after the read; the
+    /// load generator's own delay is then inside every figure).
+    pub(crate) rx: String,
+    /// `single` (one machine publishes and receives), `swarm` (each machine times its own
+    /// events), `offset` (clocks compared over the network), or `none` (relative figures only).
+    pub(crate) mode: String,
+    /// The machines whose clocks took part, for `swarm` and `offset`.
+    #[serde(default)]
+    pub(crate) agents: Vec<AgentClock>,
+}
+
+/// The clock of one machine against the coordinating one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct AgentClock {
+    /// Name of the machine.
+    pub(crate) host: String,
+    /// Its clock minus ours.
+    pub(crate) offset_ns: i64,
+    /// Half of the smallest round trip: the error of the offset.
+    pub(crate) bound_ns: u64,
+    /// Drift in parts per million.
+    pub(crate) drift_ppm: f64,
+}
