@@ -12,3 +12,4 @@ pub mod close;
 pub mod event;
 pub mod ring;
 pub mod stats;
+pub mod topic;
