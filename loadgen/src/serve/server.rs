@@ -1,0 +1,460 @@
+//! The server itself: one thread, one poll loop, every connection in one table.
+//!
+//! The idea: a turn of the loop takes what sockets and timers have, turns publications into
+//! deliveries through the [`Injector`], and only then writes, in the order in which subscribers
+//! are to be served. One thread is what makes the faults exact: there is one order of events,
+//! one order of subscribers, and a sleep of this thread is a stall of everything.
+//!
+//! What requests mean is decided in `routes.rs`; this file knows sockets and time.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, UnixStream};
+use mio::{Events, Interest, Poll, Token};
+
+use super::connection::{Connection, Progress, Role};
+use super::history::Event;
+use super::injector::{Injected, Injector, Piece};
+use super::journal::{Injection, Journal, Line, quote, realtime_ns};
+use super::script::Order;
+use super::topics::Topics;
+use super::wire::Writer;
+
+const LISTENER: Token = Token(usize::MAX);
+const STOP: Token = Token(usize::MAX - 1);
+
+/// Reads from one connection before the others get their turn.
+const READS_PER_TURN: usize = 16;
+
+/// Readiness taken from the kernel at once.
+const EVENTS_PER_POLL: usize = 1024;
+
+/// The wait of a poll is in whole milliseconds, rounded up; nearer deadlines are polled for.
+const POLL_RESOLUTION: Duration = Duration::from_millis(1);
+
+/// How the server writes, besides what [`Writer`] knows.
+#[derive(Debug, Clone)]
+pub(super) struct Options {
+    pub(super) write_bytes_max: usize,
+    pub(super) order: Order,
+    pub(super) history_events: usize,
+    pub(super) retry: Option<Duration>,
+    pub(super) heartbeat: Option<Duration>,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(super) struct Server {
+    poll: Poll,
+    listener: TcpListener,
+    /// Kept open for the poll set, never read: that it is readable is the whole message.
+    _stop: UnixStream,
+    connections: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    serials: u64,
+    pub(super) subscriptions: u32,
+    pub(super) topics: Topics,
+    pub(super) options: Options,
+    pub(super) writer: Writer,
+    pub(super) injector: Injector,
+    pub(super) journal: Journal,
+    /// Connections with something to write, in the order in which to write it.
+    dirty: Vec<usize>,
+    /// Connections that may have more to read though the kernel will not say so again.
+    again: Vec<usize>,
+    /// Events that a `delay` holds, with the time they were accepted.
+    delayed: VecDeque<(Instant, String, Rc<Event>)>,
+    timers: BinaryHeap<Reverse<(Instant, Timer)>>,
+    /// Where deliveries are collected; kept for its allocation.
+    places: Vec<usize>,
+}
+
+/// What is due at a time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    Stall(Duration),
+    Head { place: usize, serial: u64 },
+    Heartbeat,
+}
+
+/// What a server is made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) listener: TcpListener,
+    /// Readable when the server is to stop.
+    pub(super) stop: UnixStream,
+    pub(super) options: Options,
+    pub(super) writer: Writer,
+    pub(super) injector: Injector,
+    pub(super) journal: Journal,
+}
+
+impl Server {
+    /// Registers the listener and says in the journal where it listens.
+    pub(super) fn new(parts: Parts) -> io::Result<Self> {
+        let Parts {
+            mut listener,
+            mut stop,
+            options,
+            writer,
+            injector,
+            mut journal,
+        } = parts;
+        let poll = Poll::new()?;
+        poll.registry()
+            .register(&mut listener, LISTENER, Interest::READABLE)?;
+        poll.registry()
+            .register(&mut stop, STOP, Interest::READABLE)?;
+        let address = listener.local_addr()?;
+        journal.write(&Line::Listening {
+            address,
+            epoch: writer.epoch.clone(),
+        })?;
+        let mut server = Self {
+            poll,
+            listener,
+            _stop: stop,
+            connections: Vec::new(),
+            free: Vec::new(),
+            serials: 0,
+            subscriptions: 0,
+            topics: Topics::default(),
+            options,
+            writer,
+            injector,
+            journal,
+            dirty: Vec::new(),
+            again: Vec::new(),
+            delayed: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            places: Vec::new(),
+        };
+        if let Some(interval) = server.options.heartbeat {
+            server.set_timer(Instant::now() + interval, Timer::Heartbeat);
+        }
+        Ok(server)
+    }
+
+    /// Serves until the stop stream becomes readable, then writes the summary.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_PER_POLL);
+        loop {
+            match self.poll.poll(&mut events, self.wait()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            }
+            for place in std::mem::take(&mut self.again) {
+                self.ready(place, true)?;
+            }
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept()?,
+                    STOP => return self.journal.finish(),
+                    Token(place) => self.ready(place, event.is_readable())?,
+                }
+            }
+            self.run_due()?;
+            self.flush();
+        }
+    }
+
+    pub(super) fn set_timer(&mut self, due: Instant, timer: Timer) {
+        self.timers.push(Reverse((due, timer)));
+    }
+
+    /// How long to wait for sockets: not at all while there is work, else until the next timer.
+    fn wait(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.timers.peek().map(|Reverse((due, _))| *due);
+        let delayed = self
+            .delayed
+            .front()
+            .map(|(at, ..)| *at + self.injector.delay());
+        let due = [timer, delayed].into_iter().flatten().min()?;
+        let left = due.saturating_duration_since(Instant::now());
+        Some(if left <= POLL_RESOLUTION {
+            Duration::ZERO
+        } else {
+            left - POLL_RESOLUTION
+        })
+    }
+
+    fn run_due(&mut self) -> io::Result<()> {
+        let delay = self.injector.delay();
+        while self
+            .delayed
+            .front()
+            .is_some_and(|(at, ..)| at.elapsed() >= delay)
+        {
+            let (at, topic, event) = self.delayed.pop_front().expect("just seen");
+            self.journal.delayed(at.elapsed());
+            self.deliver(&topic, &event)?;
+        }
+        let now = Instant::now();
+        while self
+            .timers
+            .peek()
+            .is_some_and(|Reverse((due, _))| *due <= now)
+        {
+            let Reverse((due, timer)) = self.timers.pop().expect("just seen");
+            match timer {
+                Timer::Stall(by) => self.stall(by, None)?,
+                Timer::Head { place, serial } => self.release_head(place, serial)?,
+                Timer::Heartbeat => self.heartbeat(due),
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        loop {
+            let (mut socket, peer) = match self.listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error),
+            };
+            // A byte in a segment of its own is what 1-byte writes are for.
+            socket.set_nodelay(true)?;
+            let place = self.free.pop().unwrap_or_else(|| {
+                self.connections.push(None);
+                self.connections.len() - 1
+            });
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll
+                .registry()
+                .register(&mut socket, Token(place), interest)?;
+            self.serials += 1;
+            self.connections[place] = Some(Connection::new(socket, peer, self.serials));
+        }
+    }
+
+    /// Serves one connection that the kernel says is ready.
+    fn ready(&mut self, place: usize, readable: bool) -> io::Result<()> {
+        let Some(mut connection) = self.connections[place].take() else {
+            return Ok(());
+        };
+        let mut progress = if readable {
+            Progress::More
+        } else {
+            Progress::Blocked
+        };
+        for _ in 0..READS_PER_TURN {
+            if progress != Progress::More {
+                break;
+            }
+            progress = connection.read();
+            if !connection.input.is_empty() {
+                self.serve_input(place, &mut connection)?;
+            }
+        }
+        let over = progress == Progress::Over;
+        if progress == Progress::More {
+            self.again.push(place);
+        }
+        self.mark(place, &mut connection);
+        self.connections[place] = Some(connection);
+        if over {
+            self.close(place);
+        }
+        Ok(())
+    }
+
+    /// Numbers and keeps an event, and delivers it now or when its delay is over.
+    pub(super) fn publish(
+        &mut self,
+        topic: &str,
+        name: Option<String>,
+        data: Vec<u8>,
+    ) -> io::Result<String> {
+        let event = self
+            .topics
+            .accept(topic, name, data, self.options.history_events);
+        if self.journal.summary.events == 0 {
+            for (at, by) in self.injector.timed_stalls() {
+                self.set_timer(Instant::now() + at, Timer::Stall(by));
+            }
+        }
+        self.journal.summary.events += 1;
+        if let Some(by) = self.injector.stall_at_event(event.number) {
+            self.stall(by, Some((topic, &event)))?;
+        }
+        if self.injector.delay().is_zero() {
+            self.deliver(topic, &event)?;
+        } else {
+            self.delayed
+                .push_back((Instant::now(), topic.to_owned(), Rc::clone(&event)));
+        }
+        Ok(self.writer.id(event.number))
+    }
+
+    fn deliver(&mut self, topic: &str, event: &Rc<Event>) -> io::Result<()> {
+        let mut places = std::mem::take(&mut self.places);
+        self.topics
+            .serve_order(topic, self.options.order, &mut places);
+        for &place in &places {
+            let Some(mut connection) = self.connections[place].take() else {
+                continue;
+            };
+            self.deliver_to(&mut connection, event)?;
+            self.mark(place, &mut connection);
+            self.connections[place] = Some(connection);
+        }
+        self.places = places;
+        Ok(())
+    }
+
+    /// Puts one event, or what a fault makes of it, into the output of one subscriber.
+    pub(super) fn deliver_to(
+        &mut self,
+        connection: &mut Connection,
+        event: &Rc<Event>,
+    ) -> io::Result<()> {
+        let Role::Streaming { topic, tap, .. } = &mut connection.role else {
+            return Ok(());
+        };
+        if connection.closing.is_some() {
+            return Ok(());
+        }
+        let mut pieces = Vec::new();
+        let injected = self.injector.deliver(tap, event, &mut pieces);
+        let (topic, number) = (topic.clone(), tap.number);
+        for injected in injected {
+            self.record(&topic, number, connection.peer, injected)?;
+        }
+        self.write_pieces(connection, pieces);
+        Ok(())
+    }
+
+    pub(super) fn write_pieces(&mut self, connection: &mut Connection, pieces: Vec<Piece>) {
+        let Role::Streaming { framing, .. } = &connection.role else {
+            return;
+        };
+        for piece in pieces {
+            match piece {
+                Piece::Event(event, corrupted) => {
+                    self.journal.summary.deliveries += 1;
+                    self.writer
+                        .event(*framing, &event, corrupted, &mut connection.output);
+                }
+                Piece::Gap { hole, after } => {
+                    self.writer
+                        .gap(*framing, hole, after, &mut connection.output);
+                }
+                Piece::Close { reset } => connection.closing = Some(reset),
+            }
+        }
+    }
+
+    pub(super) fn record(
+        &mut self,
+        topic: &str,
+        subscriber: u32,
+        peer: SocketAddr,
+        injected: Injected,
+    ) -> io::Result<()> {
+        self.journal.injected(Injection {
+            fault: injected.fault.to_owned(),
+            at_ns: realtime_ns(),
+            topic: Some(topic.to_owned()),
+            subscriber: Some(subscriber),
+            peer: Some(peer),
+            event: injected.event.as_ref().map(|event| event.number),
+            data: injected.event.as_ref().map(|event| quote(&event.data)),
+            missing: injected.missing,
+            told: injected.told.map(str::to_owned),
+            lasted_ns: None,
+        })
+    }
+
+    /// Stands still, and notes for how long it really was.
+    fn stall(&mut self, by: Duration, at: Option<(&str, &Event)>) -> io::Result<()> {
+        let (at_ns, start) = (realtime_ns(), Instant::now());
+        std::thread::sleep(by);
+        self.journal.injected(Injection {
+            fault: "stall".to_owned(),
+            at_ns,
+            topic: at.map(|(topic, _)| topic.to_owned()),
+            event: at.map(|(_, event)| event.number),
+            data: at.map(|(_, event)| quote(&event.data)),
+            lasted_ns: u64::try_from(start.elapsed().as_nanos()).ok(),
+            ..Injection::default()
+        })
+    }
+
+    fn release_head(&mut self, place: usize, serial: u64) -> io::Result<()> {
+        let Some(mut connection) = self.connections[place].take() else {
+            return Ok(());
+        };
+        if connection.serial == serial {
+            self.start_held_back(place, &mut connection)?;
+            self.mark(place, &mut connection);
+        }
+        self.connections[place] = Some(connection);
+        Ok(())
+    }
+
+    fn heartbeat(&mut self, due: Instant) {
+        let mut places = std::mem::take(&mut self.places);
+        self.topics.all_subscribers(&mut places);
+        for &place in &places {
+            let Some(mut connection) = self.connections[place].take() else {
+                continue;
+            };
+            if let Role::Streaming { framing, .. } = connection.role {
+                self.writer.heartbeat(framing, &mut connection.output);
+            }
+            self.mark(place, &mut connection);
+            self.connections[place] = Some(connection);
+        }
+        self.places = places;
+        let interval = self.options.heartbeat.expect("only then is the timer set");
+        self.set_timer(due + interval, Timer::Heartbeat);
+    }
+
+    fn mark(&mut self, place: usize, connection: &mut Connection) {
+        let wants_flush = !connection.output.is_empty() || connection.closing.is_some();
+        if wants_flush && !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(place);
+        }
+    }
+
+    fn flush(&mut self) {
+        for place in std::mem::take(&mut self.dirty) {
+            let Some(connection) = &mut self.connections[place] else {
+                continue;
+            };
+            connection.dirty = false;
+            let progress = connection.flush(self.options.write_bytes_max);
+            let overflows = connection.overflows();
+            self.journal.summary.overflows += u64::from(overflows);
+            if progress == Progress::Over || overflows {
+                self.close(place);
+            }
+        }
+    }
+
+    fn close(&mut self, place: usize) {
+        let Some(mut connection) = self.connections[place].take() else {
+            return;
+        };
+        if let Role::Streaming { topic, tap, .. } = &connection.role {
+            self.topics.unsubscribe(topic, tap.arrival);
+        }
+        if connection.closing == Some(true) {
+            // Without the option the close is an orderly one, which the client's report shows.
+            let _ = socket2::SockRef::from(&connection.socket).set_linger(Some(Duration::ZERO));
+        }
+        // Dropping the socket would also do, after the kernel has found it in the poll set.
+        let _ = self.poll.registry().deregister(&mut connection.socket);
+        self.free.push(place);
+    }
+}
