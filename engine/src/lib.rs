@@ -10,6 +10,7 @@
 
 pub mod close;
 pub mod event;
+pub mod http;
 pub mod ring;
 pub mod stats;
 pub mod topic;
