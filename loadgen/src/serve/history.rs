@@ -7,6 +7,7 @@
 //! Invariant: the kept events are consecutive and end at `head`. This module knows nothing of
 //! connections, faults or how an event looks on the wire.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -18,6 +19,20 @@ pub(super) struct Event {
     /// The `event` field; without one a browser calls it `message`.
     pub(super) name: Option<String>,
     pub(super) data: Vec<u8>,
+    /// The event as it goes to a subscriber without a fault; written by the first delivery, so
+    /// that the others are a copy.
+    pub(super) written: OnceCell<Vec<u8>>,
+}
+
+impl Event {
+    pub(super) fn new(number: u64, name: Option<String>, data: Vec<u8>) -> Self {
+        Self {
+            number,
+            name,
+            data,
+            written: OnceCell::new(),
+        }
+    }
 }
 
 /// Where a subscriber wants its stream to start.
@@ -107,11 +122,7 @@ impl History {
         events_max: usize,
     ) -> Rc<Event> {
         self.head += 1;
-        let event = Rc::new(Event {
-            number: self.head,
-            name,
-            data,
-        });
+        let event = Rc::new(Event::new(self.head, name, data));
         self.kept.push_back(Rc::clone(&event));
         while self.kept.len() > events_max {
             self.kept.pop_front();

@@ -13,9 +13,10 @@
 //! | `request` | bytes of a request |
 //! | `injector` | which fault meets which delivery |
 //! | `journal` | what was injected |
-//! | `connection`, `topics`, `server`, `routes` | sockets, and all of the above |
+//! | `connection`, `topics`, `server`, `routes`, `delivery` | sockets, and all of the above |
 
 mod connection;
+mod delivery;
 mod history;
 mod injector;
 pub(crate) mod journal;

@@ -191,7 +191,7 @@ impl Server {
                 framing,
                 tap,
             };
-            self.write_pieces(connection, pieces);
+            self.write_pieces(connection, &mut pieces);
             if let Some(injected) = injected {
                 self.record(&topic, number, connection.peer, injected)?;
             }

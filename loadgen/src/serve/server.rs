@@ -5,12 +5,12 @@
 //! are to be served. One thread is what makes the faults exact: there is one order of events,
 //! one order of subscribers, and a sleep of this thread is a stall of everything.
 //!
-//! What requests mean is decided in `routes.rs`; this file knows sockets and time.
+//! What requests mean is decided in `routes.rs`, who is sent what in `delivery.rs`; this file knows
+//! sockets and time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,8 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::connection::{Connection, Progress, Role};
 use super::history::Event;
-use super::injector::{Injected, Injector, Piece};
-use super::journal::{Injection, Journal, Line, quote, realtime_ns};
+use super::injector::{Injector, Piece};
+use super::journal::{Journal, Line};
 use super::script::Order;
 use super::topics::Topics;
 use super::wire::Writer;
@@ -54,7 +54,7 @@ pub(super) struct Server {
     listener: TcpListener,
     /// Kept open for the poll set, never read: that it is readable is the whole message.
     _stop: UnixStream,
-    connections: Vec<Option<Connection>>,
+    pub(super) connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     serials: u64,
     pub(super) subscriptions: u32,
@@ -68,10 +68,11 @@ pub(super) struct Server {
     /// Connections that may have more to read though the kernel will not say so again.
     again: Vec<usize>,
     /// Events that a `delay` holds, with the time they were accepted.
-    delayed: VecDeque<(Instant, String, Rc<Event>)>,
+    pub(super) delayed: VecDeque<(Instant, String, Rc<Event>)>,
     timers: BinaryHeap<Reverse<(Instant, Timer)>>,
-    /// Where deliveries are collected; kept for its allocation.
-    places: Vec<usize>,
+    /// Whom to serve, and what with; kept for their allocations.
+    pub(super) places: Vec<usize>,
+    pub(super) pieces: Vec<Piece>,
 }
 
 /// What is due at a time.
@@ -133,6 +134,7 @@ impl Server {
             delayed: VecDeque::new(),
             timers: BinaryHeap::new(),
             places: Vec::new(),
+            pieces: Vec::new(),
         };
         if let Some(interval) = server.options.heartbeat {
             server.set_timer(Instant::now() + interval, Timer::Heartbeat);
@@ -259,134 +261,14 @@ impl Server {
         if progress == Progress::More {
             self.again.push(place);
         }
+        // A flush in between may have passed it over while it was in hand here.
+        connection.dirty = false;
         self.mark(place, &mut connection);
         self.connections[place] = Some(connection);
         if over {
             self.close(place);
         }
         Ok(())
-    }
-
-    /// Numbers and keeps an event, and delivers it now or when its delay is over.
-    pub(super) fn publish(
-        &mut self,
-        topic: &str,
-        name: Option<String>,
-        data: Vec<u8>,
-    ) -> io::Result<String> {
-        let event = self
-            .topics
-            .accept(topic, name, data, self.options.history_events);
-        if self.journal.summary.events == 0 {
-            for (at, by) in self.injector.timed_stalls() {
-                self.set_timer(Instant::now() + at, Timer::Stall(by));
-            }
-        }
-        self.journal.summary.events += 1;
-        if let Some(by) = self.injector.stall_at_event(event.number) {
-            self.stall(by, Some((topic, &event)))?;
-        }
-        if self.injector.delay().is_zero() {
-            self.deliver(topic, &event)?;
-        } else {
-            self.delayed
-                .push_back((Instant::now(), topic.to_owned(), Rc::clone(&event)));
-        }
-        Ok(self.writer.id(event.number))
-    }
-
-    fn deliver(&mut self, topic: &str, event: &Rc<Event>) -> io::Result<()> {
-        let mut places = std::mem::take(&mut self.places);
-        self.topics
-            .serve_order(topic, self.options.order, &mut places);
-        for &place in &places {
-            let Some(mut connection) = self.connections[place].take() else {
-                continue;
-            };
-            self.deliver_to(&mut connection, event)?;
-            self.mark(place, &mut connection);
-            self.connections[place] = Some(connection);
-        }
-        self.places = places;
-        Ok(())
-    }
-
-    /// Puts one event, or what a fault makes of it, into the output of one subscriber.
-    pub(super) fn deliver_to(
-        &mut self,
-        connection: &mut Connection,
-        event: &Rc<Event>,
-    ) -> io::Result<()> {
-        let Role::Streaming { topic, tap, .. } = &mut connection.role else {
-            return Ok(());
-        };
-        if connection.closing.is_some() {
-            return Ok(());
-        }
-        let mut pieces = Vec::new();
-        let injected = self.injector.deliver(tap, event, &mut pieces);
-        let (topic, number) = (topic.clone(), tap.number);
-        for injected in injected {
-            self.record(&topic, number, connection.peer, injected)?;
-        }
-        self.write_pieces(connection, pieces);
-        Ok(())
-    }
-
-    pub(super) fn write_pieces(&mut self, connection: &mut Connection, pieces: Vec<Piece>) {
-        let Role::Streaming { framing, .. } = &connection.role else {
-            return;
-        };
-        for piece in pieces {
-            match piece {
-                Piece::Event(event, corrupted) => {
-                    self.journal.summary.deliveries += 1;
-                    self.writer
-                        .event(*framing, &event, corrupted, &mut connection.output);
-                }
-                Piece::Gap { hole, after } => {
-                    self.writer
-                        .gap(*framing, hole, after, &mut connection.output);
-                }
-                Piece::Close { reset } => connection.closing = Some(reset),
-            }
-        }
-    }
-
-    pub(super) fn record(
-        &mut self,
-        topic: &str,
-        subscriber: u32,
-        peer: SocketAddr,
-        injected: Injected,
-    ) -> io::Result<()> {
-        self.journal.injected(Injection {
-            fault: injected.fault.to_owned(),
-            at_ns: realtime_ns(),
-            topic: Some(topic.to_owned()),
-            subscriber: Some(subscriber),
-            peer: Some(peer),
-            event: injected.event.as_ref().map(|event| event.number),
-            data: injected.event.as_ref().map(|event| quote(&event.data)),
-            missing: injected.missing,
-            told: injected.told.map(str::to_owned),
-            lasted_ns: None,
-        })
-    }
-
-    /// Stands still, and notes for how long it really was.
-    fn stall(&mut self, by: Duration, at: Option<(&str, &Event)>) -> io::Result<()> {
-        let (at_ns, start) = (realtime_ns(), Instant::now());
-        std::thread::sleep(by);
-        self.journal.injected(Injection {
-            fault: "stall".to_owned(),
-            at_ns,
-            topic: at.map(|(topic, _)| topic.to_owned()),
-            event: at.map(|(_, event)| event.number),
-            data: at.map(|(_, event)| quote(&event.data)),
-            lasted_ns: u64::try_from(start.elapsed().as_nanos()).ok(),
-            ..Injection::default()
-        })
     }
 
     fn release_head(&mut self, place: usize, serial: u64) -> io::Result<()> {
@@ -419,7 +301,7 @@ impl Server {
         self.set_timer(due + interval, Timer::Heartbeat);
     }
 
-    fn mark(&mut self, place: usize, connection: &mut Connection) {
+    pub(super) fn mark(&mut self, place: usize, connection: &mut Connection) {
         let wants_flush = !connection.output.is_empty() || connection.closing.is_some();
         if wants_flush && !connection.dirty {
             connection.dirty = true;
@@ -427,7 +309,7 @@ impl Server {
         }
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         for place in std::mem::take(&mut self.dirty) {
             let Some(connection) = &mut self.connections[place] else {
                 continue;

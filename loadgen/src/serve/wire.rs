@@ -62,8 +62,8 @@ impl Writer {
         let retry = retry.map(|retry| format!("retry: {}", retry.as_millis()));
         let id = after.map(|after| format!("id: {}", self.id(after)));
         let fields = retry.as_deref().into_iter().chain(id.as_deref());
-        let lines = [":"].into_iter().chain(fields).chain([""]);
-        self.unit(framing, lines.map(str::as_bytes), out);
+        let lines = [":"].into_iter().chain(fields);
+        frame(framing, &self.unit(lines.map(str::as_bytes)), out);
     }
 
     /// Appends one event; `corrupted` is the offset of a payload byte to falsify.
@@ -74,19 +74,18 @@ impl Writer {
         corrupted: Corrupted,
         out: &mut Vec<u8>,
     ) {
-        let id = format!("id: {}", self.id(event.number));
-        let name = event.name.as_ref().map(|name| format!("event: {name}"));
-        let falsified = corrupted.map(|offset| falsify(&event.data, offset));
-        let data = falsified.as_deref().unwrap_or(&event.data);
-        let data: Vec<Vec<u8>> = payload_lines(data)
-            .map(|line| [b"data: ", line].concat())
-            .collect();
-        let lines = [id.as_bytes()]
-            .into_iter()
-            .chain(name.as_deref().map(str::as_bytes))
-            .chain(data.iter().map(Vec::as_slice))
-            .chain([&b""[..]]);
-        self.unit(framing, lines, out);
+        match corrupted {
+            None => frame(
+                framing,
+                event.written.get_or_init(|| self.text(event, &event.data)),
+                out,
+            ),
+            Some(offset) => frame(
+                framing,
+                &self.text(event, &falsify(&event.data, offset)),
+                out,
+            ),
+        }
     }
 
     /// Appends the announcement of a hole. Its id is that of the last event left out, so that a
@@ -103,16 +102,12 @@ impl Writer {
             format!("id: {id}"),
             format!("data: {data}"),
         ];
-        self.unit(
-            framing,
-            lines.iter().map(String::as_bytes).chain([&b""[..]]),
-            out,
-        );
+        frame(framing, &self.unit(lines.iter().map(String::as_bytes)), out);
     }
 
     /// Appends a comment, which tells a client and the proxies between that the stream lives.
     pub(super) fn heartbeat(&self, framing: Framing, out: &mut Vec<u8>) {
-        self.unit(framing, [&b":"[..], b""].into_iter(), out);
+        frame(framing, &self.unit([&b":"[..]].into_iter()), out);
     }
 
     /// The id of the event with this number.
@@ -120,24 +115,43 @@ impl Writer {
         format!("{}-{number}", self.epoch)
     }
 
-    fn unit<'a>(&self, framing: Framing, lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    fn text(&self, event: &Event, data: &[u8]) -> Vec<u8> {
+        let id = format!("id: {}", self.id(event.number));
+        let name = event.name.as_ref().map(|name| format!("event: {name}"));
+        let data: Vec<Vec<u8>> = payload_lines(data)
+            .map(|line| [b"data: ", line].concat())
+            .collect();
+        let head = [Some(id.as_bytes()), name.as_deref().map(str::as_bytes)];
+        self.unit(
+            head.into_iter()
+                .flatten()
+                .chain(data.iter().map(Vec::as_slice)),
+        )
+    }
+
+    /// The lines and the empty one that ends them.
+    fn unit<'a>(&self, lines: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         let end: &[u8] = match self.line_end {
             LineEnd::Lf => b"\n",
             LineEnd::Cr => b"\r",
             LineEnd::Crlf => b"\r\n",
         };
-        let mut unit = Vec::new();
-        for line in lines {
-            unit.extend_from_slice(line);
-            unit.extend_from_slice(end);
-        }
-        match framing {
-            Framing::Close => out.extend_from_slice(&unit),
-            Framing::Chunked => {
-                out.extend_from_slice(format!("{:x}\r\n", unit.len()).as_bytes());
-                out.extend_from_slice(&unit);
-                out.extend_from_slice(b"\r\n");
-            }
+        lines
+            .chain([&b""[..]])
+            .flat_map(|line| [line, end])
+            .flatten()
+            .copied()
+            .collect()
+    }
+}
+
+fn frame(framing: Framing, unit: &[u8], out: &mut Vec<u8>) {
+    match framing {
+        Framing::Close => out.extend_from_slice(unit),
+        Framing::Chunked => {
+            out.extend_from_slice(format!("{:x}\r\n", unit.len()).as_bytes());
+            out.extend_from_slice(unit);
+            out.extend_from_slice(b"\r\n");
         }
     }
 }
@@ -186,11 +200,7 @@ mod tests {
     }
 
     fn event(data: &str) -> Event {
-        Event {
-            number: 7,
-            name: Some("tick".into()),
-            data: data.into(),
-        }
+        Event::new(7, Some("tick".into()), data.into())
     }
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {

@@ -11,11 +11,7 @@ fn injector(faults: &[&str]) -> Injector {
 }
 
 fn event(number: u64) -> Rc<Event> {
-    Rc::new(Event {
-        number,
-        name: None,
-        data: number.to_string().into_bytes(),
-    })
+    Rc::new(Event::new(number, None, number.to_string().into_bytes()))
 }
 
 /// What each of `subscribers` is written for events 1 to `events`, in words, and the records as
