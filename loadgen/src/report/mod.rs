@@ -1,7 +1,19 @@
 //! Finished runs: the data model that a run is saved in, and the commands that read it.
 
+pub(crate) mod confidence;
 pub(crate) mod diff;
+pub(crate) mod figure;
+pub(crate) mod file;
+pub(crate) mod hgrm;
+pub(crate) mod hlog;
 pub(crate) mod merge;
 pub(crate) mod model;
+pub(crate) mod ndjson;
+pub(crate) mod objective;
 pub(crate) mod plot;
+#[cfg(test)]
+mod sample;
 pub(crate) mod show;
+pub(crate) mod snapshot;
+pub(crate) mod text;
+pub(crate) mod unit;

@@ -98,7 +98,11 @@ fn a_cut_blob_is_refused_or_still_whole() {
         };
         // The last bytes are the checksum of zlib, after all of the data.
         let whole = cut + 8 >= good.data.len();
-        assert!(blob.decode().map_or(true, |read| whole && read == histogram), "cut at {cut}");
+        assert!(
+            blob.decode()
+                .map_or(true, |read| whole && read == histogram),
+            "cut at {cut}"
+        );
     }
     assert!(
         HistogramBlob {
