@@ -9,8 +9,12 @@
 //! - [`worker`], [`sequencer`], [`engine`]: the house.
 
 pub mod close;
+pub(crate) mod delivery;
+pub mod config;
 pub mod event;
 pub mod http;
+pub mod limits;
 pub mod ring;
 pub mod stats;
+pub mod stream;
 pub mod topic;
