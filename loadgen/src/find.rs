@@ -1,13 +1,292 @@
 //! The `find` command: search the largest load that still meets the objectives.
+//!
+//! The idea: a load test answers "how does it do at this load"; what an operator asks is "how
+//! much load will it carry". So one flag of `run` is varied until the objectives are known to
+//! hold at one value and to fail at another close to it. With `--frontier` the search is done
+//! once for each of several values of a second flag.
+//!
+//! It knows nothing of sockets or latencies: a trial is a `run`, judged by its objectives and
+//! its verdict. A run whose verdict is INVALID says nothing about the server and ends the search
+//! upwards as the limit of the rig, which is not the same answer.
+
+pub(crate) mod child;
+mod search;
+mod trial;
 
 use std::process::ExitCode;
 
+use serde::Serialize;
+
+use crate::report::figure::Unit;
+use crate::report::file;
+use crate::report::objective::{Objective, quantity};
+use crate::report::unit::count;
+use search::{Answer, Limit, Outcome, Range, Search};
+use trial::{Setting, Trial};
+
+/// Exit code when not even the lowest value holds, as for objectives of a run.
+const EXIT_BREACHED: u8 = 3;
+
 /// Arguments of `downpour-load find`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "\
+Example: how many subscribers get every event within 250 ms, at 10 and at 50 events/s?
+  downpour-load find --from 1k --to 100k --slo 'last.p99<250ms' --slo 'lost==0' \\
+      --frontier rate=10,50 --spawn 'downpour --listen 127.0.0.1:8080' \\
+      -- http://127.0.0.1:8080/events/t --duration 10s")]
+pub(crate) struct Args {
+    /// The flag of `run` to vary: subscribers, rate or size, or any other that takes a number
+    #[arg(long, default_value = "subscribers")]
+    vary: String,
+    /// Lowest value of interest
+    #[arg(long, value_parser = number)]
+    from: u64,
+    /// Highest value of interest
+    #[arg(long, value_parser = number)]
+    to: u64,
+    /// An objective that a value must meet to hold; may be given many times
+    #[arg(long = "slo", value_name = "OBJECTIVE", required = true)]
+    objectives: Vec<Objective>,
+    /// Stop when the limit is known this closely
+    #[arg(long, default_value = "5%", value_parser = share)]
+    precision: f64,
+    /// Trials of each value; it holds if most of them do
+    #[arg(long, default_value_t = 3)]
+    repeats: u32,
+    /// Search again for each of these values of another flag of `run`
+    #[arg(long, value_name = "FLAG=A,B,C")]
+    frontier: Option<String>,
+    /// Start this server before each trial and end it behind it, so that no trial sees the
+    /// memory of another
+    #[arg(long, value_name = "COMMAND")]
+    spawn: Option<String>,
+    /// Run this before each trial
+    #[arg(long, value_name = "COMMAND")]
+    between: Option<String>,
+    /// Write all trials and answers as JSON; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<String>,
+    /// Arguments of `run` that stay the same, behind `--`
+    #[arg(last = true, required = true, value_name = "RUN ARGUMENTS")]
+    run: Vec<String>,
+}
+
+/// Everything that a search found out.
+#[derive(Debug, Serialize)]
+struct Found {
+    schema_version: u32,
+    vary: String,
+    lowest: u64,
+    highest: u64,
+    precision: f64,
+    repeats: u32,
+    run: Vec<String>,
+    searches: Vec<Searched>,
+}
+
+/// One search: the second flag, if any, and what came of it.
+#[derive(Debug, Serialize)]
+struct Searched {
+    fixed: Option<String>,
+    trials: Vec<Trial>,
+    answer: Answer,
+}
+
+/// Version of the JSON form of [`Found`].
+const SCHEMA_VERSION: u32 = 1;
 
 /// Runs the command.
-pub(crate) fn run(_args: Args) -> ExitCode {
-    eprintln!("downpour-load find: not part of this build");
-    ExitCode::from(1)
+pub(crate) fn run(args: Args) -> ExitCode {
+    let json = args.json.clone();
+    let result = find(args).and_then(|found| {
+        if let Some(path) = &json {
+            let text = serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?;
+            file::write_text(&format!("{text}\n"), path)?;
+        }
+        Ok(found)
+    });
+    match result {
+        Ok(found)
+            if found
+                .searches
+                .iter()
+                .all(|one| matches!(one.answer, Answer::None { .. })) =>
+        {
+            ExitCode::from(EXIT_BREACHED)
+        }
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("downpour-load find: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn find(args: Args) -> Result<Found, String> {
+    if args.from == 0 || args.from > args.to {
+        return Err(format!(
+            "--from {} --to {}: give 1 <= from <= to",
+            args.from, args.to
+        ));
+    }
+    if args.repeats == 0 || args.precision <= 0.0 {
+        return Err("--repeats and --precision must be above zero".to_owned());
+    }
+    let range = Range {
+        lowest: args.from,
+        highest: args.to,
+        precision: args.precision,
+        repeats: args.repeats,
+    };
+    let fixed = frontier(args.frontier.as_deref())?;
+    let setting = Setting {
+        spawn: args.spawn,
+        between: args.between,
+        objectives: args.objectives,
+        arguments: args.run,
+    };
+    let mut searches = Vec::new();
+    for fixed in &fixed {
+        searches.push(search(&args.vary, range, &setting, fixed.as_ref())?);
+    }
+    Ok(Found {
+        schema_version: SCHEMA_VERSION,
+        vary: args.vary,
+        lowest: range.lowest,
+        highest: range.highest,
+        precision: range.precision,
+        repeats: range.repeats,
+        run: setting.arguments,
+        searches,
+    })
+}
+
+/// One search, told as it goes: it may last an hour.
+fn search(
+    vary: &str,
+    range: Range,
+    setting: &Setting,
+    fixed: Option<&[String; 2]>,
+) -> Result<Searched, String> {
+    let label = fixed.map(|fixed| fixed.join(" "));
+    println!("{} {}", vary, label.as_deref().unwrap_or_default());
+    let (mut search, mut trials) = (Search::new(range), Vec::new());
+    while let Some(value) = search.next() {
+        let mut flags = vec![format!("--{}", vary), value.to_string()];
+        flags.extend(fixed.into_iter().flatten().cloned());
+        let trial = setting.trial(value, &flags)?;
+        println!("{}", row(&trial, &setting.objectives));
+        search.record(trial.outcome);
+        trials.push(trial);
+    }
+    let answer = search.answer().expect("the search is over");
+    println!("{}\n", sentence(answer, vary));
+    Ok(Searched {
+        fixed: label,
+        trials,
+        answer,
+    })
+}
+
+fn row(trial: &Trial, objectives: &[Objective]) -> String {
+    let outcome = match trial.outcome {
+        Outcome::Held => "holds",
+        Outcome::Breached => "breached",
+        Outcome::Invalid => "no result",
+    };
+    let figures = objectives
+        .iter()
+        .zip(&trial.slo)
+        .map(|(objective, slo)| match slo.value {
+            Some(value) => format!("{}: {}", slo.expr, objective.show(value)),
+            None => format!("{}: unknown", slo.expr),
+        });
+    let figures: Vec<String> = figures.collect();
+    let reason = match trial.outcome {
+        Outcome::Invalid => trial.reasons.first().map(|text| format!("   {text}")),
+        _ => None,
+    };
+    format!(
+        "  {:>12}  {outcome:<9}  {}  {}{}",
+        count(trial.value),
+        figures.join("   "),
+        trial.verdict,
+        reason.unwrap_or_default()
+    )
+}
+
+fn sentence(answer: Answer, vary: &str) -> String {
+    let whose = |limit| match limit {
+        Limit::Server => "the limit of the server",
+        Limit::Rig => "the limit of this rig, not of the server",
+    };
+    match answer {
+        Answer::None { fails, limit } => {
+            format!("NONE   even {} {vary} fail: {}", count(fails), whose(limit))
+        }
+        Answer::Between {
+            holds,
+            fails,
+            limit,
+        } => format!(
+            "FOUND  {} {vary} hold, {} do not: {}",
+            count(holds),
+            count(fails),
+            whose(limit)
+        ),
+        Answer::Beyond { holds } => {
+            format!("BEYOND {} {vary} hold, the highest asked for", count(holds))
+        }
+    }
+}
+
+/// `rate=10,50` as the flags of two searches; nothing as one search without any.
+fn frontier(text: Option<&str>) -> Result<Vec<Option<[String; 2]>>, String> {
+    let Some(text) = text else {
+        return Ok(vec![None]);
+    };
+    match text.split_once('=') {
+        Some((flag, values)) if !flag.is_empty() && values.split(',').all(|it| !it.is_empty()) => {
+            let flags = values
+                .split(',')
+                .map(|value| [format!("--{flag}"), value.to_owned()]);
+            Ok(flags.map(Some).collect())
+        }
+        _ => Err(format!(
+            "--frontier {text:?}: give a flag of run and its values, rate=10,50"
+        )),
+    }
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    Ok(quantity(text, Unit::Count)?.round() as u64)
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    quantity(text, Unit::Ratio)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frontier_is_one_search_for_each_value() {
+        let rate = |value: &str| Some(["--rate".to_owned(), value.to_owned()]);
+        assert_eq!(
+            frontier(Some("rate=10,50")),
+            Ok(vec![rate("10"), rate("50")])
+        );
+        assert_eq!(frontier(None), Ok(vec![None]));
+        for text in ["rate", "=10", "rate=", "rate=1,,2"] {
+            assert!(frontier(Some(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_take_suffixes_and_shares_take_per_cent() {
+        assert_eq!(number("1.5k"), Ok(1_500));
+        assert_eq!(share("5%"), Ok(0.05));
+        assert!(number("many").is_err());
+    }
 }

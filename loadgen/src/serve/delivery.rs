@@ -75,7 +75,7 @@ impl Server {
         let injected = self.injector.deliver(tap, event, &mut pieces);
         if !injected.is_empty() {
             let (topic, number) = (topic.clone(), tap.number);
-            for injected in injected {
+            for injected in &injected {
                 self.record(&topic, number, connection.peer, injected)?;
             }
         }
@@ -110,7 +110,7 @@ impl Server {
         topic: &str,
         subscriber: u32,
         peer: SocketAddr,
-        injected: Injected,
+        injected: &Injected,
     ) -> io::Result<()> {
         self.journal.injected(Injection {
             fault: injected.fault.to_owned(),

@@ -13,6 +13,7 @@
 //! | `request` | bytes of a request |
 //! | `injector` | which fault meets which delivery |
 //! | `journal` | what was injected |
+//! | `process` | a server as a child process |
 //! | `connection`, `topics`, `server`, `routes`, `delivery` | sockets, and all of the above |
 
 mod connection;
@@ -20,6 +21,7 @@ mod delivery;
 mod history;
 mod injector;
 pub(crate) mod journal;
+pub(crate) mod process;
 mod request;
 mod routes;
 mod script;

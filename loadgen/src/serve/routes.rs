@@ -141,7 +141,7 @@ impl Server {
             missing: None,
             told: None,
         };
-        self.record(topic, number, connection.peer, injected)
+        self.record(topic, number, connection.peer, &injected)
     }
 
     /// Starts a stream whose head was held back.
@@ -193,7 +193,7 @@ impl Server {
             };
             self.write_pieces(connection, &mut pieces);
             if let Some(injected) = injected {
-                self.record(&topic, number, connection.peer, injected)?;
+                self.record(&topic, number, connection.peer, &injected)?;
             }
         } else {
             connection.role = Role::Streaming {
