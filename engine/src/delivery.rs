@@ -1,0 +1,394 @@
+//! The delivery lane of a worker: the histories, the subscribers, and the sweep between them.
+//!
+//! [`Delivery::ingest`] appends an event to its topic and queues the sets that have it.
+//! [`Delivery::turn`] plans and makes at most 256 sends, so that nothing else of the worker waits
+//! for longer than about a millisecond; whoever drives it calls again while it says there is more.
+//!
+//! **Fairness.** Sets that have something new stand in a queue; each turn takes at most
+//! [`QUANTUM`] sends of a set before it goes to the queue's end. So a topic with few subscribers
+//! waits for at most that many sends of every other topic that is being broadcast, however many
+//! subscribers those have. Subscribers that catch up on their own (replay, a socket that was full)
+//! have half of each turn at most while sets are waiting.
+//!
+//! Invariants:
+//! - A subscriber is in one of the states of [`slots::State`]; only `Live` ones are swept.
+//! - A cursor is moved when its send is planned, and moved back to what was really taken when the
+//!   kernel tells of an exception; between turns it is exact.
+//! - Every subscriber that is removed has one close reason.
+//!
+//! It knows no publishers, no requests and no clock: the time is an argument.
+
+use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use crate::close::CloseReason;
+use crate::event::{Epoch, Frame};
+use crate::limits::Limits;
+use crate::stats::{Stats, WorkerStats};
+use crate::topic::{Bounds, Resume, SetIndex, Standing, Topics};
+
+mod audience;
+pub(crate) mod epoll;
+pub(crate) mod lane;
+mod plan;
+mod settle;
+mod slots;
+mod tails;
+mod turn;
+pub(crate) mod uring;
+
+#[cfg(test)]
+mod simulation;
+
+use audience::Audience;
+use lane::{Lane, Woken};
+use plan::Plan;
+use slots::{Slot, Slots, State, TICK_NS};
+use tails::Tails;
+
+/// Sends of one set before the next set has its turn.
+pub(crate) const QUANTUM: usize = 64;
+
+/// What to do with a subscriber that the history has moved past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LagPolicy {
+    /// Tell it of the gap and go on.
+    Skip,
+    /// Close its stream; it comes back with its last id.
+    Disconnect,
+}
+
+/// What the delivery lane is told by the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliverySettings {
+    /// Which life of the engine this is.
+    pub epoch: Epoch,
+    /// Bounds of the histories.
+    pub bounds: Bounds,
+    /// Subscribers at most.
+    pub subscribers_max: usize,
+    /// Ticks without a write after which a heartbeat is due; 0 for none.
+    pub heartbeat_ticks: u32,
+    /// Ticks without a byte taken after which a full socket is given up.
+    pub write_timeout_ticks: u32,
+    /// See [`LagPolicy`].
+    pub lag: LagPolicy,
+    /// Reconnection time, in milliseconds; jittered up to twice as much.
+    pub retry_ms: u64,
+    /// Bytes of evicted events that half-sent writes may hold.
+    pub pinned_bytes_max: usize,
+    /// How long a drain may take, in nanoseconds.
+    pub drain_ns: u64,
+}
+
+/// A drain under way.
+#[derive(Clone, Copy, Debug)]
+struct Drain {
+    started_ns: u64,
+    /// Slots below this have been told.
+    next: u32,
+    /// Subscribers when it began.
+    count: usize,
+    /// Subscribers that have been closed.
+    closed: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Delivery<L> {
+    settings: DeliverySettings,
+    topics: Topics,
+    slots: Slots,
+    audiences: Vec<Audience>,
+    tails: Tails,
+    lane: L,
+    /// Sets that have something new.
+    queue: VecDeque<SetIndex>,
+    /// Subscribers that are behind on their own; an entry whose slot is not `Behind` is void. A slot
+    /// stands in it once at most.
+    behind: VecDeque<u32>,
+    blocked: usize,
+    /// Slot from which the scan for heartbeats and timeouts goes on, and how many it still visits
+    /// in this tick.
+    scan_next: u32,
+    scan_left: u32,
+    tick: u32,
+    drain: Option<Drain>,
+    plan: Plan,
+    woken: Vec<Woken>,
+    random: fastrand::Rng,
+    stats: Arc<Stats>,
+    worker: usize,
+    limits: Arc<Limits>,
+}
+
+/// Why a stream cannot be delivered.
+#[derive(Debug)]
+pub(crate) enum SubscribeError {
+    /// All slots are taken.
+    Full,
+    /// The kernel takes no further socket.
+    Kernel(std::io::Error),
+}
+
+impl<L: Lane> Delivery<L> {
+    pub(crate) fn new(
+        settings: DeliverySettings,
+        lane: L,
+        stats: Arc<Stats>,
+        worker: usize,
+        limits: Arc<Limits>,
+    ) -> Delivery<L> {
+        Delivery {
+            settings,
+            topics: Topics::new(settings.bounds),
+            slots: Slots::new(settings.subscribers_max),
+            audiences: Vec::new(),
+            tails: Tails::default(),
+            lane,
+            queue: VecDeque::new(),
+            behind: VecDeque::new(),
+            blocked: 0,
+            scan_next: 0,
+            scan_left: 0,
+            tick: 0,
+            drain: None,
+            plan: Plan::default(),
+            woken: Vec::new(),
+            random: fastrand::Rng::with_seed(worker as u64),
+            stats,
+            worker,
+            limits,
+        }
+    }
+
+    /// The histories.
+    pub(crate) fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    pub(crate) fn lane(&self) -> &L {
+        &self.lane
+    }
+
+    fn stats(&self) -> &WorkerStats {
+        &self.stats.workers[self.worker]
+    }
+
+    /// Takes over a stream whose head and greeting have been sent: `socket` is watched and swept
+    /// from now on, after the event `resume` names. `network` is given back to the limits when it
+    /// ends.
+    ///
+    /// # Errors
+    /// When there is no room for it; the caller still owns socket and network.
+    pub(crate) fn subscribe(
+        &mut self,
+        names: &[String],
+        resume: &Resume,
+        socket: BorrowedFd<'_>,
+        network: u64,
+    ) -> Result<(), SubscribeError> {
+        let index = self.slots.vacant().ok_or(SubscribeError::Full)?;
+        self.lane.attach(index, socket).map_err(SubscribeError::Kernel)?;
+        let set = self.topics.join(names);
+        if self.audiences.len() <= set.0 as usize {
+            self.audiences.resize_with(set.0 as usize + 1, Audience::default);
+        }
+        let cursor = self.topics.cursor(set, resume.sequence, resume.standing);
+        let place = self.audiences[set.0 as usize].join(index);
+        let waits = self.topics.lag(set, cursor) == 0 && resume.standing == Standing::Live;
+        self.slots.insert(
+            index,
+            Slot {
+                cursor,
+                set,
+                place,
+                written_at: self.tick,
+                state: State::Live,
+                has_tail: false,
+                queued: false,
+                network,
+            },
+        );
+        if !waits {
+            self.set_behind(index);
+        }
+        Ok(())
+    }
+
+    /// Appends the next event. False, and nothing done, when it must wait: a healthy subscriber has
+    /// not been sent an event that would be evicted for it.
+    pub(crate) fn ingest(&mut self, frame: &Frame) -> bool {
+        let audiences = &self.audiences;
+        if !self.topics.make_room(frame, |set| audiences[set.0 as usize].floor()) {
+            return false;
+        }
+        let Delivery { topics, audiences, queue, .. } = self;
+        topics.append(frame.clone(), |set| {
+            let audience = &mut audiences[set.0 as usize];
+            if !audience.queued {
+                audience.queued = true;
+                queue.push_back(set);
+            }
+        });
+        true
+    }
+
+    /// Takes in what the kernel has to tell: ends of connections and sockets with room again.
+    pub(crate) fn harvest(&mut self) {
+        let mut woken = std::mem::take(&mut self.woken);
+        self.lane.harvest(&mut woken);
+        for event in woken.drain(..) {
+            match event {
+                Woken::Hangup { slot, reset } => {
+                    let reason =
+                        if reset { CloseReason::PeerReset } else { CloseReason::PeerClosed };
+                    // Both of a slot's polls may tell of its end.
+                    if self.slots[slot].state != State::Free {
+                        self.close(slot, reason);
+                    }
+                }
+                Woken::Writable { slot } => {
+                    if self.slots[slot].state == State::Blocked {
+                        self.blocked -= 1;
+                        self.set_behind(slot);
+                    }
+                }
+            }
+        }
+        self.woken = woken;
+    }
+
+    /// Ends a subscriber.
+    fn close(&mut self, index: u32, reason: CloseReason) {
+        self.lane.close(index);
+        let slot = self.slots.remove(index);
+        if slot.has_tail {
+            self.tails.remove(index);
+        }
+        if slot.state == State::Blocked {
+            self.blocked -= 1;
+        }
+        if let Some(drain) = &mut self.drain {
+            drain.closed += 1;
+        }
+        self.leave(&slot);
+        self.limits.leave(slot.network);
+        self.stats().close(reason);
+    }
+
+    /// Takes a removed subscriber out of its set, and the set out of the table if it was the last.
+    fn leave(&mut self, slot: &Slot) {
+        let audience = &mut self.audiences[slot.set.0 as usize];
+        if let Some((moved, missed)) = audience.leave(slot.place) {
+            self.slots[moved].place = slot.place;
+            if missed && self.slots[moved].state == State::Live {
+                self.set_behind(moved);
+            }
+        }
+        if self.audiences[slot.set.0 as usize].len() == 0 {
+            self.audiences[slot.set.0 as usize].reset();
+            self.topics.leave(slot.set);
+        }
+    }
+
+    fn set_behind(&mut self, index: u32) {
+        let slot = &mut self.slots[index];
+        slot.state = State::Behind;
+        if !slot.queued {
+            slot.queued = true;
+            self.behind.push_back(index);
+        }
+    }
+
+    /// Time has passed: `now_ns` of the engine's clock. To be called about ten times a second.
+    /// Evicts old events and starts the next part of the scan for heartbeats and timeouts.
+    pub(crate) fn advance(&mut self, now_ns: u64) {
+        let tick = (now_ns / TICK_NS) as u32;
+        let passed = tick.saturating_sub(self.tick);
+        self.tick = tick;
+        // The scan goes round once a second: a tenth of the slots in each tick.
+        let share = (self.slots.len() as u32).div_ceil(10).saturating_mul(passed.min(10));
+        self.scan_left = share.min(self.slots.len() as u32);
+        // Bounded, so that the end of a burst's age is no pause: half a million events a second.
+        self.topics.expire(now_ns, 50_000);
+        self.publish_gauges();
+    }
+
+    /// Ends all streams: pending events first, then each subscriber is told when to come back and is
+    /// closed, evenly over the time the settings give. See [`Delivery::is_drained`].
+    pub(crate) fn drain(&mut self, now_ns: u64) {
+        let count = self.slots.count();
+        self.drain = Some(Drain { started_ns: now_ns, next: 0, count, closed: 0 });
+    }
+
+    /// True when a drain has ended the last stream.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drain.is_some() && self.slots.count() == 0
+    }
+
+    /// Jitter keeps clients that were cut off together from coming back together.
+    pub(crate) fn retry_ms(&mut self) -> u64 {
+        self.settings.retry_ms + self.random.u64(0..=self.settings.retry_ms)
+    }
+
+    fn publish_gauges(&self) {
+        let stats = self.stats();
+        stats.subscribers.set(self.slots.count() as u64);
+        stats.blocked.set(self.blocked as u64);
+        stats.topics.set(self.topics.count() as u64);
+        stats.topic_sets.set(self.topics.set_count() as u64);
+        stats.history_events.set(self.topics.event_count() as u64);
+        stats.history_bytes.set(self.topics.event_bytes() as u64);
+        stats.pinned_bytes.set(self.tails.pinned_bytes() as u64);
+        let tables = self.slots.table_bytes() + self.topics.table_bytes();
+        stats.table_bytes.set(tables as u64);
+    }
+
+    /// Subscribers of each topic are those of the sets that have it.
+    pub(crate) fn subscriber_count(&self, sets: &[SetIndex]) -> usize {
+        sets.iter().map(|set| self.audiences[set.0 as usize].len()).sum()
+    }
+
+    /// The `count` subscribers that are furthest behind.
+    pub(crate) fn most_lagging(&self, count: usize) -> Vec<SubscriberView> {
+        let lag = |slot: &Slot| self.topics.lag(slot.set, slot.cursor);
+        let mut lags: Vec<(u32, u32)> = self.slots.iter().map(|(i, s)| (lag(s), i)).collect();
+        let count = count.min(lags.len());
+        if count == 0 {
+            return Vec::new();
+        }
+        lags.select_nth_unstable_by(count - 1, |a, b| b.cmp(a));
+        lags.truncate(count);
+        lags.sort_unstable_by(|a, b| b.cmp(a));
+        let view = |(lag, index)| self.view(index, lag);
+        lags.into_iter().map(view).collect()
+    }
+
+    fn view(&self, index: u32, lag: u32) -> SubscriberView {
+        let slot = &self.slots[index];
+        SubscriberView {
+            worker: self.worker,
+            slot: index,
+            topics: self.topics.set_names(slot.set).map(str::to_owned).collect(),
+            cursor: slot.cursor.sequence,
+            lag,
+            blocked: slot.state == State::Blocked,
+            quiet_ns: u64::from(self.tick.saturating_sub(slot.written_at)) * TICK_NS,
+        }
+    }
+}
+
+/// One subscriber, for people to look at.
+#[derive(Clone, Debug)]
+pub(crate) struct SubscriberView {
+    pub(crate) worker: usize,
+    pub(crate) slot: u32,
+    pub(crate) topics: Vec<String>,
+    pub(crate) cursor: u64,
+    pub(crate) lag: u32,
+    pub(crate) blocked: bool,
+    /// Time since the last write to it.
+    pub(crate) quiet_ns: u64,
+}

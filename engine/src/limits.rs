@@ -1,0 +1,141 @@
+//! How many connections there may be, in all and from one network.
+//!
+//! Taken once per connection and given back at its end, by any worker. The counts by network are
+//! the one place of the engine with a lock: it is held for one step in a hash table, at most twice in
+//! a connection's life, and not at all when there is no such limit.
+//!
+//! This module knows the close reasons and no other.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::close::CloseReason;
+
+/// Counts of open connections.
+#[derive(Debug)]
+pub struct Limits {
+    connections_max: u64,
+    /// 0 for no limit.
+    per_network_max: u32,
+    connections: AtomicU64,
+    networks: Mutex<HashMap<u64, u32>>,
+}
+
+/// The right to be one of the connections; given back when dropped.
+#[derive(Debug)]
+pub struct Pass {
+    /// None when the count has gone over to whoever holds the network's number.
+    limits: Option<Arc<Limits>>,
+    network: u64,
+}
+
+impl Limits {
+    /// At most `connections_max` connections, `per_network_max` of one network; 0 is no limit.
+    #[must_use]
+    pub fn new(connections_max: usize, per_network_max: u32) -> Limits {
+        Limits {
+            connections_max: connections_max as u64,
+            per_network_max,
+            connections: AtomicU64::new(0),
+            networks: Mutex::default(),
+        }
+    }
+
+    /// Counts one more connection.
+    ///
+    /// # Errors
+    /// The close reason when there are as many as may be.
+    pub fn enter(self: &Arc<Limits>, address: IpAddr) -> Result<Pass, CloseReason> {
+        // Relaxed: a count orders nothing. Whoever exceeds it takes his own step back.
+        if self.connections.fetch_add(1, Relaxed) >= self.connections_max {
+            self.connections.fetch_sub(1, Relaxed);
+            return Err(CloseReason::ConnectionsMax);
+        }
+        let network = network(address);
+        if self.per_network_max > 0 {
+            let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = networks.entry(network).or_insert(0);
+            if *count >= self.per_network_max {
+                self.connections.fetch_sub(1, Relaxed);
+                return Err(CloseReason::AddressMax);
+            }
+            *count += 1;
+        }
+        Ok(Pass { limits: Some(Arc::clone(self)), network })
+    }
+
+    /// Open connections.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Relaxed)
+    }
+
+    /// Gives back what a slot holds in place of a [`Pass`].
+    pub fn leave(&self, network: u64) {
+        self.connections.fetch_sub(1, Relaxed);
+        if self.per_network_max > 0 {
+            let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = networks.get_mut(&network).expect("it was counted when it entered");
+            *count -= 1;
+            if *count == 0 {
+                networks.remove(&network);
+            }
+        }
+    }
+}
+
+impl Pass {
+    /// The number to keep in eight bytes instead of the pass, for [`Limits::leave`].
+    #[must_use]
+    pub fn into_network(mut self) -> u64 {
+        self.limits = None;
+        self.network
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if let Some(limits) = &self.limits {
+            limits.leave(self.network);
+        }
+    }
+}
+
+/// An IPv4 address, or the /64 of an IPv6 address: what one host can choose from freely.
+fn network(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()),
+        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn limits_hold_at_the_limit_and_are_given_back() {
+        let limits = Arc::new(Limits::new(3, 2));
+        let a = limits.enter(address("192.0.2.1")).expect("first");
+        let b = limits.enter(address("::ffff:192.0.2.1")).expect("the same host as IPv6");
+        assert_eq!(limits.enter(address("192.0.2.1")).unwrap_err(), CloseReason::AddressMax);
+        let c = limits.enter(address("2001:db8::1")).expect("third");
+        assert_eq!(limits.enter(address("2001:db8::2")).unwrap_err(), CloseReason::ConnectionsMax);
+        drop(a);
+        let d = limits.enter(address("2001:db8::2")).expect("the second of its /64");
+        drop(b);
+        assert_eq!(limits.enter(address("2001:db8::3")).unwrap_err(), CloseReason::AddressMax);
+        let network = c.into_network();
+        assert_eq!(limits.connections(), 2, "a number holds what its pass held");
+        limits.leave(network);
+        drop(d);
+        assert_eq!(limits.connections(), 0);
+        assert!(limits.networks.lock().unwrap().is_empty());
+    }
+}
