@@ -142,7 +142,7 @@ fn fill(
     for (table, pair_count) in tables.iter().copied().enumerate() {
         let (done, release) = (done.clone(), Arc::clone(release));
         threads.push(thread::spawn(move || {
-            fill_table(table, pair_count, &done, &release)
+            fill_table(table, pair_count, &done, &release);
         }));
         if table + 1 >= at_once {
             cpu_ns += finish_one()?;
