@@ -54,7 +54,7 @@ pub struct Config {
     pub history_bytes_total: usize,
     /// Age beyond which an event is not kept; `None` = no limit.
     pub history_age: Option<Duration>,
-    /// One event, as published and as encoded.
+    /// Data of one event, in bytes.
     pub event_bytes_max: usize,
     /// Topics that exist at a time.
     pub topics_max: usize,

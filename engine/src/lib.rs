@@ -18,3 +18,11 @@ pub mod ring;
 pub mod stats;
 pub mod stream;
 pub mod topic;
+
+/// What the fuzz targets reach and nobody else should.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::event::object::{
+        LineSplitter, LineTooLong, ObjectError, draft, drafts, line_bytes_max,
+    };
+}

@@ -112,7 +112,7 @@ pub struct ServeArgs {
         help_heading = "Publishing")]
     pub publish_open: bool,
 
-    /// Longest event, as published and as encoded
+    /// Data of one event, at most; encoded, each of its lines is 7 bytes longer
     #[arg(long, env = "DOWNPOUR_EVENT_BYTES_MAX", value_name = "B", default_value = "1MiB",
         value_parser = |t: &str| value::bytes(t, Bytes(64), Bytes(64 * MIB), false),
         help_heading = "Publishing")]
