@@ -7,14 +7,21 @@
 //! This file knows the commands and nothing else; each command lives in a module of its own
 //! with its arguments and one function `run`.
 
+mod amount;
 mod cli;
+mod clock;
 mod connect;
+mod decoder;
 mod doctor;
 mod find;
+mod http;
+mod ledger;
 mod report;
 mod run;
+mod schedule;
 mod selftest;
 mod serve;
+mod stamp;
 mod storm;
 
 use std::process::ExitCode;

@@ -1,0 +1,295 @@
+//! The plan of a run: every event's intended time, stream and size, fixed before it begins.
+//!
+//! The idea: open loop. When an event is due follows from its number alone, never from how the
+//! server or this program got on with the events before it, so that no delay can thin out the
+//! load that would have shown it.
+//!
+//! Times here count from the first moment of the warm-up; the start itself is added when it is
+//! known. A **stream** is one sequence of numbers: the events of one topic that go through one
+//! publisher connection. A topic has several streams only when there are more publisher
+//! connections than topics, because order is defined only within one connection.
+
+use crate::amount::{Rate, Size};
+
+/// Events of one run at most: 16 bytes each, and some more per reading thread.
+const EVENTS_COUNT_MAX: usize = 50_000_000;
+
+/// What the plan is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Outline {
+    /// Events per second; `None` publishes nothing.
+    pub(crate) rate: Option<Rate>,
+    /// Whether intended times are evenly spaced or drawn (a Poisson process of that rate).
+    pub(crate) arrival: Arrival,
+    /// Warm-up and measured window together, in nanoseconds.
+    pub(crate) length_ns: u64,
+    /// Payload sizes.
+    pub(crate) size: Size,
+    /// Topics published to, in turn.
+    pub(crate) topics: u32,
+    /// Publisher connections.
+    pub(crate) publishers: u32,
+    /// Seed of all draws.
+    pub(crate) seed: u64,
+}
+
+/// The law of the intended times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Arrival {
+    /// Evenly spaced
+    #[default]
+    Fixed,
+    /// Independent of each other, as many users would cause them
+    Poisson,
+}
+
+/// One planned event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// When it is due, from the start of the warm-up.
+    pub(crate) at_ns: u64,
+    /// Its stream.
+    pub(crate) stream: u32,
+    /// Bytes of its payload.
+    pub(crate) size: u32,
+}
+
+/// All events of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Schedule {
+    events: Vec<Event>,
+    streams_per_topic: u32,
+    publishers: u32,
+    /// The events of stream `s` are `by_stream[start[s]..start[s + 1]]`, in order.
+    start: Vec<u32>,
+    by_stream: Vec<u32>,
+}
+
+impl Schedule {
+    /// Draws up the plan.
+    ///
+    /// # Errors
+    ///
+    /// If it has more events than can be followed one by one.
+    pub(crate) fn new(outline: &Outline) -> Result<Schedule, String> {
+        let streams_per_topic = (outline.publishers / outline.topics).max(1);
+        let stream_count = outline.topics * streams_per_topic;
+        let mut random = fastrand::Rng::with_seed(outline.seed);
+        let mut events = Vec::new();
+        let mut work = 0.0;
+        while let Some(at_ns) = outline.due(work) {
+            if events.len() == EVENTS_COUNT_MAX {
+                return Err(format!(
+                    "the plan has more than {EVENTS_COUNT_MAX} events; \
+                     lower --rate or shorten --duration"
+                ));
+            }
+            let size = random.usize(outline.size.min..=outline.size.max);
+            let stream = (events.len() % stream_count as usize) as u32;
+            events.push(Event {
+                at_ns,
+                stream,
+                size: size as u32,
+            });
+            work += match outline.arrival {
+                Arrival::Fixed => 1.0,
+                // The gaps of a Poisson process are exponential; 1 - u is never 0.
+                Arrival::Poisson => -(1.0 - random.f64()).ln(),
+            };
+        }
+        let (start, by_stream) = index(&events, stream_count as usize);
+        Ok(Schedule {
+            events,
+            streams_per_topic,
+            publishers: outline.publishers,
+            start,
+            by_stream,
+        })
+    }
+
+    /// All events by time.
+    pub(crate) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Number of streams.
+    pub(crate) fn stream_count(&self) -> usize {
+        self.start.len() - 1
+    }
+
+    /// Streams of each topic.
+    pub(crate) fn streams_per_topic(&self) -> usize {
+        self.streams_per_topic as usize
+    }
+
+    /// The topic of a stream.
+    pub(crate) fn topic(&self, stream: u32) -> u32 {
+        stream / self.streams_per_topic
+    }
+
+    /// The publisher connection of a stream.
+    pub(crate) fn publisher(&self, stream: u32) -> u32 {
+        stream % self.publishers
+    }
+
+    /// The number of an event (its index in [`Schedule::events`]) by stream and sequence.
+    pub(crate) fn number(&self, stream: u32, sequence: u32) -> Option<u32> {
+        let start = *self.start.get(stream as usize)?;
+        let end = *self.start.get(stream as usize + 1)?;
+        let place = start.checked_add(sequence)?;
+        (place < end).then(|| self.by_stream[place as usize])
+    }
+
+    /// The numbers of a stream's events in order.
+    pub(crate) fn stream(&self, stream: u32) -> &[u32] {
+        let (start, end) = (self.start[stream as usize], self.start[stream as usize + 1]);
+        &self.by_stream[start as usize..end as usize]
+    }
+
+    /// How many events of a stream are due before `at_ns`.
+    pub(crate) fn due_before(&self, stream: u32, at_ns: i64) -> u32 {
+        let due = |&number: &u32| (self.events[number as usize].at_ns as i64) < at_ns;
+        self.stream(stream).partition_point(due) as u32
+    }
+}
+
+impl Outline {
+    /// When the plan has done `work` events: the inverse of the planned count over time.
+    fn due(&self, work: f64) -> Option<u64> {
+        let rate = self.rate?;
+        let length = self.length_ns as f64 / 1e9;
+        // Count after t: from*t + slope*t^2/2. Its root is written so that a slope of zero, or
+        // a tiny one, loses no digits.
+        let slope = (rate.to - rate.from) / length;
+        let root = rate.from * rate.from + 2.0 * slope * work;
+        if root < 0.0 {
+            return None;
+        }
+        let at = if work == 0.0 {
+            0.0
+        } else {
+            2.0 * work / (rate.from + root.sqrt())
+        };
+        (at < length).then(|| (at * 1e9).round() as u64)
+    }
+
+    /// Planned events per second at a time.
+    pub(crate) fn rate_at(&self, at_ns: u64) -> Option<f64> {
+        let rate = self.rate?;
+        let share = (at_ns as f64 / self.length_ns as f64).clamp(0.0, 1.0);
+        Some(rate.from + (rate.to - rate.from) * share)
+    }
+}
+
+/// Sorts event numbers by stream, keeping their order: a counting sort.
+fn index(events: &[Event], stream_count: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut start = vec![0u32; stream_count + 1];
+    for event in events {
+        start[event.stream as usize + 1] += 1;
+    }
+    for stream in 0..stream_count {
+        start[stream + 1] += start[stream];
+    }
+    let mut next = start.clone();
+    let mut by_stream = vec![0u32; events.len()];
+    for (number, event) in events.iter().enumerate() {
+        let place = &mut next[event.stream as usize];
+        by_stream[*place as usize] = number as u32;
+        *place += 1;
+    }
+    (start, by_stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outline(from: f64, to: f64, seconds: u64) -> Outline {
+        Outline {
+            rate: Some(Rate { from, to }),
+            arrival: Arrival::Fixed,
+            length_ns: seconds * 1_000_000_000,
+            size: Size { min: 100, max: 100 },
+            topics: 1,
+            publishers: 1,
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn a_fixed_rate_is_a_comb() {
+        let schedule = Schedule::new(&outline(20.0, 20.0, 60)).unwrap();
+        assert_eq!(schedule.events().len(), 1_200);
+        for (number, event) in schedule.events().iter().enumerate() {
+            assert_eq!(event.at_ns, number as u64 * 50_000_000);
+        }
+    }
+
+    #[test]
+    fn a_ramp_spends_its_rate_where_it_says() {
+        for (from, to) in [(0.0, 100.0), (100.0, 0.0), (10.0, 90.0)] {
+            let schedule = Schedule::new(&outline(from, to, 10)).unwrap();
+            let half = schedule.due_before(0, 5_000_000_000);
+            let expected = (from * 5.0 + (to - from) * 0.5 * 2.5).round() as u32;
+            assert!(
+                half.abs_diff(expected) <= 1,
+                "{from}:{to}: {half}, not {expected}"
+            );
+            assert!(schedule.events().len().abs_diff(500) <= 1);
+            assert!(schedule.events().is_sorted_by_key(|event| event.at_ns));
+        }
+    }
+
+    #[test]
+    fn poisson_times_keep_the_rate_and_follow_the_seed() {
+        let plan = |seed| {
+            let arrival = Arrival::Poisson;
+            Schedule::new(&Outline {
+                arrival,
+                seed,
+                ..outline(1e4, 1e4, 10)
+            })
+            .unwrap()
+        };
+        let schedule = plan(1);
+        // Six standard deviations of a Poisson count of 100,000.
+        assert!(schedule.events().len().abs_diff(100_000) < 1_900);
+        assert_eq!(schedule, plan(1));
+        assert_ne!(schedule, plan(2));
+    }
+
+    #[test]
+    fn every_event_is_found_again_by_stream_and_sequence() {
+        for (topics, publishers) in [(1, 1), (3, 1), (3, 2), (1, 4), (2, 5)] {
+            let outline = Outline {
+                topics,
+                publishers,
+                ..outline(100.0, 100.0, 1)
+            };
+            let schedule = Schedule::new(&outline).unwrap();
+            let mut found = 0;
+            for stream in 0..schedule.stream_count() as u32 {
+                assert!(schedule.topic(stream) < topics);
+                for (sequence, &number) in schedule.stream(stream).iter().enumerate() {
+                    assert_eq!(schedule.events()[number as usize].stream, stream);
+                    assert_eq!(schedule.number(stream, sequence as u32), Some(number));
+                    found += 1;
+                }
+                let end = schedule.stream(stream).len() as u32;
+                assert_eq!(schedule.number(stream, end), None);
+            }
+            assert_eq!(found, 100);
+            assert_eq!(schedule.number(schedule.stream_count() as u32, 0), None);
+        }
+    }
+
+    #[test]
+    fn nothing_is_planned_without_a_rate() {
+        let schedule = Schedule::new(&Outline {
+            rate: None,
+            ..outline(1.0, 1.0, 9)
+        })
+        .unwrap();
+        assert!(schedule.events().is_empty());
+    }
+}
