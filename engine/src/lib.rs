@@ -11,8 +11,10 @@
 pub mod close;
 pub(crate) mod delivery;
 pub mod config;
+pub mod doctor;
 pub mod event;
 pub mod http;
+pub mod kernel;
 pub mod limits;
 pub mod ring;
 pub mod stats;

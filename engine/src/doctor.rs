@@ -1,0 +1,172 @@
+//! `downpour doctor`: what this machine will hold with this configuration, and what limits it.
+//!
+//! The idea: every figure of the machine that has ever been the limit of such a server is a row:
+//! its value, what it means here, and the command that raises it. The verdict is the smallest of
+//! the hard limits. A report is judged from plain values, so that every judgement can be tested.
+//!
+//! Invariants: `problem` means that the server will not run as configured; `limits` means that it
+//! will, and what it will not reach. What could not be read is not judged.
+//!
+//! Knows nothing of how the values were read (`kernel`).
+
+use std::fmt;
+
+use crate::config::Config;
+use crate::config::cli::BackendChoice;
+use crate::config::memory::{
+    Amount, POLL_KERNEL_BYTES, SOCKET_KERNEL_BYTES, SUBSCRIBER_BYTES, Side,
+};
+use crate::kernel::Machine;
+use crate::kernel::uring::UringRefusal;
+
+mod rows;
+#[cfg(test)]
+mod tests;
+
+/// How many slots the kernel allows in one table of fixed files (`IORING_MAX_FIXED_FILES`).
+const TABLE_SLOTS_MAX: u64 = 1 << 20;
+
+/// Descriptors that are not subscribers: listeners, rings, eventfds, standard streams, and
+/// connections in the handshake.
+const OWN_DESCRIPTORS: u64 = 512;
+
+/// The judgement on one figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Does not limit this configuration.
+    Ok,
+    /// The server runs, and this is what it meets first.
+    Limits,
+    /// The server does not run as configured.
+    Problem,
+}
+
+/// One figure of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub state: State,
+    pub name: &'static str,
+    pub value: String,
+    /// What it means for this configuration.
+    pub meaning: String,
+    /// The command that raises it.
+    pub raise: Option<String>,
+}
+
+/// The report. `Display` prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub rows: Vec<Row>,
+    /// How many subscribers the machine holds with this configuration.
+    pub subscribers: u64,
+    /// What that number comes from.
+    pub limited_by: &'static str,
+}
+
+/// What delivers on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Uring,
+    Epoll,
+}
+
+/// Judges the machine for the configuration.
+#[must_use]
+pub fn examine(config: &Config, machine: &Machine) -> Report {
+    let lane = match (config.backend, machine.uring.available) {
+        (BackendChoice::Epoll, _) | (BackendChoice::Auto, Err(_)) => Lane::Epoll,
+        _ => Lane::Uring,
+    };
+    let (subscribers, limited_by) = capacity(config, machine, lane);
+    Report {
+        rows: rows::all(config, machine, lane),
+        subscribers,
+        limited_by,
+    }
+}
+
+/// The smallest of the hard limits, and its name.
+fn capacity(config: &Config, machine: &Machine, lane: Lane) -> (u64, &'static str) {
+    let descriptors = match (lane, machine.nofile_max) {
+        (Lane::Epoll, Some(limit)) => limit.saturating_sub(OWN_DESCRIPTORS),
+        // Fixed files count per table, and there is a table for every so many connections.
+        _ => u64::MAX,
+    };
+    let limits = [
+        (config.connections_max as u64, "--connections-max"),
+        (
+            descriptors,
+            "RLIMIT_NOFILE (the epoll lane needs a descriptor for each)",
+        ),
+        (machine.files_free.unwrap_or(u64::MAX), "fs.file-max"),
+        (
+            memory_capacity(config, machine).unwrap_or(u64::MAX),
+            "memory",
+        ),
+    ];
+    limits
+        .into_iter()
+        .min_by_key(|(count, _)| *count)
+        .expect("the array is not empty")
+}
+
+/// How many idle subscribers fit what memory is left when all else is at its bound.
+fn memory_capacity(config: &Config, machine: &Machine) -> Option<u64> {
+    let each = SUBSCRIBER_BYTES + SOCKET_KERNEL_BYTES + POLL_KERNEL_BYTES;
+    let left = machine
+        .memory_available?
+        .saturating_sub(fixed_bytes(config));
+    Some(left / each as u64)
+}
+
+/// The user memory that does not depend on how many subscribers there are.
+fn fixed_bytes(config: &Config) -> u64 {
+    let user = config.memory_bound().total(Side::User);
+    (user - config.connections_max * SUBSCRIBER_BYTES) as u64
+}
+
+impl Report {
+    /// Whether the server will not run as configured; `doctor` then exits with 1.
+    #[must_use]
+    pub fn has_problem(&self) -> bool {
+        self.rows.iter().any(|row| row.state == State::Problem)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.rows {
+            writeln!(f, "{:<8} {}: {}", row.state.name(), row.name, row.value)?;
+            writeln!(f, "         {}", row.meaning)?;
+            if let Some(command) = &row.raise {
+                writeln!(f, "         to raise it: {command}")?;
+            }
+        }
+        let Self {
+            subscribers,
+            limited_by,
+            ..
+        } = self;
+        match self.rows.iter().find(|row| row.state == State::Problem) {
+            Some(row) => write!(
+                f,
+                "verdict: will not run as configured because of {}",
+                row.name
+            ),
+            None => write!(
+                f,
+                "verdict: holds {subscribers} subscribers, limited by {limited_by}"
+            ),
+        }
+    }
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Limits => "limits",
+            Self::Problem => "problem",
+        }
+    }
+}
