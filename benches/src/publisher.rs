@@ -7,6 +7,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +25,10 @@ use crate::sys;
 const UNANSWERED_COUNT_MAX: u64 = 8;
 /// Bytes of events written at once when many are due.
 const BATCH_BYTES_MAX: usize = 64 * 1024;
+/// How long JSON lines are gathered before they are written, as a busy producer does. Written one
+/// by one, each would be a chunk of its own, and servers that read chunk by chunk would be measured
+/// at the producer's framing instead of at their fan-out.
+const BATCH_INTERVAL: Duration = Duration::from_millis(1);
 /// A server that takes nothing and answers nothing for so long has failed.
 const STUCK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -52,9 +58,13 @@ pub struct Plan {
     pub end_ns: u64,
 }
 
-/// A running publisher.
+/// A running publisher. Dropped before its end, it is left to end with the process.
 #[derive(Debug)]
-pub struct Publisher(thread::JoinHandle<Result<u64, Failure>>);
+pub struct Publisher {
+    thread: thread::JoinHandle<Result<(), Failure>>,
+    /// Events written so far. Relaxed on both sides: a count that carries no data with it.
+    published_count: Arc<AtomicU64>,
+}
 
 struct Connection {
     stream: TcpStream,
@@ -70,32 +80,42 @@ impl Publisher {
     /// When the server does not take the connection.
     pub fn start(plan: Plan) -> Result<Self, Failure> {
         let connection = Connection::open(plan.server)?;
-        Ok(Self(thread::spawn(move || match plan.way {
-            Way::Post => post(connection, plan),
-            Way::Lines => lines(connection, plan),
-        })))
+        let published_count = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&published_count);
+        let thread = thread::spawn(move || match plan.way {
+            Way::Post => post(connection, plan, &count),
+            Way::Lines => lines(connection, plan, &count),
+        });
+        Ok(Self {
+            thread,
+            published_count,
+        })
     }
 
-    /// Whether the thread has ended, by its plan or by a failure.
+    /// Events written to the server so far.
+    pub fn published_count(&self) -> u64 {
+        self.published_count.load(Ordering::Relaxed)
+    }
+
+    /// Whether the plan is done and answered, or has failed.
     pub fn is_finished(&self) -> bool {
-        self.0.is_finished()
+        self.thread.is_finished()
     }
 
-    /// Waits for the end of the plan and says how many events were published.
+    /// Waits for the end of the plan.
     ///
     /// # Errors
     /// What ended the publisher early.
-    pub fn finish(self) -> Result<u64, Failure> {
-        self.0.join().expect("the publisher does not panic")
+    pub fn finish(self) -> Result<(), Failure> {
+        self.thread.join().expect("the publisher does not panic")
     }
 }
 
-fn post(mut connection: Connection, mut plan: Plan) -> Result<u64, Failure> {
+fn post(mut connection: Connection, mut plan: Plan, count: &AtomicU64) -> Result<(), Failure> {
     let head = format!(
         "POST /events/{} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n\r\n",
         plan.topic, plan.server, plan.payload_bytes
     );
-    let mut published_count = 0;
     while let Some(event) = plan.next() {
         while connection.unanswered_count >= UNANSWERED_COUNT_MAX {
             connection.read_answers()?;
@@ -106,30 +126,30 @@ fn post(mut connection: Connection, mut plan: Plan) -> Result<u64, Failure> {
             .extend_from_slice(&event.payload(plan.payload_bytes));
         connection.flush()?;
         connection.unanswered_count += 1;
-        published_count += 1;
+        count.fetch_add(1, Ordering::Relaxed);
     }
     while connection.unanswered_count > 0 {
         connection.read_answers()?;
     }
-    Ok(published_count)
+    Ok(())
 }
 
-fn lines(mut connection: Connection, mut plan: Plan) -> Result<u64, Failure> {
+fn lines(mut connection: Connection, mut plan: Plan, count: &AtomicU64) -> Result<(), Failure> {
     let head = format!(
         "POST /events HTTP/1.1\r\nhost: {}\r\ncontent-type: application/x-ndjson\r\n\
          transfer-encoding: chunked\r\n\r\n",
         plan.server
     );
     connection.outgoing.extend_from_slice(head.as_bytes());
-    let mut published_count = 0;
     while let Some(event) = plan.next() {
+        thread::sleep(BATCH_INTERVAL);
         let mut chunk = Vec::new();
+        let mut event_count = 1;
         plan.append_line(event, &mut chunk);
-        published_count += 1;
         while chunk.len() < BATCH_BYTES_MAX {
             let Some(event) = plan.take_due() else { break };
             plan.append_line(event, &mut chunk);
-            published_count += 1;
+            event_count += 1;
         }
         connection
             .outgoing
@@ -137,6 +157,7 @@ fn lines(mut connection: Connection, mut plan: Plan) -> Result<u64, Failure> {
         connection.outgoing.append(&mut chunk);
         connection.outgoing.extend_from_slice(b"\r\n");
         connection.flush()?;
+        count.fetch_add(event_count, Ordering::Relaxed);
     }
     connection.outgoing.extend_from_slice(b"0\r\n\r\n");
     connection.flush()?;
@@ -144,7 +165,7 @@ fn lines(mut connection: Connection, mut plan: Plan) -> Result<u64, Failure> {
     while connection.unanswered_count > 0 {
         connection.read_answers()?;
     }
-    Ok(published_count)
+    Ok(())
 }
 
 impl Plan {

@@ -4,11 +4,11 @@
 //! readiness, into a buffer larger than what a socket holds under any plan used here, so that a
 //! second read would find nothing. Nothing is parsed but the stamps.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::failure::{Doing, Failure};
 use crate::stamp::{self, Scanner};
@@ -18,6 +18,8 @@ use crate::tally::Tally;
 const READ_BYTES: usize = 1 << 20;
 /// A server that does not answer a subscription for so long has failed.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a stalled subscriber takes before it is full: little, so that the server's side fills soon.
+const STALLED_BUFFER_BYTES: usize = 4_096;
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Connected subscribers.
@@ -59,7 +61,7 @@ impl Subscribers {
         let epoll = Epoll::new().doing(|| "make an epoll instance".into())?;
         let mut subscribers = Vec::with_capacity(count);
         for index in 0..count {
-            let stream = subscribe(server, topic)
+            let stream = subscribe(server, topic, None)
                 .map_err(|why| Failure::new(format!("subscriber {index} of {count}: {why}")))?;
             epoll
                 .watch(&stream, index as u64)
@@ -130,11 +132,18 @@ pub fn connect_stalled(
     topic: &str,
     count: usize,
 ) -> Result<Vec<TcpStream>, Failure> {
-    (0..count).map(|_| subscribe(server, topic)).collect()
+    (0..count)
+        .map(|_| subscribe(server, topic, Some(STALLED_BUFFER_BYTES)))
+        .collect()
 }
 
-fn subscribe(server: SocketAddr, topic: &str) -> Result<TcpStream, Failure> {
-    let mut stream = TcpStream::connect(server).doing(|| format!("connect to {server}"))?;
+fn subscribe(
+    server: SocketAddr,
+    topic: &str,
+    receive_buffer_bytes: Option<usize>,
+) -> Result<TcpStream, Failure> {
+    let mut stream =
+        connect(server, receive_buffer_bytes).doing(|| format!("connect to {server}"))?;
     // Closing resets: ten thousand ports in TIME_WAIT would starve the next run.
     let linger = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     linger
@@ -151,6 +160,15 @@ fn subscribe(server: SocketAddr, topic: &str) -> Result<TcpStream, Failure> {
         .set_nonblocking(true)
         .doing(|| "set up a subscriber".into())?;
     Ok(stream)
+}
+
+fn connect(server: SocketAddr, receive_buffer_bytes: Option<usize>) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+    if let Some(bytes) = receive_buffer_bytes {
+        socket.set_recv_buffer_size(bytes)?; // before connecting, or the window is already set
+    }
+    socket.connect(&server.into())?;
+    Ok(socket.into())
 }
 
 /// Reads the response head; what follows it already is only a greeting, as nothing is published.

@@ -1,0 +1,22 @@
+#!/usr/bin/env python3
+"""What does one delivery cost in CPU when every event is sent on its own?
+
+Events come slowly enough (20/s) that nothing can be coalesced: each is one send to each of 5,000
+subscribers. The floor is a bare send(2) loop.
+"""
+
+from client import Load
+from scenario import Scenario, main, under_load
+from summary import Figure
+
+SCENARIO = Scenario(
+    name="cpu-per-delivery",
+    question=__doc__,
+    floor="floor-send",
+    servers=["engine", "axum", "nchan", "node"],
+    figures=[Figure("cpu_us_per_delivery", "Server CPU per delivery, µs", ratio_max=1.0)],
+    measure=under_load(lambda options: Load(options.subscribers, events_per_s=20)),
+)
+
+if __name__ == "__main__":
+    main(SCENARIO)
