@@ -17,9 +17,9 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::report::figure::Unit;
+use crate::amount::{Count, Share};
 use crate::report::file;
-use crate::report::objective::{Objective, quantity};
+use crate::report::objective::Objective;
 use crate::report::unit::count;
 use search::{Answer, Limit, Outcome, Range, Search};
 use trial::{Setting, Trial};
@@ -39,11 +39,11 @@ pub(crate) struct Args {
     #[arg(long, default_value = "subscribers")]
     vary: String,
     /// Lowest value of interest
-    #[arg(long, value_parser = number)]
-    from: u64,
+    #[arg(long, value_name = "COUNT")]
+    from: Count,
     /// Highest value of interest
-    #[arg(long, value_parser = number)]
-    to: u64,
+    #[arg(long, value_name = "COUNT")]
+    to: Count,
     /// An objective that a value must meet to hold; may be given many times
     #[arg(long = "slo", value_name = "OBJECTIVE", required = true)]
     objectives: Vec<Objective>,
@@ -123,18 +123,18 @@ pub(crate) fn run(args: Args) -> ExitCode {
 }
 
 fn find(args: Args) -> Result<Found, String> {
-    if args.from == 0 || args.from > args.to {
+    let (Count(lowest), Count(highest)) = (args.from, args.to);
+    if lowest == 0 || lowest > highest {
         return Err(format!(
-            "--from {} --to {}: give 1 <= from <= to",
-            args.from, args.to
+            "--from {lowest} --to {highest}: give 1 <= from <= to"
         ));
     }
-    if args.repeats == 0 || args.precision <= 0.0 {
-        return Err("--repeats and --precision must be above zero".to_owned());
+    if args.repeats == 0 {
+        return Err("--repeats 0 tries nothing; give 1 or more".to_owned());
     }
     let range = Range {
-        lowest: args.from,
-        highest: args.to,
+        lowest,
+        highest,
         precision: args.precision,
         repeats: args.repeats,
     };
@@ -258,12 +258,11 @@ fn frontier(text: Option<&str>) -> Result<Vec<Option<[String; 2]>>, String> {
     }
 }
 
-fn number(text: &str) -> Result<u64, String> {
-    Ok(quantity(text, Unit::Count)?.round() as u64)
-}
-
 fn share(text: &str) -> Result<f64, String> {
-    quantity(text, Unit::Ratio)
+    match text.parse()? {
+        Share::Part(part) if part > 0.0 => Ok(part),
+        _ => Err("give a percentage above 0%, like 5%".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -281,12 +280,5 @@ mod tests {
         for text in ["rate", "=10", "rate=", "rate=1,,2"] {
             assert!(frontier(Some(text)).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn numbers_take_suffixes_and_shares_take_per_cent() {
-        assert_eq!(number("1.5k"), Ok(1_500));
-        assert_eq!(share("5%"), Ok(0.05));
-        assert!(number("many").is_err());
     }
 }

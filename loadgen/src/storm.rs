@@ -1,13 +1,305 @@
-//! The `storm` command: drop a part of the subscribers and check that they come back without a gap.
+//! The `storm` command: drop a part of the subscribers and check that they come back without a
+//! gap.
+//!
+//! The idea: a fleet of subscribers reads one topic under continuous publishing. In waves, some
+//! of them are cut off at random bytes of their streams and come back with `Last-Event-ID`, as
+//! browsers would. Events are numbered without holes, so each subscriber's stream proves itself:
+//! nothing missing, nothing twice, or every hole announced in its place.
+//!
+//! Beside the proof stands the time in which the fleet was back. Latencies of single deliveries
+//! are the business of `run`.
+
+mod fleet;
+mod member;
+mod outcome;
+mod payload;
+mod plan;
+mod publisher;
+mod reader;
+mod target;
+mod tracker;
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
+use crate::clock;
+use crate::report::file;
+use crate::serve::process::{ServerProcess, Signal};
+use fleet::{CutBy, Fleet};
+use member::Back;
+use outcome::{Outcome, Wave};
+use payload::Payloads;
+use plan::Draws;
+use publisher::Publisher;
+
+/// Exit code when the proof fails, as for an objective that is not met.
+const EXIT_BROKEN: u8 = 3;
+
+/// Longest wait of one turn, so that the phases look at their conditions.
+const TURN: Duration = Duration::from_millis(20);
 
 /// Arguments of `downpour-load storm`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Address to subscribe to: http://HOST:PORT/PATH
+    url: String,
+    /// Subscribers
+    #[arg(short = 'c', long, default_value = "1000")]
+    subscribers: Count,
+    /// Events published per second, all the time
+    #[arg(short = 'R', long, default_value = "50")]
+    rate: Rate,
+    /// Bytes of an event's payload
+    #[arg(short = 's', long, default_value = "128")]
+    size: Size,
+    /// Address to publish to by POST, if it is not the one to subscribe to
+    #[arg(long, value_name = "URL")]
+    publish: Option<String>,
+    /// Header field of every subscription; may be given many times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// Header field of every publication; may be given many times
+    #[arg(long = "publish-header", value_name = "NAME: VALUE")]
+    publish_headers: Vec<String>,
+    /// How connections are cut off
+    #[arg(long, value_enum, default_value = "rst")]
+    cut: CutBy,
+    /// Part of the subscribers that each wave cuts off
+    #[arg(long, default_value = "50%")]
+    share: Share,
+    /// Waves
+    #[arg(long, default_value_t = 3)]
+    waves: u32,
+    /// A subscriber is cut off after a random number of further bytes, at most this
+    #[arg(long, default_value = "2KiB")]
+    within: Bytes,
+    /// When a subscriber comes back: `retry` (the server's `retry:`, or 3 s), `now`, or a time
+    #[arg(long, default_value = "retry", value_parser = back)]
+    back: Back,
+    /// Pause between two waves, and of publishing behind the last
+    #[arg(long, default_value = "1s")]
+    pause: Span,
+    /// Longest wait for the fleet to be back, and for the last event to reach everybody
+    #[arg(long, default_value = "60s")]
+    patience: Span,
+    /// Start this server before the storm and end it behind it; needed for `--cut server`
+    #[arg(long, value_name = "COMMAND")]
+    spawn: Option<String>,
+    /// Seed of all draws
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the storm as JSON; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<String>,
+}
 
 /// Runs the command.
-pub(crate) fn run(_args: Args) -> ExitCode {
-    eprintln!("downpour-load storm: not part of this build");
-    ExitCode::from(1)
+pub(crate) fn run(args: Args) -> ExitCode {
+    let json = args.json.clone();
+    let result = Storm::new(args).and_then(Storm::run).and_then(|outcome| {
+        if json.as_deref() != Some("-") {
+            print!("{}", outcome.text());
+        }
+        if let Some(path) = &json {
+            file::write(&outcome.run(), path)?;
+        }
+        Ok(outcome.holds())
+    });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_BROKEN),
+        Err(error) => {
+            eprintln!("downpour-load storm: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// A storm in progress.
+#[derive(Debug)]
+struct Storm {
+    args: Args,
+    fleet: Fleet,
+    server: Option<ServerProcess>,
+    publisher: Option<Publisher>,
+    loopback: bool,
+    started_unix_ns: u64,
+    start: Instant,
+}
+
+impl Storm {
+    fn new(args: Args) -> Result<Self, String> {
+        if args.cut == CutBy::Server && args.spawn.is_none() {
+            return Err("--cut server needs --spawn: only then can it be started again".to_owned());
+        }
+        if args.rate.from != args.rate.to || args.size.min != args.size.max {
+            return Err("a storm has one --rate and one --size; ranges are for run".to_owned());
+        }
+        let subscribers = usize::try_from(args.subscribers.0).unwrap_or(usize::MAX);
+        if subscribers == 0 {
+            return Err("--subscribers 0 leaves nobody to cut off".to_owned());
+        }
+        let target = target::subscribing(&args.url, &args.headers, args.back, Payloads::new())?;
+        let server = match &args.spawn {
+            None => None,
+            Some(line) => {
+                let explain = |error| format!("--spawn {line:?}: {error}");
+                let mut server = ServerProcess::shell(line).map_err(explain)?;
+                server.wait_for(target.address).map_err(explain)?;
+                Some(server)
+            }
+        };
+        let loopback = target.address.ip().is_loopback();
+        let fleet = Fleet::new(target, subscribers, args.cut).map_err(|it| it.to_string())?;
+        Ok(Self {
+            args,
+            fleet,
+            server,
+            publisher: None,
+            loopback,
+            started_unix_ns: clock::now_ns(),
+            start: Instant::now(),
+        })
+    }
+
+    fn run(mut self) -> Result<Outcome, String> {
+        if !self.turn_until(|storm| storm.fleet.is_settled())? {
+            let up = self.fleet.open_count();
+            return Err(format!(
+                "only {up} of {} subscribers had a stream within {:?}{}",
+                self.args.subscribers.0,
+                self.args.patience.0,
+                self.fleet.account.gone_reason.as_ref().map_or_else(String::new, |reason| {
+                    format!("; the server answered: {reason}")
+                })
+            ));
+        }
+        let up = self.fleet.open_count() as u64;
+        if up == 0 {
+            let reason = self.fleet.account.gone_reason.take().unwrap_or_default();
+            return Err(format!("the server refuses every subscriber: {reason}"));
+        }
+        self.publisher = Some(self.publish()?);
+        // Everybody has a first event, from which on none may be missing.
+        if !self.turn_until(|storm| storm.fleet.members.iter().all(member::Member::has_begun))? {
+            return Err("no event reached every subscriber; does --publish feed the topic?".into());
+        }
+        let subscribers = self.fleet.members.len();
+        let cut_count = self.args.share.of(subscribers).max(1);
+        let mut draws = Draws::new(self.args.seed, subscribers, cut_count, self.args.within.0);
+        let mut waves = Vec::new();
+        for _ in 0..self.args.waves {
+            waves.push(self.wave(&mut draws)?);
+            self.turn_for(self.args.pause.0)?;
+        }
+        self.finish(up, waves)
+    }
+
+    fn publish(&self) -> Result<Publisher, String> {
+        let url = self.args.publish.as_ref().unwrap_or(&self.args.url);
+        let publishing = target::publishing(url, &self.args.publish_headers, self.args.rate.from)?;
+        let size = self.args.size.min;
+        let payloads = self.fleet.payloads().clone();
+        Ok(Publisher::start(publishing, move |number| payloads.write(number, size)))
+    }
+
+    fn wave(&mut self, draws: &mut Draws) -> Result<Wave, String> {
+        let at = Instant::now();
+        if self.args.cut == CutBy::Server {
+            self.fleet.expect_all_lost();
+            self.restart_server()?;
+        } else {
+            self.fleet.arm(&draws.wave()).map_err(|error| error.to_string())?;
+        }
+        self.turn_until(|storm| storm.fleet.wave.pending == 0)?;
+        let account = self.fleet.end_wave();
+        let mut back: Vec<Duration> = account.back.iter().map(|back| *back - at).collect();
+        back.sort_unstable();
+        Ok(Wave { at: at - self.start, dropped: account.dropped, back })
+    }
+
+    fn restart_server(&mut self) -> Result<(), String> {
+        let line = self.args.spawn.as_deref().expect("checked at the start");
+        if let Some(server) = self.server.take() {
+            // Gone already is as good; dropping it waits for its end.
+            let _ = server.signal(Signal::Kill);
+        }
+        let server = ServerProcess::shell(line).map_err(|it| format!("--spawn {line:?}: {it}"))?;
+        self.server = Some(server);
+        Ok(())
+    }
+
+    fn finish(mut self, up: u64, waves: Vec<Wave>) -> Result<Outcome, String> {
+        let publisher = self.publisher.take().expect("started before the first wave");
+        let last = publisher.stop()?;
+        self.fleet.published = last;
+        self.turn_until(|storm| {
+            let behind = |member: &member::Member| member.newest < last;
+            storm.fleet.is_settled() && !storm.fleet.members.iter().any(behind)
+        })?;
+        let mut away = 0;
+        for member in &mut self.fleet.members {
+            match &mut member.tracker {
+                Some(tracker) if member.state == member::State::Open => {
+                    tracker.finish(last, &mut self.fleet.account.proof);
+                }
+                _ => away += 1,
+            }
+        }
+        if let Some(server) = self.server.take() {
+            server.end().map_err(|error| format!("--spawn: {error}"))?;
+        }
+        Ok(Outcome {
+            args: self.args,
+            up,
+            away,
+            loopback: self.loopback,
+            published: last,
+            waves,
+            length: self.start.elapsed(),
+            started_unix_ns: self.started_unix_ns,
+            account: self.fleet.account,
+        })
+    }
+
+    /// Turns until the condition holds; false if the patience ends first.
+    fn turn_until(&mut self, condition: impl Fn(&Self) -> bool) -> Result<bool, String> {
+        let deadline = Instant::now() + self.args.patience.0;
+        while !condition(self) {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            self.turn()?;
+        }
+        Ok(true)
+    }
+
+    fn turn_for(&mut self, length: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + length;
+        while Instant::now() < deadline {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self) -> Result<(), String> {
+        if let Some(publisher) = &self.publisher {
+            self.fleet.published = publisher.accepted();
+            publisher.copy_again(&mut self.fleet.again);
+            if publisher.failed() {
+                let publisher = self.publisher.take().expect("just seen");
+                return Err(publisher.stop().err().unwrap_or_else(|| "publishing ended".into()));
+            }
+        }
+        self.fleet.turn(Instant::now() + TURN).map_err(|error| error.to_string())
+    }
+}
+
+fn back(text: &str) -> Result<Back, String> {
+    match text {
+        "retry" => Ok(Back::Retry),
+        "now" => Ok(Back::After(Duration::ZERO)),
+        _ => text.parse::<Span>().map(|span| Back::After(span.0)),
+    }
 }

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, Role};
 use super::history::Event;
 use super::injector::{Injected, Piece};
-use super::journal::{Injection, quote, realtime_ns};
+use super::journal::{Injection, quote};
 use super::server::{Server, Timer};
+use crate::clock;
 
 impl Server {
     /// Numbers and keeps an event, and delivers it now or when its delay is over.
@@ -114,7 +115,7 @@ impl Server {
     ) -> io::Result<()> {
         self.journal.injected(Injection {
             fault: injected.fault.to_owned(),
-            at_ns: realtime_ns(),
+            at_ns: clock::now_ns(),
             topic: Some(topic.to_owned()),
             subscriber: Some(subscriber),
             peer: Some(peer),
@@ -130,7 +131,7 @@ impl Server {
     /// before, or the stall would reach back to earlier events of the same turn.
     pub(super) fn stall(&mut self, by: Duration, at: Option<(&str, &Event)>) -> io::Result<()> {
         self.flush();
-        let (at_ns, start) = (realtime_ns(), Instant::now());
+        let (at_ns, start) = (clock::now_ns(), Instant::now());
         std::thread::sleep(by);
         self.journal.injected(Injection {
             fault: "stall".to_owned(),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -119,14 +119,6 @@ impl Journal {
         self.out.write_all(&text)?;
         self.out.flush()
     }
-}
-
-/// Nanoseconds since the epoch of `CLOCK_REALTIME`.
-pub(super) fn realtime_ns() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The start of a payload, as text.

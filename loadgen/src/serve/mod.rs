@@ -141,7 +141,7 @@ fn writer(wire: &Wire) -> Writer {
         epoch: wire
             .epoch
             .clone()
-            .unwrap_or_else(|| base36(journal::realtime_ns())),
+            .unwrap_or_else(|| base36(crate::clock::now_ns())),
     }
 }
 

@@ -1,0 +1,489 @@
+//! The fleet: every subscriber's socket on one poll loop, connecting, reading, cut off, back.
+//!
+//! Invariants: `sockets[i]` is there exactly while member `i` is connecting, opening or open;
+//! a timer belongs to the connection whose `life` it carries and is ignored afterwards.
+//!
+//! What a subscriber makes of its bytes is `member.rs`; when waves come is `storm.rs`.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+
+use super::member::{Back, Member, Part, State, Unusable};
+use super::payload::Payloads;
+use super::plan::Cut;
+use super::tracker::Proof;
+use crate::report::model::metric::new_histogram;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Connections being made at a time: enough to keep a server busy, and below the accept queue
+/// of any of them, so that the storm measures the server and not a queue of 128.
+const CONNECTING_MAX: usize = 100;
+
+/// Longest wait for a connection and for a response head.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A cut whose bytes have not come by then is made all the same: the stream is idle.
+const CUT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Readiness taken from the kernel at once.
+const EVENTS_PER_POLL: usize = 1024;
+
+/// Local addresses that loopback connections are spread over. One address has 28,000 ports, and
+/// each orderly close keeps one for a minute; this many never run out.
+const LOOPBACK_SOURCES: usize = 250;
+
+/// How connections are cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum CutBy {
+    /// By a reset (RST), as a crashed client or a broken path
+    Rst,
+    /// By an orderly end (FIN), as a closed page
+    Fin,
+    /// By the server: it is killed and started again, and everybody loses the connection
+    Server,
+}
+
+/// What the fleet subscribes to.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    pub(super) path: String,
+    pub(super) host: String,
+    /// Further header fields, as `Name: value`.
+    pub(super) headers: Vec<String>,
+    pub(super) back: Back,
+    /// Tells the storm's events from others.
+    pub(super) payloads: Payloads,
+}
+
+/// What happened to the fleet, in numbers.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) proof: Proof,
+    /// From the loss of a connection to the open stream of its successor.
+    pub(super) recover: Histogram<u64>,
+    /// From the open stream to the event that was newest at that moment.
+    pub(super) catch_up: Histogram<u64>,
+    /// Connections lost without a plan.
+    pub(super) lost: u64,
+    pub(super) refused: u64,
+    pub(super) reset: u64,
+    pub(super) timeout: u64,
+    pub(super) malformed: u64,
+    /// Subscribers that were told never to come back.
+    pub(super) gone: u64,
+    /// Why the first of them was.
+    pub(super) gone_reason: Option<String>,
+    pub(super) bytes: u64,
+}
+
+/// What became of the subscribers chosen for a wave.
+#[derive(Debug, Default)]
+pub(super) struct WaveAccount {
+    /// Those who have yet to lose their connection, or to be back.
+    pub(super) pending: u64,
+    /// Those who have lost it.
+    pub(super) dropped: u64,
+    /// When their streams were open again.
+    pub(super) back: Vec<Instant>,
+}
+
+/// All subscribers.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    target: Target,
+    poll: Poll,
+    events: Events,
+    pub(super) members: Vec<Member>,
+    sockets: Vec<Option<TcpStream>>,
+    /// Counts the connections of each member.
+    lives: Vec<u32>,
+    timers: BinaryHeap<Reverse<(Instant, usize, u32, Due)>>,
+    /// Members that may connect as soon as fewer others are connecting.
+    waiting: VecDeque<usize>,
+    connecting: usize,
+    open: usize,
+    pub(super) wave: WaveAccount,
+    pub(super) cut_by: CutBy,
+    /// Numbers that may legitimately come twice.
+    pub(super) again: BTreeSet<u64>,
+    /// The newest number that is known to be published.
+    pub(super) published: u64,
+    pub(super) account: Account,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Return,
+    ConnectTimeout,
+    CutTimeout,
+}
+
+impl Fleet {
+    /// A fleet of `count` subscribers, all away.
+    pub(super) fn new(target: Target, count: usize, cut_by: CutBy) -> io::Result<Self> {
+        let account = Account {
+            proof: Proof::default(),
+            recover: new_histogram(),
+            catch_up: new_histogram(),
+            lost: 0,
+            refused: 0,
+            reset: 0,
+            timeout: 0,
+            malformed: 0,
+            gone: 0,
+            gone_reason: None,
+            bytes: 0,
+        };
+        Ok(Self {
+            target,
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_PER_POLL),
+            members: (0..count).map(|_| Member::new()).collect(),
+            sockets: (0..count).map(|_| None).collect(),
+            lives: vec![0; count],
+            timers: BinaryHeap::new(),
+            waiting: (0..count).collect(),
+            connecting: 0,
+            open: 0,
+            wave: WaveAccount::default(),
+            cut_by,
+            again: BTreeSet::new(),
+            published: 0,
+            account,
+            buffer: vec![0; READ_BYTES],
+        })
+    }
+
+    /// What tells the storm's events from others.
+    pub(super) fn payloads(&self) -> &Payloads {
+        &self.target.payloads
+    }
+
+    /// Members with an open stream.
+    pub(super) fn open_count(&self) -> usize {
+        self.open
+    }
+
+    /// Whether every member has an open stream, or none for good.
+    pub(super) fn is_settled(&self) -> bool {
+        self.open as u64 + self.account.gone == self.members.len() as u64
+    }
+
+    /// Begins a wave: arms the cuts on those members whose stream is open.
+    pub(super) fn arm(&mut self, cuts: &[Cut]) -> io::Result<()> {
+        let now = Instant::now();
+        for cut in cuts {
+            let index = cut.subscriber;
+            if !self.choose(index) {
+                continue;
+            }
+            if cut.after_bytes == 0 {
+                self.cut(index, now)?;
+            } else {
+                self.members[index].cut_after = Some(cut.after_bytes);
+                self.set_timer(now + CUT_TIMEOUT, index, Due::CutTimeout);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a wave in which every open stream is about to end by itself.
+    pub(super) fn expect_all_lost(&mut self) {
+        for index in 0..self.members.len() {
+            self.choose(index);
+        }
+    }
+
+    /// Ends a wave, finished or not.
+    pub(super) fn end_wave(&mut self) -> WaveAccount {
+        for member in &mut self.members {
+            member.part = Part::None;
+        }
+        std::mem::take(&mut self.wave)
+    }
+
+    fn choose(&mut self, index: usize) -> bool {
+        let member = &mut self.members[index];
+        let chosen = member.state == State::Open && member.part == Part::None;
+        if chosen {
+            member.part = Part::Chosen;
+            self.wave.pending += 1;
+        }
+        chosen
+    }
+
+    /// Takes what sockets and timers have, and waits for it at most until `until`.
+    pub(super) fn turn(&mut self, until: Instant) -> io::Result<()> {
+        self.connect_waiting()?;
+        let timer = self.timers.peek().map_or(until, |Reverse((due, ..))| *due);
+        let wait = timer.min(until).saturating_duration_since(Instant::now());
+        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        match self.poll.poll(&mut events, Some(wait)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &events {
+            self.ready(event.token().0, event.is_writable())?;
+        }
+        self.events = events;
+        self.run_due()
+    }
+
+    fn run_due(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        while self.timers.peek().is_some_and(|Reverse((due, ..))| *due <= now) {
+            let Reverse((_, index, life, due)) = self.timers.pop().expect("just seen");
+            if self.lives[index] != life {
+                continue;
+            }
+            let state = self.members[index].state;
+            match due {
+                Due::Return if state == State::Away => self.waiting.push_back(index),
+                Due::ConnectTimeout if matches!(state, State::Connecting | State::Opening) => {
+                    self.account.timeout += 1;
+                    self.disconnect(index, now);
+                }
+                Due::CutTimeout if self.members[index].cut_after.is_some() => {
+                    self.cut(index, now)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn set_timer(&mut self, due: Instant, index: usize, what: Due) {
+        self.timers.push(Reverse((due, index, self.lives[index], what)));
+    }
+
+    fn connect_waiting(&mut self) -> io::Result<()> {
+        while self.connecting < CONNECTING_MAX {
+            let Some(index) = self.waiting.pop_front() else {
+                return Ok(());
+            };
+            let mut socket = connect(self.target.address, index)?;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut socket, Token(index), interest)?;
+            self.sockets[index] = Some(socket);
+            self.lives[index] += 1;
+            self.connecting += 1;
+            self.members[index].state = State::Connecting;
+            self.set_timer(Instant::now() + CONNECT_TIMEOUT, index, Due::ConnectTimeout);
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, index: usize, writable: bool) -> io::Result<()> {
+        let Some(socket) = &mut self.sockets[index] else {
+            return Ok(());
+        };
+        if self.members[index].state == State::Connecting {
+            match socket.take_error() {
+                Ok(None) if writable => {}
+                Ok(None) => return Ok(()),
+                Ok(Some(error)) | Err(error) => return self.failed(index, &error),
+            }
+            let request = request(&self.target, &self.members[index].last_event_id);
+            // A fresh socket takes a request head whole, or it is broken.
+            if let Err(error) = socket.write_all(&request) {
+                return self.failed(index, &error);
+            }
+            self.members[index].state = State::Opening;
+        }
+        self.read(index)
+    }
+
+    /// Reads until the socket is empty, or up to the byte at which the member is cut off.
+    fn read(&mut self, index: usize) -> io::Result<()> {
+        loop {
+            let Some(socket) = &mut self.sockets[index] else {
+                return Ok(());
+            };
+            let member = &mut self.members[index];
+            let left = member.cut_after.map_or(READ_BYTES, |left| {
+                usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES)
+            });
+            let count = match socket.read(&mut self.buffer[..left]) {
+                Ok(0) => return self.lost(index),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return self.failed(index, &error),
+            };
+            self.account.bytes += count as u64;
+            let (was, again) = (member.state, &self.again);
+            let proof = &mut self.account.proof;
+            let result = member.read(
+                &self.buffer[..count],
+                &self.target.payloads,
+                |number| again.contains(&number),
+                proof,
+            );
+            if was == State::Opening && member.state == State::Open {
+                self.opened(index);
+            }
+            if let Err(unusable) = result {
+                self.unusable(index, unusable);
+                return Ok(());
+            }
+            self.note_catch_up(index);
+            let member = &mut self.members[index];
+            if let Some(left) = &mut member.cut_after {
+                *left -= count as u64;
+                if *left == 0 {
+                    return self.cut(index, Instant::now());
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, index: usize) {
+        let now = Instant::now();
+        self.connecting -= 1;
+        self.open += 1;
+        let member = &mut self.members[index];
+        if let Some(lost_at) = member.lost_at.take() {
+            if member.part == Part::Dropped {
+                member.part = Part::None;
+                self.wave.pending -= 1;
+                self.wave.back.push(now);
+            }
+            note(&mut self.account.recover, now - lost_at);
+            member.catching_up = Some((self.published, now));
+        }
+    }
+
+    fn note_catch_up(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        if let Some((number, since)) = member.catching_up
+            && member.newest >= number
+        {
+            note(&mut self.account.catch_up, since.elapsed());
+            member.catching_up = None;
+        }
+    }
+
+    /// Cuts a member off in the way of this storm.
+    fn cut(&mut self, index: usize, now: Instant) -> io::Result<()> {
+        if let Some(socket) = &self.sockets[index] {
+            match self.cut_by {
+                CutBy::Rst => SockRef::from(socket).set_linger(Some(Duration::ZERO))?,
+                // The end goes out before the close, which would be a reset if bytes are unread.
+                // A peer that has gone already is as good as cut.
+                CutBy::Fin => drop(socket.shutdown(std::net::Shutdown::Write)),
+                CutBy::Server => {}
+            }
+        }
+        self.disconnect(index, now);
+        Ok(())
+    }
+
+    /// The connection ended without our doing.
+    fn lost(&mut self, index: usize) -> io::Result<()> {
+        self.account.lost += 1;
+        self.disconnect(index, Instant::now());
+        Ok(())
+    }
+
+    fn failed(&mut self, index: usize, error: &io::Error) -> io::Result<()> {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => self.account.refused += 1,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => self.account.reset += 1,
+            io::ErrorKind::TimedOut => self.account.timeout += 1,
+            _ => return Err(io::Error::new(error.kind(), error.to_string())),
+        }
+        self.disconnect(index, Instant::now());
+        Ok(())
+    }
+
+    fn unusable(&mut self, index: usize, unusable: Unusable) {
+        match unusable {
+            Unusable::Malformed(_) => {
+                self.account.malformed += 1;
+                self.disconnect(index, Instant::now());
+            }
+            Unusable::Refused(reason) => {
+                self.disconnect(index, Instant::now());
+                let member = &mut self.members[index];
+                member.state = State::GoneForGood;
+                if std::mem::replace(&mut member.part, Part::None) != Part::None {
+                    self.wave.pending -= 1;
+                }
+                self.account.gone += 1;
+                self.account.gone_reason.get_or_insert(reason);
+            }
+        }
+    }
+
+    /// Drops the socket of a member and plans its return.
+    fn disconnect(&mut self, index: usize, now: Instant) {
+        let member = &mut self.members[index];
+        match member.state {
+            State::Connecting | State::Opening => self.connecting -= 1,
+            State::Open => {
+                self.open -= 1;
+                if member.part == Part::Chosen {
+                    member.part = Part::Dropped;
+                    self.wave.dropped += 1;
+                }
+            }
+            State::Away | State::GoneForGood => {}
+        }
+        member.disconnect(now);
+        let delay = member.delay(self.target.back);
+        self.sockets[index] = None;
+        self.set_timer(now + delay, index, Due::Return);
+    }
+}
+
+/// Starts a connection that does not wait.
+fn connect(address: SocketAddr, index: usize) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    if let IpAddr::V4(ip) = address.ip()
+        && ip.is_loopback()
+    {
+        let last = u8::try_from(1 + index % LOOPBACK_SOURCES).expect("at most 250");
+        let source = SocketAddr::from((Ipv4Addr::new(127, 0, 1, last), 0));
+        socket.bind(&SockAddr::from(source))?;
+    }
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+        _ => {}
+    }
+    Ok(TcpStream::from_std(socket.into()))
+}
+
+fn request(target: &Target, last_event_id: &str) -> Vec<u8> {
+    let mut request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\nCache-Control: no-cache\r\n",
+        target.path, target.host
+    );
+    // Sent only when there is one (WHATWG HTML, section 9.2.3).
+    if !last_event_id.is_empty() {
+        request.push_str(&format!("Last-Event-ID: {last_event_id}\r\n"));
+    }
+    for header in &target.headers {
+        request.push_str(&format!("{header}\r\n"));
+    }
+    request.push_str("\r\n");
+    request.into_bytes()
+}
+
+fn note(histogram: &mut Histogram<u64>, time: Duration) {
+    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    // It fails only where a histogram has a fixed range.
+    histogram.record(nanos).expect("these histograms grow");
+}

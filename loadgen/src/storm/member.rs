@@ -1,0 +1,151 @@
+//! One subscriber of the fleet: where it is, what it has read, when it will be back.
+//!
+//! The idea: it behaves as a browser's EventSource does (WHATWG HTML, section 9.2.3): it keeps
+//! the last event id and the reconnection time across connections, comes back after a lost
+//! connection, and gives up for good on any answer but 200 with `text/event-stream`. What it
+//! decides with is here; sockets and clocks are the fleet's.
+
+use std::time::{Duration, Instant};
+
+use super::payload::Payloads;
+use super::reader::{Reader, Seen};
+use super::tracker::{Proof, Tracker};
+
+/// Reconnection time of a browser that was told none: Chromium's three seconds.
+pub(super) const RETRY_DEFAULT: Duration = Duration::from_secs(3);
+
+/// When a subscriber comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Back {
+    /// After the reconnection time that the server gave, or the default of a browser.
+    Retry,
+    /// After this long.
+    After(Duration),
+}
+
+/// A subscriber.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) state: State,
+    pub(super) reader: Reader,
+    pub(super) last_event_id: String,
+    pub(super) retry: Option<Duration>,
+    pub(super) tracker: Option<Tracker>,
+    /// Bytes that it still reads before it is cut off.
+    pub(super) cut_after: Option<u64>,
+    /// When it lost its connection, until its stream is open again.
+    pub(super) lost_at: Option<Instant>,
+    pub(super) part: Part,
+    /// The number to reach to be called caught up, and since when its stream is open.
+    pub(super) catching_up: Option<(u64, Instant)>,
+    /// The highest number seen.
+    pub(super) newest: u64,
+}
+
+/// Where a subscriber is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Without a connection.
+    Away,
+    /// Waiting for the TCP connection.
+    Connecting,
+    /// Waiting for the response head.
+    Opening,
+    /// Reading its stream.
+    Open,
+    /// It was told never to come back, and does not.
+    GoneForGood,
+}
+
+/// A subscriber's part in the wave at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    None,
+    /// It is to lose its connection.
+    Chosen,
+    /// It has lost it, and is not back.
+    Dropped,
+}
+
+/// Why a stream cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// The answer ends it for a browser.
+    Refused(String),
+    /// The bytes are no HTTP.
+    Malformed(String),
+}
+
+impl Member {
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::Away,
+            reader: Reader::default(),
+            last_event_id: String::new(),
+            retry: None,
+            tracker: None,
+            cut_after: None,
+            lost_at: None,
+            part: Part::None,
+            catching_up: None,
+            newest: 0,
+        }
+    }
+
+    /// Takes bytes from its connection. `again` holds the numbers that may come twice.
+    pub(super) fn read(
+        &mut self,
+        bytes: &[u8],
+        payloads: &Payloads,
+        again: impl Fn(u64) -> bool,
+        proof: &mut Proof,
+    ) -> Result<(), Unusable> {
+        let (tracker, newest) = (&mut self.tracker, &mut self.newest);
+        self.reader.read(bytes, payloads, |seen| match seen {
+            Seen::Event(number) => {
+                if number <= *newest && again(number) {
+                    return;
+                }
+                tracker.get_or_insert_with(|| Tracker::from(number)).event(number, proof);
+                *newest = number.max(*newest);
+            }
+            Seen::Corrupt => proof.corrupt += 1,
+            // Before the first event there is nothing that could be missing.
+            Seen::Gap(missing) => {
+                if let Some(tracker) = tracker {
+                    tracker.gap(missing, proof);
+                }
+            }
+        })?;
+        if self.reader.is_open() && self.state == State::Opening {
+            self.state = State::Open;
+        }
+        Ok(())
+    }
+
+    /// Whether it has seen an event, or never will.
+    pub(super) fn has_begun(&self) -> bool {
+        self.tracker.is_some() || self.state == State::GoneForGood
+    }
+
+    /// Ends its connection: what was not a whole event is forgotten, id and time are kept.
+    pub(super) fn disconnect(&mut self, now: Instant) {
+        let ended = std::mem::take(&mut self.reader);
+        if let Some(id) = ended.last_event_id() {
+            self.last_event_id = id.to_owned();
+        }
+        self.retry = ended.retry().or(self.retry);
+        self.state = State::Away;
+        self.cut_after = None;
+        self.catching_up = None;
+        self.lost_at.get_or_insert(now);
+    }
+
+    /// How long it stays away.
+    pub(super) fn delay(&self, back: Back) -> Duration {
+        match back {
+            Back::Retry => self.retry.unwrap_or(RETRY_DEFAULT),
+            Back::After(delay) => delay,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Stamps as a storm uses them: one stream, numbered from 1.
+
+use memchr::memmem::Finder;
+
+use super::reader::Seen;
+use crate::clock;
+use crate::stamp::{Found, Stamp};
+
+/// Writes and recognises the payloads of one storm.
+#[derive(Debug, Clone)]
+pub(super) struct Payloads {
+    /// Tells this storm's events from those of an earlier one on the same topic.
+    run: u32,
+    finder: Finder<'static>,
+}
+
+impl Payloads {
+    /// The payloads of a new storm.
+    pub(super) fn new() -> Self {
+        Self { run: fastrand::u32(..), finder: Stamp::finder() }
+    }
+
+    /// The payload of event `number`, which counts from 1.
+    ///
+    /// # Panics
+    ///
+    /// Behind some four billion events, and if `size` is below that of a stamp.
+    pub(super) fn write(&self, number: u64, size: usize) -> Vec<u8> {
+        let stamp = Stamp {
+            run: self.run,
+            stream: 0,
+            sequence: u32::try_from(number - 1).expect("a storm ends long before"),
+            intended_ns: clock::now_ns(),
+            slip_ns: 0,
+        };
+        let mut payload = vec![0; size];
+        stamp.write(&mut payload);
+        payload
+    }
+
+    /// What an event's data is to this storm; nothing if it is not of this storm.
+    pub(super) fn read(&self, data: &[u8]) -> Option<Seen> {
+        match Stamp::find(&self.finder, data) {
+            Found::Stamp(stamp) if stamp.run == self.run => {
+                Some(Seen::Event(u64::from(stamp.sequence) + 1))
+            }
+            Found::Corrupt => Some(Seen::Corrupt),
+            Found::Stamp(_) | Found::None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_storm_knows_its_own_events_and_no_others() {
+        let (ours, theirs) = (Payloads::new(), Payloads { run: 0, ..Payloads::new() });
+        for number in [1, 2, u64::from(u32::MAX)] {
+            let data = ours.write(number, 64);
+            assert_eq!(ours.read(&data), Some(Seen::Event(number)));
+            assert_eq!(theirs.read(&data), None);
+        }
+        let mut changed = ours.write(1, 64);
+        changed[30] ^= 1;
+        assert_eq!(ours.read(&changed), Some(Seen::Corrupt));
+        assert_eq!(ours.read(b"hello"), None);
+    }
+}
