@@ -77,9 +77,17 @@ fn parse(text: &str) -> Result<Vec<Run>, String> {
 /// # Errors
 /// A sentence that names the file.
 pub(crate) fn write(run: &Run, path: &str) -> Result<(), String> {
-    let mut text = serde_json::to_string(run).map_err(|error| format!("{path}: {error}"))?;
-    text.push('\n');
-    write_text(&text, path)
+    write_text(&json(run)?, path)
+}
+
+/// A run as one line of JSON.
+///
+/// # Errors
+/// A number that JSON cannot hold.
+pub(crate) fn json(run: &Run) -> Result<String, String> {
+    let text = serde_json::to_string(run);
+    text.map(|text| text + "\n")
+        .map_err(|error| format!("the run as JSON: {error}"))
 }
 
 /// Writes a text; `-` is standard output. A file appears whole or not at all: it is written
@@ -128,7 +136,10 @@ mod tests {
         }
         .run();
         write(&run, path).unwrap();
-        assert!(read_one(path).unwrap() == run, "the run changed on its way through {path}");
+        assert!(
+            read_one(path).unwrap() == run,
+            "the run changed on its way through {path}"
+        );
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -28,25 +28,15 @@ pub(crate) fn text(run: &Run) -> String {
         run.tool.version,
         super::unit::utc(run.started_unix_ns)
     );
-    let headline = headline(run);
+    let headline = run.headline().map_or(metric::DELIVERY, |(name, _)| name);
     for row in &run.series {
         for (name, blob) in &row.histograms {
             let tag = tag(name, row.phase, headline);
             out += &line(tag.as_deref(), row.t_ns, row.length_ns, blob);
         }
     }
-    whole_window(run, &mut out);
+    whole_window(run, headline, &mut out);
     out
-}
-
-/// The metric that goes untagged.
-fn headline(run: &Run) -> &'static str {
-    let known = |name: &str| run.metrics.contains_key(name);
-    if !known(metric::DELIVERY) && known(metric::DELIVERY_RELATIVE) {
-        metric::DELIVERY_RELATIVE
-    } else {
-        metric::DELIVERY
-    }
 }
 
 /// The tag of a histogram; only the headline metric of the measured window has none.
@@ -62,7 +52,7 @@ fn tag(name: &str, phase: Phase, headline: &str) -> Option<String> {
 }
 
 /// Metrics that are recorded once for the whole window, such as those of connecting.
-fn whole_window(run: &Run, out: &mut String) {
+fn whole_window(run: &Run, headline: &str, out: &mut String) {
     let window = run.span(Phase::Measure);
     let (start, length) = window.map_or((0, 0), |span| (span.start_ns, span.length_ns));
     for (name, metric) in &run.metrics {
@@ -71,7 +61,7 @@ fn whole_window(run: &Run, out: &mut String) {
             .iter()
             .any(|row| row.histograms.contains_key(name));
         if !in_series {
-            let tag = tag(name, Phase::Measure, headline(run));
+            let tag = tag(name, Phase::Measure, headline);
             *out += &line(tag.as_deref(), start, length, &metric.histogram);
         }
     }

@@ -1,15 +1,20 @@
 //! Finished runs: the data model that a run is saved in, and the commands that read it.
 
+pub(crate) mod bars;
 pub(crate) mod confidence;
 pub(crate) mod diff;
 pub(crate) mod figure;
 pub(crate) mod file;
 pub(crate) mod hgrm;
 pub(crate) mod hlog;
+pub(crate) mod html;
+pub(crate) mod junit;
+pub(crate) mod markdown;
 pub(crate) mod merge;
 pub(crate) mod model;
 pub(crate) mod ndjson;
 pub(crate) mod objective;
+pub(crate) mod output;
 pub(crate) mod plot;
 #[cfg(test)]
 mod sample;

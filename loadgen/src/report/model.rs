@@ -192,6 +192,14 @@ impl Run {
         self.timeline.iter().find(|span| span.phase == phase)
     }
 
+    /// The metric that stands for the run: delivery from the planned time, or, without a
+    /// publisher's clock, delivery after the first arrival.
+    pub(crate) fn headline(&self) -> Option<(&'static str, &Metric)> {
+        [metric::DELIVERY, metric::DELIVERY_RELATIVE]
+            .into_iter()
+            .find_map(|name| Some((name, self.metrics.get(name)?)))
+    }
+
     /// How the run is called in a table: its name, else the target, else its start.
     pub(crate) fn label(&self) -> String {
         match &self.name {

@@ -2,12 +2,28 @@
 
 use std::process::ExitCode;
 
+use super::{file, html};
+
 /// Arguments of `downpour-load plot`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Files written by --json; several runs become a comparison; `-` reads standard input
+    #[arg(default_value = "-")]
+    files: Vec<String>,
+
+    /// Where to write the page
+    #[arg(short, long, default_value = "-")]
+    output: String,
+}
 
 /// Runs the command.
-pub(crate) fn run(_args: Args) -> ExitCode {
-    eprintln!("downpour-load plot: not part of this build");
-    ExitCode::from(1)
+pub(crate) fn run(args: Args) -> ExitCode {
+    let page = file::read_all(&args.files).and_then(|runs| html::page(&runs));
+    match page.and_then(|page| file::write_text(&page, &args.output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("downpour-load plot: {error}");
+            ExitCode::from(1)
+        }
+    }
 }

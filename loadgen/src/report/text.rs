@@ -126,7 +126,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
 }
 
 /// The planned events in a few words.
-fn load(plan: &Plan) -> String {
+pub(crate) fn load(plan: &Plan) -> String {
     let topics = match plan.topics {
         1 => "1 topic".to_owned(),
         n => format!("{} topics", unit::count(n)),

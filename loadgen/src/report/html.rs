@@ -1,0 +1,164 @@
+//! The report as one HTML page that needs no network.
+//!
+//! The idea: the page carries the runs themselves, as the JSON of the data model, and draws
+//! everything from that. Percentiles in the page are read from the embedded histograms, so what
+//! is shown can be checked against the file that can be saved from it.
+//!
+//! Invariants: nothing in a run can end the script element that holds it; the number of rows
+//! over time is bounded, so a run of a day makes a page of some megabytes.
+
+use std::collections::BTreeMap;
+
+use super::model::Run;
+use super::model::metric::{self, DEFINITIONS, HistogramBlob, Per};
+use super::model::series::Interval;
+
+/// The page, with places for the rest.
+const PAGE: &str = include_str!("../../assets/report.html");
+const STYLE: &str = include_str!("../../assets/report.css");
+/// In this order: a later file uses what an earlier one declares.
+const SCRIPTS: [&str; 5] = [
+    include_str!("../../assets/report/hdr.js"),
+    include_str!("../../assets/report/unit.js"),
+    include_str!("../../assets/report/chart.js"),
+    include_str!("../../assets/report/sections.js"),
+    include_str!("../../assets/report/page.js"),
+];
+
+/// Rows over time at most. More are added up in pairs until they fit: a screen has no more
+/// columns than this to show them.
+const ROWS_MAX: usize = 600;
+
+/// The page of one or several runs.
+///
+/// # Errors
+/// A histogram that cannot be decoded.
+pub(crate) fn page(runs: &[Run]) -> Result<String, String> {
+    let runs = runs
+        .iter()
+        .map(bounded)
+        .collect::<Result<Vec<Run>, String>>()?;
+    let title = match runs.as_slice() {
+        [run] => run.label(),
+        runs => format!("{} runs compared", runs.len()),
+    };
+    let definitions: Vec<serde_json::Value> = DEFINITIONS
+        .iter()
+        .map(|one| {
+            serde_json::json!({
+                "name": one.name,
+                "title": one.title,
+                "text": one.text,
+                "per": per(one.per),
+            })
+        })
+        .collect();
+    let data = serde_json::json!({ "runs": runs, "definitions": definitions });
+    let data = inert(&data.to_string());
+    Ok(fill(|place| match place {
+        "title" => escape(&title),
+        "style" => STYLE.to_owned(),
+        "script" => SCRIPTS.concat(),
+        "data" => data.clone(),
+        other => unreachable!("assets/report.html has an unknown place {other:?}"),
+    }))
+}
+
+/// The page with its `{{places}}` filled in one pass, so that nothing filled in is searched for
+/// places again.
+fn fill(value: impl Fn(&str) -> String) -> String {
+    let mut parts = PAGE.split("{{");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (place, rest) = part
+            .split_once("}}")
+            .expect("every place of the page is closed");
+        out += &value(place);
+        out += rest;
+    }
+    out
+}
+
+fn per(per: Per) -> &'static str {
+    match per {
+        Per::Delivery => "delivery",
+        Per::Event => "event",
+        Per::Connection => "connection",
+        Per::Publish => "publish",
+        Per::Rig => "rig",
+    }
+}
+
+/// JSON that can stand in a script element: no `<` is left, so neither `</script>` nor `<!--`
+/// can occur (WHATWG HTML, section 4.12.1.3).
+fn inert(json: &str) -> String {
+    json.replace('<', "\\u003c")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+/// The run with at most [`ROWS_MAX`] rows over time.
+fn bounded(run: &Run) -> Result<Run, String> {
+    let mut run = run.clone();
+    while run.series.len() > ROWS_MAX {
+        run.series = halved(&run.series)?;
+    }
+    Ok(run)
+}
+
+/// Neighbours of the same phase added up in pairs.
+fn halved(rows: &[Interval]) -> Result<Vec<Interval>, String> {
+    let mut out = Vec::with_capacity(rows.len() / 2 + 1);
+    for pair in rows.chunks(2) {
+        match pair {
+            [a, b] if a.phase == b.phase => out.push(joined(a, b)?),
+            pair => out.extend_from_slice(pair),
+        }
+    }
+    // A phase of a single row on every pair's border would stop the halving.
+    if out.len() == rows.len() {
+        Ok(out.into_iter().step_by(2).collect())
+    } else {
+        Ok(out)
+    }
+}
+
+fn joined(a: &Interval, b: &Interval) -> Result<Interval, String> {
+    let add = |read: fn(&Interval) -> Option<u64>| Some(read(a)? + read(b)?);
+    let mean = |read: fn(&Interval) -> Option<f64>| Some((read(a)? + read(b)?) / 2.0);
+    let mut row = Interval {
+        t_ns: a.t_ns,
+        length_ns: a.length_ns + b.length_ns,
+        phase: a.phase,
+        up: b.up,
+        connect_errors: a.connect_errors + b.connect_errors,
+        events: a.events + b.events,
+        deliveries: a.deliveries + b.deliveries,
+        wire_bytes: add(|row| row.wire_bytes),
+        lost: add(|row| row.lost),
+        duplicate: add(|row| row.duplicate),
+        out_of_order: add(|row| row.out_of_order),
+        client_cpu: mean(|row| row.client_cpu),
+        server_cpu: mean(|row| row.server_cpu),
+        server_pss_bytes: b.server_pss_bytes,
+        server_kernel_bytes: b.server_kernel_bytes,
+        ..Interval::default()
+    };
+    let mut sums: BTreeMap<&str, hdrhistogram::Histogram<u64>> = BTreeMap::new();
+    for (name, blob) in a.histograms.iter().chain(&b.histograms) {
+        *sums.entry(name).or_insert_with(metric::new_histogram) += &HistogramBlob::decode(blob)?;
+    }
+    for (name, histogram) in &sums {
+        row.record(name, histogram);
+    }
+    Ok(row)
+}
+
+#[cfg(test)]
+mod tests;
