@@ -4,13 +4,17 @@ Every client's report is kept as it is and read into the same few figures, so th
 not know which client measured them.
 """
 
+import contextlib
 import json
 import subprocess
+import time
 from dataclasses import dataclass
 
 import rig
 
+# To connect, to drain, and for a publisher that a stuck server has to be given up for.
 CONNECT_TIMEOUT_S = 120
+SAMPLE_INTERVAL_S = 0.5
 
 
 @dataclass
@@ -28,23 +32,36 @@ class Load:
 def measure(load, running, options):
     """Runs the client once. Returns its figures and its whole report."""
     trouble = rig.packet_trouble()
-    report = run(receive_command(load, running, options), options)
-    now = rig.packet_trouble()
+    report, packet_bytes = run(receive_command(load, running, options), options)
     figures = receive_figures(report)
-    figures["packets"] = {name: now[name] - trouble[name] for name in now}
-    figures["server_pss_bytes"] = running.pss_bytes()
+    figures |= {name: now - trouble[name] for name, now in rig.packet_trouble().items()}
+    figures |= {"packet_bytes_max": packet_bytes, "peak_rss_bytes": running.peak_rss_bytes()}
     return {"figures": figures, "report": report}
 
 
 def run(command, options):
-    limit_s = CONNECT_TIMEOUT_S + options.warm_up + options.seconds + 90
-    done = subprocess.run(command, cwd=rig.ROOT, capture_output=True, text=True, timeout=limit_s)
-    if done.returncode != 0:
-        raise SystemExit(f"the client failed ({done.returncode}):\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout)
+    """The client's report, and the most bytes that sockets held while it ran."""
+    deadline = time.monotonic() + CONNECT_TIMEOUT_S + options.warm_up + options.seconds
+    child = subprocess.Popen(command, cwd=rig.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             text=True)
+    packet_bytes = 0
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                said, complaints = child.communicate(timeout=SAMPLE_INTERVAL_S)
+                break
+            packet_bytes = max(packet_bytes, rig.tcp_sockets()[1])
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the client did not end: {' '.join(command)}")
+    finally:
+        child.kill()
+    if child.returncode != 0:
+        raise SystemExit(f"the client failed ({child.returncode}):\n{complaints[-2000:]}")
+    return json.loads(said), packet_bytes
 
 
-def receive_command(load, running, options):
+def receive_command(load, running, options, **instead):
+    times = {"warm_up": options.warm_up, "seconds": options.seconds} | instead
     lines = load.lines and running.server.lines
     command = ["taskset", "-c", str(options.client_cpu), f"{options.bin}/floor-receive",
                "--connect", f"127.0.0.1:{running.port}",
@@ -52,7 +69,7 @@ def receive_command(load, running, options):
                "--rate", str(load.events_per_s), "--bytes", str(load.payload_bytes),
                "--publish", "lines" if lines else "post",
                "--read", "count" if load.counted_only else "stamps",
-               "--warm-up", str(options.warm_up), "--seconds", str(options.seconds)]
+               "--warm-up", str(times["warm_up"]), "--seconds", str(times["seconds"])]
     for pid in running.pids():
         command += ["--server-pid", str(pid)]
     return command

@@ -14,7 +14,7 @@ SCENARIO = Scenario(
     question=__doc__,
     floor="floor-send",
     servers=["engine", "axum", "nchan", "node"],
-    figures=[Figure("cpu_us_per_delivery", "Server CPU per delivery, µs", ratio_max=1.0)],
+    figures=[Figure("cpu_us_per_delivery", "Server CPU per delivery, µs", at_most=1.0)],
     measure=under_load(lambda options: Load(options.subscribers, events_per_s=20)),
 )
 

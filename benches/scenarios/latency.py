@@ -18,7 +18,7 @@ SCENARIO = Scenario(
     servers=["engine", "axum", "nchan", "node"],
     figures=[
         Figure("p50_ms", "To each subscriber, p50, ms"),
-        Figure("p99_ms", "To each subscriber, p99, ms", ratio_max=1.1),
+        Figure("p99_ms", "To each subscriber, p99, ms", at_most=1.1),
         Figure("last_p50_ms", "To the last subscriber of an event, p50, ms"),
         Figure("last_p99_ms", "To the last subscriber of an event, p99, ms"),
     ],

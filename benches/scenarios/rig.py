@@ -54,7 +54,11 @@ class Running:
 
     def pss_bytes(self):
         """Memory of the server's processes, shared pages divided among their users."""
-        return sum(pss_bytes(pid) for pid in self.pids())
+        return sum(status_bytes(f"{pid}/smaps_rollup", "Pss") for pid in self.pids())
+
+    def peak_rss_bytes(self):
+        """The most memory its processes have held so far."""
+        return sum(status_bytes(f"{pid}/status", "VmHWM") for pid in self.pids())
 
 
 def known_servers():
@@ -115,10 +119,11 @@ def session_of(pid):
         return os.getsid(pid)
 
 
-def pss_bytes(pid):
+def status_bytes(path, name):
+    """A line `name: N kB` of a file below /proc, or 0 if the process has gone."""
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+        for line in Path("/proc", path).read_text().splitlines():
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
     return 0
 

@@ -24,30 +24,35 @@ class Scenario:
     floor: str
     servers: list
     figures: list
-    measure: Callable  # (running server, options) -> {"figures": ..., "report": ...}
+    measure: Callable  # (start, options) -> {"figures": ..., "report": ...}; see `run_once`
+    subscribers: int = 5_000
+    warm_up: int = 3  # seconds of load before the measured window
 
 
 def under_load(load_of):
-    """A `measure` that puts a load on the server; `load_of(options)` says which."""
-    return lambda running, options: client.measure(load_of(options), running, options)
+    """A `measure` that puts one load on a server; `load_of(options)` says which."""
+    def measure(start, options):
+        with start() as running:
+            return client.measure(load_of(options), running, options)
+    return measure
 
 
-def main(scenario, **defaults):
+def main(scenario):
     """The command line of a scenario."""
-    run(scenario, options(scenario, **defaults))
+    run(scenario, options(scenario.question, scenario.servers))
 
 
-def options(scenario, subscribers=5_000, seconds=15, warm_up=3):
-    parser = argparse.ArgumentParser(description=scenario.question)
+def options(question, servers):
+    """Reads the command line; `servers` are those that run when none is named."""
+    parser = argparse.ArgumentParser(description=question)
     parser.add_argument("--server", action="append", metavar="NAME[=COMMAND]",
                         help="a server of servers.toml, or a command with {port} and {cpu}; "
-                             f"repeat it (default: {', '.join(scenario.servers)})")
+                             f"repeat it (default: {', '.join(servers)})")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (%(default)s)")
-    parser.add_argument("--subscribers", type=int, default=subscribers, help="(%(default)s)")
-    parser.add_argument("--seconds", type=int, default=seconds,
+    parser.add_argument("--seconds", type=int, default=15,
                         help="measured window of a run (%(default)s)")
-    parser.add_argument("--warm-up", type=int, default=warm_up,
-                        help="seconds of load before it (%(default)s)")
+    parser.add_argument("--subscribers", type=int, help="instead of the scenario's own number")
+    parser.add_argument("--warm-up", type=int, help="seconds, instead of the scenario's own")
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--client-cpu", type=int, default=1)
     parser.add_argument("--bin", type=Path, default=rig.ROOT / "target/release",
@@ -57,7 +62,7 @@ def options(scenario, subscribers=5_000, seconds=15, warm_up=3):
     chosen = parser.parse_args()
     day = time.strftime("%Y-%m-%d", time.gmtime())
     chosen.out = chosen.out or rig.HERE.parent / "runs" / f"{day}-{rig.machine_name()}"
-    chosen.servers = [server_of(text) for text in chosen.server or scenario.servers]
+    chosen.servers = [server_of(text) for text in chosen.server or servers]
     return chosen
 
 
@@ -73,6 +78,9 @@ def server_of(text):
 
 def run(scenario, options):
     """Runs all rounds, writes raw reports, environment and summary, prints the summary."""
+    options = argparse.Namespace(**vars(options))  # the scenario's own numbers are not others'
+    options.subscribers = options.subscribers or scenario.subscribers
+    options.warm_up = scenario.warm_up if options.warm_up is None else options.warm_up
     folder = options.out / scenario.name
     rig.write_json(folder / "environment.json", rig.environment() | {"options": plain(options)})
     floor = rig.known_servers()[scenario.floor]
@@ -92,12 +100,14 @@ def run(scenario, options):
 
 
 def run_once(scenario, server, path, options):
+    """One run: `start()` serves, for the length of a `with`, a server that nobody has used yet."""
     log_path = path.with_suffix(".log")
-    with rig.serving(server, options.server_cpu, options.bin, log_path) as running:
-        result = scenario.measure(running, options)
+    result = scenario.measure(
+        lambda: rig.serving(server, options.server_cpu, options.bin, log_path), options)
     if log_path.stat().st_size == 0:
         log_path.unlink()
-    rig.write_json(path.with_suffix(".json"), {"server": server.name, "command": server.command} | result)
+    entry = {"server": server.name, "command": server.command} | result
+    rig.write_json(path.with_suffix(".json"), entry)
     return result["figures"]
 
 

@@ -1,40 +1,56 @@
-"""From repeated runs to a table: medians, ratios to the floor of the same round, spread.
+"""From repeated runs to a table: medians, comparison with the floor of the same round, spread.
 
 In every round the floor runs twice, first and last. Its two runs against each other are the A/A
-spread: no ratio can be told from 1 by less than that. A ratio is taken within a round, against
+spread: nothing can be told from the floor by less than that. Comparison is within a round, with
 the mean of its two floors, because the machine changes more between rounds than within one.
 """
 
 from dataclasses import dataclass
 from statistics import mean, median
 
+# Above this share of its CPU a client no longer reads at once what has come.
+CLIENT_BUSY_MAX = 0.9
+
 
 @dataclass
 class Figure:
-    """A column of the table: a figure of each run, and what the engine's ratio must hold."""
+    """A table of the summary: one figure of each run, compared with the floor's.
+
+    `at_most` and `at_least` bound the engine's comparison: a ratio, or a difference in the unit
+    of the figure where `is_difference` says so.
+    """
 
     key: str
     title: str
     digits: int = 2
-    ratio_max: float | None = None
-    ratio_min: float | None = None
+    is_difference: bool = False
+    at_most: float | None = None
+    at_least: float | None = None
 
-    def judge(self, ratio, spread):
-        """Whether the bound holds, given the spread of the floor against itself."""
-        if self.ratio_max is None and self.ratio_min is None:
-            return ""
-        excess = ratio - self.ratio_max if self.ratio_max is not None else self.ratio_min - ratio
-        return "holds" if excess <= 0 else "within spread" if excess <= spread else "misses"
+    def against(self, value, floor):
+        return value - floor if self.is_difference else value / floor
+
+    def told(self, comparison):
+        """A comparison as it stands in the table."""
+        return f"{comparison:+.{self.digits}f}" if self.is_difference else f"{comparison:.2f} ×"
 
     def bound(self):
-        if self.ratio_max is not None:
-            return f"at most {self.ratio_max:.2f} × floor"
-        return f"at least {self.ratio_min:.2f} × floor" if self.ratio_min is not None else ""
+        """What the engine holds, in words; empty if nothing."""
+        if self.at_most is not None:
+            return f"the engine holds at most {self.told(self.at_most)}"
+        return f"the engine holds at least {self.told(self.at_least)}" if self.at_least else ""
+
+    def judge(self, comparison, spread):
+        """Whether the bound holds, given the spread of the floor against itself."""
+        if self.at_most is None and self.at_least is None:
+            return ""
+        excess = comparison - self.at_most if self.at_least is None else self.at_least - comparison
+        return "holds" if excess <= 0 else "within spread" if excess <= spread else "misses"
 
 
 @dataclass
 class Rounds:
-    """Figures of all runs: `rounds[i]` is a list of (server name, figures), floor first and last."""
+    """All runs: a round is a list of (server name, figures), the floor first and last."""
 
     floor: str
     rounds: list
@@ -42,69 +58,81 @@ class Rounds:
     def names(self):
         return list(dict.fromkeys(name for one in self.rounds for name, _ in one))
 
+    def figures_of(self, name):
+        return [figures for one in self.rounds for who, figures in one if who == name]
+
     def values(self, name, key):
-        found = [figures[key] for one in self.rounds for who, figures in one if who == name]
-        return [value for value in found if value is not None]
+        return [f[key] for f in self.figures_of(name) if f.get(key) is not None]
 
-    def ratios(self, name, key):
-        """A value of each round over the mean of the floor's in the same round."""
-        ratios = []
+    def comparisons(self, name, figure):
+        """The server against the floor, once for each round that has both."""
+        found = []
         for one in self.rounds:
-            floors = [f[key] for who, f in one if who == self.floor and f[key]]
-            mine = [f[key] for who, f in one if who == name and f[key]]
-            if floors and mine:
-                ratios.append(mean(mine) / mean(floors))
-        return ratios
+            sides = [[f[figure.key] for who, f in one if who == side and f.get(figure.key)]
+                     for side in (name, self.floor)]
+            if all(sides):
+                found.append(figure.against(*map(mean, sides)))
+        return found
 
-    def spread(self, key):
-        """Median distance of the floor's two runs of a round, relative to the first."""
-        pairs = [[f[key] for who, f in one if who == self.floor and f[key]] for one in self.rounds]
-        distances = [abs(pair[-1] / pair[0] - 1) for pair in pairs if len(pair) > 1]
+    def spread(self, figure):
+        """Median distance between the floor's two runs of a round."""
+        nothing = 0 if figure.is_difference else 1
+        distances = []
+        for one in self.rounds:
+            floors = [f[figure.key] for who, f in one if who == self.floor and f.get(figure.key)]
+            if len(floors) > 1:
+                distances.append(abs(figure.against(floors[-1], floors[0]) - nothing))
         return median(distances) if distances else 0.0
 
 
 def markdown(title, question, rounds, figures):
     """The whole summary of a scenario."""
-    lines = [f"# {title}", "", question, ""]
+    lines = [f"# {title}", "", question.strip(), ""]
     for figure in figures:
         lines += table(rounds, figure) + [""]
-    return "\n".join(lines + warnings(rounds))
+    return "\n".join(lines + doubts(rounds))
 
 
 def table(rounds, figure):
-    spread = rounds.spread(figure.key)
-    bound = f"; the engine holds {figure.bound()}" if figure.bound() else ""
-    lines = [f"## {figure.title}", "",
-             f"A/A spread of the floor: {spread:.1%} over {len(rounds.rounds)} rounds{bound}.", "",
-             "| server | median | lowest to highest | ratio to floor | lowest to highest | |",
-             "| --- | ---: | ---: | ---: | ---: | --- |"]
-    for name in rounds.names():
-        values = rounds.values(name, figure.key)
-        if not values:
-            lines.append(f"| {name} | – | – | – | – | |")
-            continue
-        ratios = rounds.ratios(name, figure.key)
-        ratio = f"{median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f}" if ratios else "– | –"
-        verdict = figure.judge(median(ratios), spread) if name == "engine" and ratios else ""
-        middle, low, high = (f"{v:.{figure.digits}f}" for v in (median(values), min(values), max(values)))
-        lines.append(f"| {name} | {middle} | {low} to {high} | {ratio} | {verdict} |")
-    return lines
+    spread = rounds.spread(figure)
+    said = f"{spread:.{figure.digits}f}" if figure.is_difference else f"{spread:.1%}"
+    said = f"The floor differs from itself by {said} (median of {len(rounds.rounds)} rounds)"
+    column = "beyond the floor" if figure.is_difference else "against the floor"
+    return [f"## {figure.title}", "", f"{'; '.join(filter(None, [said, figure.bound()]))}.", "",
+            f"| server | median | lowest to highest | {column} | lowest to highest | |",
+            "| --- | ---: | ---: | ---: | ---: | --- |",
+            *(row(name, rounds, figure, spread) for name in rounds.names())]
 
 
-def warnings(rounds):
-    """What makes a figure doubtful, said beside it."""
+def row(name, rounds, figure, spread):
+    values = rounds.values(name, figure.key)
+    if not values:
+        return f"| {name} | – | – | – | – | |"
+    middle, low, high = (f"{v:.{figure.digits}f}" for v in (median(values), min(values), max(values)))
+    cells = [name, middle, f"{low} to {high}", "–", "–", ""]
+    if comparisons := rounds.comparisons(name, figure):
+        cells[3] = figure.told(median(comparisons))
+        cells[4] = f"{figure.told(min(comparisons))} to {figure.told(max(comparisons))}"
+        cells[5] = figure.judge(median(comparisons), spread) if name == "engine" else ""
+    return f"| {' | '.join(cells)} |"
+
+
+def doubts(rounds):
+    """What makes a server's figures doubtful, said beside them."""
     lines = []
     for name in rounds.names():
-        runs = [figures for one in rounds.rounds for who, figures in one if who == name]
-        said = []
-        if missing := sum(f.get("missing") or 0 for f in runs):
-            said.append(f"{missing} deliveries missing")
-        if closed := sum(f.get("closed") or 0 for f in runs):
-            said.append(f"{closed} subscribers cut")
-        if (busy := max((f.get("client_busy") or 0) for f in runs)) > 0.9:
-            said.append(f"the client was {busy:.0%} busy, so latency is its own too")
-        if dropped := sum(f.get("packets", {}).get("softnet_dropped", 0) for f in runs):
-            said.append(f"{dropped} packets dropped on loopback (net.core.netdev_max_backlog)")
-        if said:
-            lines.append(f"- {name}: {', '.join(said)}")
-    return (["Doubts:", ""] + lines + [""]) if lines else []
+        runs = rounds.figures_of(name)
+        total = {key: sum(f.get(key) or 0 for f in runs)
+                 for key in ("missing", "closed", "softnet_dropped", "tcp_retransmitted")}
+        busy = max(f.get("client_busy") or 0 for f in runs)
+        said = [
+            total["missing"] and f"{total['missing']} deliveries did not come",
+            total["closed"] and f"{total['closed']} subscribers were cut",
+            total["softnet_dropped"] and f"loopback dropped {total['softnet_dropped']} packets "
+                                         "(net.core.netdev_max_backlog)",
+            total["tcp_retransmitted"] and f"{total['tcp_retransmitted']} segments were sent again",
+            busy > CLIENT_BUSY_MAX and f"the client was {busy:.0%} busy: it limits what it measures",
+        ]
+        if said := [text for text in said if text]:
+            lines.append(f"- {name}: {'; '.join(said)}.")
+    return (["## Doubts", "", *lines, ""]) if lines else []

@@ -19,7 +19,7 @@ use downpour_benches::front::{Arrivals, Front, FrontArgs};
 /// Bytes of frames kept: about 60,000 events of 100 bytes, seconds of the fastest plan used here.
 const KEPT_BYTES: usize = 8 << 20;
 /// How long to leave full sockets alone when nothing else could be sent.
-const FULL_INTERVAL: Duration = Duration::from_millis(1);
+const FULL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A bare coalescing loop: subscribe with GET /events/t, publish with POST /events/t or JSON
 /// lines to POST /events.
