@@ -28,7 +28,10 @@ class Figure:
     at_least: float | None = None
 
     def against(self, value, floor):
-        return value - floor if self.is_difference else value / floor
+        """The comparison; None where a ratio to nothing has no meaning."""
+        if self.is_difference:
+            return value - floor
+        return value / floor if floor else None
 
     def told(self, comparison):
         """A comparison as it stands in the table."""
@@ -62,27 +65,29 @@ class Rounds:
         return [figures for one in self.rounds for who, figures in one if who == name]
 
     def values(self, name, key):
-        return [f[key] for f in self.figures_of(name) if f.get(key) is not None]
+        return [value for one in self.rounds for value in values_of(one, name, key)]
 
     def comparisons(self, name, figure):
         """The server against the floor, once for each round that has both."""
         found = []
         for one in self.rounds:
-            sides = [[f[figure.key] for who, f in one if who == side and f.get(figure.key)]
-                     for side in (name, self.floor)]
+            sides = [values_of(one, side, figure.key) for side in (name, self.floor)]
             if all(sides):
                 found.append(figure.against(*map(mean, sides)))
-        return found
+        return [comparison for comparison in found if comparison is not None]
 
     def spread(self, figure):
         """Median distance between the floor's two runs of a round."""
-        nothing = 0 if figure.is_difference else 1
-        distances = []
-        for one in self.rounds:
-            floors = [f[figure.key] for who, f in one if who == self.floor and f.get(figure.key)]
-            if len(floors) > 1:
-                distances.append(abs(figure.against(floors[-1], floors[0]) - nothing))
-        return median(distances) if distances else 0.0
+        same = 0 if figure.is_difference else 1
+        floors = [values_of(one, self.floor, figure.key) for one in self.rounds]
+        found = [figure.against(pair[-1], pair[0]) for pair in floors if len(pair) > 1]
+        return median([abs(comparison - same) for comparison in found if comparison is not None] or [0])
+
+
+def values_of(one_round, name, key):
+    """A server's figure in each of its runs of a round that have it."""
+    found = [figures.get(key) for who, figures in one_round if who == name]
+    return [value for value in found if value is not None]
 
 
 def markdown(title, question, rounds, figures):

@@ -76,17 +76,17 @@ enum Verdict {
 }
 
 impl Front {
-    /// Listens as the command line says.
+    /// Listens as the command line says, and says where on standard error.
     ///
     /// # Errors
     /// When the address cannot be bound or a descriptor is refused.
     pub fn listen(args: FrontArgs) -> Result<Self, Failure> {
         sys::raise_descriptor_limit().doing(|| "raise the descriptor limit".into())?;
         let listener = listener(args.listen).doing(|| format!("listen on {}", args.listen))?;
+        let address = listener.local_addr().doing(|| "read the listener's address".into())?;
+        eprintln!("listening on {address}");
         let epoll = Epoll::new().doing(|| "make an epoll instance".into())?;
-        epoll
-            .watch(&listener, LISTENER)
-            .doing(|| "watch the listener".into())?;
+        epoll.watch(&listener, LISTENER).doing(|| "watch the listener".into())?;
         Ok(Self {
             epoll,
             ready: Vec::new(),
@@ -111,9 +111,7 @@ impl Front {
         let until_own = self.until_own_event();
         let timeout = timeout.into_iter().chain(until_own).min();
         let mut ready = std::mem::take(&mut self.ready);
-        self.epoll
-            .wait(timeout, &mut ready)
-            .doing(|| "wait for sockets".into())?;
+        self.epoll.wait(timeout, &mut ready).doing(|| "wait for sockets".into())?;
         for token in &ready {
             match *token {
                 LISTENER => self.accept()?,
@@ -122,18 +120,14 @@ impl Front {
         }
         self.ready = ready;
         while let Some((number, due_ns)) = self.pace.take(sys::monotonic_ns()) {
-            arrivals
-                .events
-                .push(Stamp { number, due_ns }.payload(self.payload_bytes));
+            arrivals.events.push(Stamp { number, due_ns }.payload(self.payload_bytes));
         }
         Ok(())
     }
 
     fn until_own_event(&self) -> Option<Duration> {
         let due_ns = self.pace.next_ns()?;
-        Some(Duration::from_nanos(
-            due_ns.saturating_sub(sys::monotonic_ns()),
-        ))
+        Some(Duration::from_nanos(due_ns.saturating_sub(sys::monotonic_ns())))
     }
 
     fn accept(&mut self) -> Result<(), Failure> {
@@ -144,40 +138,22 @@ impl Front {
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
                 Err(error) => return Err(error).doing(|| "accept a connection".into()),
             };
-            stream
-                .set_nonblocking(true)
-                .doing(|| "set up a connection".into())?;
+            stream.set_nonblocking(true).doing(|| "set up a connection".into())?;
             let token = self.next_token;
             self.next_token += 1;
-            self.epoll
-                .watch(&stream, token)
-                .doing(|| "watch a connection".into())?;
-            self.clients.insert(
-                token,
-                Client {
-                    stream,
-                    inbox: Inbox::default(),
-                },
-            );
+            self.epoll.watch(&stream, token).doing(|| "watch a connection".into())?;
+            self.clients.insert(token, Client { stream, inbox: Inbox::default() });
         }
     }
 
     fn hear(&mut self, token: u64, arrivals: &mut Arrivals) -> Result<(), Failure> {
-        let client = self
-            .clients
-            .get_mut(&token)
-            .expect("only clients in the map are watched");
+        let client = self.clients.get_mut(&token).expect("only clients in the map are watched");
         match client.hear(&mut self.read_buffer, &mut arrivals.events) {
             Verdict::Keep => {}
             Verdict::Drop => drop(self.clients.remove(&token)),
             Verdict::Subscribe => {
-                let client = self
-                    .clients
-                    .remove(&token)
-                    .expect("it was there a line ago");
-                self.epoll
-                    .forget(&client.stream)
-                    .doing(|| "let a subscriber go".into())?;
+                let client = self.clients.remove(&token).expect("it was there a line ago");
+                self.epoll.forget(&client.stream).doing(|| "let a subscriber go".into())?;
                 arrivals.subscribers.push(client.stream);
             }
         }
@@ -196,9 +172,7 @@ impl Client {
         let mut said = Vec::new();
         if let Err(refusal) = self.inbox.read(&buffer[..read_bytes], &mut said) {
             // The client is cut next; if it does not take the reason, nobody else wants it.
-            let _ = self
-                .stream
-                .write(answer("400 Bad Request", refusal).as_bytes());
+            let _ = self.stream.write(answer("400 Bad Request", refusal).as_bytes());
             return Verdict::Drop;
         }
         for word in said {
@@ -214,17 +188,12 @@ impl Client {
 
     /// Sends a short answer, whole or not at all: a client that takes no 200 bytes is no client.
     fn send(&mut self, bytes: &[u8]) -> bool {
-        self.stream
-            .write(bytes)
-            .is_ok_and(|sent_bytes| sent_bytes == bytes.len())
+        self.stream.write(bytes).is_ok_and(|sent_bytes| sent_bytes == bytes.len())
     }
 }
 
 fn answer(status: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 fn listener(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -110,9 +110,8 @@ impl Inbox {
             Expects::Chunk { left_bytes } => {
                 let (part, left_bytes) = part(unread, left_bytes);
                 // The last two bytes of a chunk are its CRLF.
-                let content_bytes = part
-                    .len()
-                    .saturating_sub(2_usize.saturating_sub(left_bytes as usize));
+                let content_bytes =
+                    part.len().saturating_sub(2_usize.saturating_sub(left_bytes as usize));
                 self.body.take(&part[..content_bytes], said)?;
                 self.expects = match left_bytes {
                     0 => Expects::ChunkSize,
@@ -127,9 +126,7 @@ impl Inbox {
                 };
                 self.expects = match size {
                     0 => Expects::Trailer,
-                    size => Expects::Chunk {
-                        left_bytes: size + 2,
-                    },
+                    size => Expects::Chunk { left_bytes: size + 2 },
                 };
                 Ok(Some(line_bytes))
             }
@@ -155,9 +152,7 @@ impl Inbox {
             Framing::Chunked => self.expects = Expects::ChunkSize,
             Framing::Counted(0) => self.complete(said)?,
             Framing::Counted(left_bytes) => {
-                self.expects = Expects::Counted {
-                    left_bytes: *left_bytes,
-                };
+                self.expects = Expects::Counted { left_bytes: *left_bytes };
             }
         }
         Ok(())
@@ -188,11 +183,7 @@ impl Body {
 
     fn end(&mut self, said: &mut Vec<Said>) -> Result<(), Refusal> {
         let rest = std::mem::take(&mut self.unfinished);
-        if self.is_lines {
-            publish_line(&rest, said)
-        } else {
-            publish(rest, said)
-        }
+        if self.is_lines { publish_line(&rest, said) } else { publish(rest, said) }
     }
 }
 
@@ -229,9 +220,7 @@ enum Framing {
 fn head(bytes: &[u8]) -> Result<Option<(usize, Request)>, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; HEADER_COUNT_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
-    let status = parsed
-        .parse(bytes)
-        .map_err(|_| "this is not a request head")?;
+    let status = parsed.parse(bytes).map_err(|_| "this is not a request head")?;
     let Status::Complete(head_bytes) = status else {
         return Ok(None);
     };
@@ -242,10 +231,9 @@ fn head(bytes: &[u8]) -> Result<Option<(usize, Request)>, Refusal> {
     }
     let request = match parsed.method {
         Some("GET") => Request::Subscribe,
-        Some("POST") => Request::Publish {
-            is_lines: path == "/events",
-            framing: framing(parsed.headers)?,
-        },
+        Some("POST") => {
+            Request::Publish { is_lines: path == "/events", framing: framing(parsed.headers)? }
+        }
         _ => return Err("a floor knows GET and POST only"),
     };
     Ok(Some((head_bytes, request)))
@@ -259,12 +247,8 @@ fn framing(headers: &[httparse::Header<'_>]) -> Result<Framing, Refusal> {
     let Some(length) = value_of("content-length") else {
         return Ok(Framing::Counted(0));
     };
-    let length = std::str::from_utf8(length.value)
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    length
-        .map(Framing::Counted)
-        .ok_or("content-length is not a number")
+    let length = std::str::from_utf8(length.value).ok().and_then(|text| text.trim().parse().ok());
+    length.map(Framing::Counted).ok_or("content-length is not a number")
 }
 
 /// As much of `unread` as belongs to the next `left_bytes`, and how many are left after it.

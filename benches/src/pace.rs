@@ -14,11 +14,7 @@ pub struct Pace {
 impl Pace {
     /// A plan of `rate_per_s` events per second from `start_ns` on; a rate of 0 has no events.
     pub fn new(start_ns: u64, rate_per_s: u64) -> Self {
-        Self {
-            start_ns,
-            rate_per_s,
-            taken_count: 0,
-        }
+        Self { start_ns, rate_per_s, taken_count: 0 }
     }
 
     /// When the next event is due, or `None` if the plan has no events.
@@ -58,11 +54,7 @@ mod tests {
         assert_eq!(pace.take(999), None);
         assert_eq!(pace.take(1_000), Some((0, 1_000)));
         assert_eq!(pace.take(1_999), None);
-        assert_eq!(
-            pace.take(9_000),
-            Some((1, 2_000)),
-            "late, yet counted from its due time"
-        );
+        assert_eq!(pace.take(9_000), Some((1, 2_000)), "late, yet counted from its due time");
     }
 
     #[test]

@@ -73,11 +73,8 @@ impl Slabs {
     /// Growth since `earlier`, per cache, largest first.
     pub fn growth(&self, earlier: &Self) -> Vec<(String, i64)> {
         let before = |name: &str| earlier.0.get(name).copied().unwrap_or(0);
-        let mut growth: Vec<(String, i64)> = self
-            .0
-            .iter()
-            .map(|(name, bytes)| (name.clone(), bytes - before(name)))
-            .collect();
+        let mut growth: Vec<(String, i64)> =
+            self.0.iter().map(|(name, bytes)| (name.clone(), bytes - before(name))).collect();
         growth.sort_by_key(|(_, bytes)| -bytes);
         growth
     }
@@ -109,9 +106,7 @@ pub fn tcp_sockets() -> Result<(u64, u64), Failure> {
 
 /// The `place`-th word after `name:`, as a number.
 fn figure(text: &str, name: &str, place: usize) -> Option<u64> {
-    let rest = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let rest = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     rest.split_whitespace().nth(place)?.parse().ok()
 }
 
@@ -171,12 +166,7 @@ mod tests {
     fn the_cpu_time_of_this_process_grows_with_its_work() {
         let own = [std::process::id()];
         let before = Cpu::of(&own).expect("this process exists");
-        while Cpu::of(&own)
-            .expect("this process exists")
-            .since(before)
-            .total_ns()
-            == 0
-        {
+        while Cpu::of(&own).expect("this process exists").since(before).total_ns() == 0 {
             std::hint::black_box((0..10_000).sum::<u64>());
         }
     }

@@ -86,10 +86,7 @@ impl Publisher {
             Way::Post => post(connection, plan, &count),
             Way::Lines => lines(connection, plan, &count),
         });
-        Ok(Self {
-            thread,
-            published_count,
-        })
+        Ok(Self { thread, published_count })
     }
 
     /// Events written to the server so far.
@@ -121,9 +118,7 @@ fn post(mut connection: Connection, mut plan: Plan, count: &AtomicU64) -> Result
             connection.read_answers()?;
         }
         connection.outgoing.extend_from_slice(head.as_bytes());
-        connection
-            .outgoing
-            .extend_from_slice(&event.payload(plan.payload_bytes));
+        connection.outgoing.extend_from_slice(&event.payload(plan.payload_bytes));
         connection.flush()?;
         connection.unanswered_count += 1;
         count.fetch_add(1, Ordering::Relaxed);
@@ -151,9 +146,7 @@ fn lines(mut connection: Connection, mut plan: Plan, count: &AtomicU64) -> Resul
             plan.append_line(event, &mut chunk);
             event_count += 1;
         }
-        connection
-            .outgoing
-            .extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        connection.outgoing.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
         connection.outgoing.append(&mut chunk);
         connection.outgoing.extend_from_slice(b"\r\n");
         connection.flush()?;
@@ -184,9 +177,7 @@ impl Plan {
 
     fn take_due(&mut self) -> Option<Stamp> {
         let now_ns = sys::monotonic_ns().min(self.end_ns - 1);
-        self.pace
-            .take(now_ns)
-            .map(|(number, due_ns)| Stamp { number, due_ns })
+        self.pace.take(now_ns).map(|(number, due_ns)| Stamp { number, due_ns })
     }
 
     fn append_line(&self, event: Stamp, lines: &mut Vec<u8>) {
@@ -205,28 +196,19 @@ impl Connection {
             .and_then(|()| stream.set_read_timeout(Some(STUCK_TIMEOUT)))
             .and_then(|()| stream.set_write_timeout(Some(STUCK_TIMEOUT)));
         set_up.doing(|| "set up the publisher's connection".into())?;
-        Ok(Self {
-            stream,
-            outgoing: Vec::new(),
-            unanswered_count: 0,
-            answers: Vec::new(),
-        })
+        Ok(Self { stream, outgoing: Vec::new(), unanswered_count: 0, answers: Vec::new() })
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        self.stream
-            .write_all(&self.outgoing)
-            .doing(|| "publish".into())?;
+        self.stream.write_all(&self.outgoing).doing(|| "publish".into())?;
         self.outgoing.clear();
         Ok(())
     }
 
     fn read_answers(&mut self) -> Result<(), Failure> {
         let mut buffer = [0; 4_096];
-        let read_bytes = self
-            .stream
-            .read(&mut buffer)
-            .doing(|| "read the answer to a publish".into())?;
+        let read_bytes =
+            self.stream.read(&mut buffer).doing(|| "read the answer to a publish".into())?;
         if read_bytes == 0 {
             return Err(Failure::new("the server closed the publisher's connection"));
         }
@@ -243,30 +225,17 @@ impl Connection {
 fn answer(bytes: &[u8]) -> Result<Option<usize>, Failure> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
-    let status = response
-        .parse(bytes)
-        .doing(|| "understand the answer to a publish".into())?;
+    let status = response.parse(bytes).doing(|| "understand the answer to a publish".into())?;
     let Status::Complete(head_bytes) = status else {
         return Ok(None);
     };
     let code = response.code.unwrap_or_default();
     if !(200..300).contains(&code) {
-        return Err(Failure::new(format!(
-            "the server answered a publish with {code}"
-        )));
+        return Err(Failure::new(format!("the server answered a publish with {code}")));
     }
-    let length = response
-        .headers
-        .iter()
-        .find(|h| h.name.eq_ignore_ascii_case("content-length"));
+    let length = response.headers.iter().find(|h| h.name.eq_ignore_ascii_case("content-length"));
     let body_bytes = length
-        .and_then(|header| {
-            std::str::from_utf8(header.value)
-                .ok()?
-                .trim()
-                .parse::<usize>()
-                .ok()
-        })
+        .and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse::<usize>().ok())
         .ok_or_else(|| Failure::new("the answer to a publish has no content-length"))?;
     let whole_bytes = head_bytes + body_bytes;
     Ok((bytes.len() >= whole_bytes).then_some(whole_bytes))
@@ -282,11 +251,7 @@ mod tests {
         let whole_bytes = bytes.len() - b"HTTP/1.1".len();
         for cut in 0..=bytes.len() {
             let expected = (cut >= whole_bytes).then_some(whole_bytes);
-            assert_eq!(
-                answer(&bytes[..cut]).expect("a good answer"),
-                expected,
-                "cut at {cut}"
-            );
+            assert_eq!(answer(&bytes[..cut]).expect("a good answer"), expected, "cut at {cut}");
         }
     }
 

@@ -36,10 +36,7 @@ impl Stamp {
     /// When `payload_bytes` is less than [`STAMP_BYTES`], or a part of the stamp has more digits
     /// than its place.
     pub fn payload(self, payload_bytes: usize) -> Vec<u8> {
-        assert!(
-            payload_bytes >= STAMP_BYTES,
-            "a payload holds at least its stamp"
-        );
+        assert!(payload_bytes >= STAMP_BYTES, "a payload holds at least its stamp");
         let mut payload = format!("~{:010}.{:019}", self.number, self.due_ns).into_bytes();
         assert_eq!(payload.len(), STAMP_BYTES, "a stamp has one length");
         payload.resize(payload_bytes, b'x');
@@ -48,12 +45,8 @@ impl Stamp {
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (number, due_ns) = bytes[1..STAMP_BYTES].split_at(NUMBER_DIGITS);
-        (due_ns[0] == b'.').then(|| {
-            Some(Self {
-                number: digits(number)?,
-                due_ns: digits(&due_ns[1..])?,
-            })
-        })?
+        (due_ns[0] == b'.')
+            .then(|| Some(Self { number: digits(number)?, due_ns: digits(&due_ns[1..])? }))?
     }
 }
 
@@ -63,12 +56,9 @@ impl Stamp {
 /// A sentence with the allowed range, which a stamp and a floor's inbox set.
 pub fn payload_bytes(text: &str) -> Result<usize, String> {
     let range = STAMP_BYTES..=PAYLOAD_BYTES_MAX;
-    text.parse()
-        .ok()
-        .filter(|bytes| range.contains(bytes))
-        .ok_or_else(|| {
-            format!("a payload has {STAMP_BYTES} bytes, those of its stamp, to {PAYLOAD_BYTES_MAX}")
-        })
+    text.parse().ok().filter(|bytes| range.contains(bytes)).ok_or_else(|| {
+        format!("a payload has {STAMP_BYTES} bytes, those of its stamp, to {PAYLOAD_BYTES_MAX}")
+    })
 }
 
 /// Counts the stamps that begin in `bytes`.
@@ -125,11 +115,7 @@ mod tests {
     use super::*;
 
     fn stream() -> (Vec<u8>, Vec<Option<Stamp>>) {
-        let stamps = [
-            (0, 1),
-            (7, 123_456_789),
-            (9_999_999_999, 9_999_999_999_999_999_999),
-        ];
+        let stamps = [(0, 1), (7, 123_456_789), (9_999_999_999, 9_999_999_999_999_999_999)];
         let mut bytes = b"HTTP/1.1 200 OK\r\n\r\n: hi\n\n".to_vec();
         let mut expected = Vec::new();
         for (number, due_ns) in stamps {
@@ -164,9 +150,7 @@ mod tests {
         let (bytes, expected) = stream();
         let mut scanner = Scanner::default();
         let mut found = Vec::new();
-        bytes
-            .chunks(1)
-            .for_each(|byte| scanner.scan(byte, |stamp| found.push(stamp)));
+        bytes.chunks(1).for_each(|byte| scanner.scan(byte, |stamp| found.push(stamp)));
         assert_eq!(found, expected);
         assert_eq!(count(&bytes), expected.len() as u64);
     }
@@ -174,11 +158,7 @@ mod tests {
     #[test]
     fn a_payload_has_the_size_asked_for_and_one_mark() {
         for payload_bytes in [STAMP_BYTES, 100, 6_400] {
-            let payload = Stamp {
-                number: 3,
-                due_ns: 1,
-            }
-            .payload(payload_bytes);
+            let payload = Stamp { number: 3, due_ns: 1 }.payload(payload_bytes);
             assert_eq!((payload.len(), count(&payload)), (payload_bytes, 1));
         }
     }

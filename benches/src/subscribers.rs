@@ -63,13 +63,8 @@ impl Subscribers {
         for index in 0..count {
             let stream = subscribe(server, topic, None)
                 .map_err(|why| Failure::new(format!("subscriber {index} of {count}: {why}")))?;
-            epoll
-                .watch(&stream, index as u64)
-                .doing(|| "watch a subscriber".into())?;
-            subscribers.push(Subscriber {
-                stream,
-                scanner: Scanner::default(),
-            });
+            epoll.watch(&stream, index as u64).doing(|| "watch a subscriber".into())?;
+            subscribers.push(Subscriber { stream, scanner: Scanner::default() });
         }
         Ok(Self {
             epoll,
@@ -89,9 +84,7 @@ impl Subscribers {
         timeout: Duration,
         mut tally: Option<&mut Tally>,
     ) -> Result<(), Failure> {
-        self.epoll
-            .wait(Some(timeout), &mut self.ready)
-            .doing(|| "wait for input".into())?;
+        self.epoll.wait(Some(timeout), &mut self.ready).doing(|| "wait for input".into())?;
         for index in &self.ready {
             let subscriber = &mut self.subscribers[*index as usize];
             let read_bytes = match subscriber.stream.read(&mut self.buffer) {
@@ -99,9 +92,7 @@ impl Subscribers {
                 Ok(read_bytes) if read_bytes > 0 => read_bytes,
                 Ok(_) | Err(_) => {
                     self.received.closed_count += 1;
-                    self.epoll
-                        .forget(&subscriber.stream)
-                        .doing(|| "drop a subscriber".into())?;
+                    self.epoll.forget(&subscriber.stream).doing(|| "drop a subscriber".into())?;
                     continue;
                 }
             };
@@ -132,9 +123,7 @@ pub fn connect_stalled(
     topic: &str,
     count: usize,
 ) -> Result<Vec<TcpStream>, Failure> {
-    (0..count)
-        .map(|_| subscribe(server, topic, Some(STALLED_BUFFER_BYTES)))
-        .collect()
+    (0..count).map(|_| subscribe(server, topic, Some(STALLED_BUFFER_BYTES))).collect()
 }
 
 fn subscribe(
@@ -152,13 +141,9 @@ fn subscribe(
     let request = format!(
         "GET /events/{topic} HTTP/1.1\r\nhost: {server}\r\naccept: text/event-stream\r\n\r\n"
     );
-    stream
-        .write_all(request.as_bytes())
-        .doing(|| "subscribe".into())?;
+    stream.write_all(request.as_bytes()).doing(|| "subscribe".into())?;
     read_head(&mut stream)?;
-    stream
-        .set_nonblocking(true)
-        .doing(|| "set up a subscriber".into())?;
+    stream.set_nonblocking(true).doing(|| "set up a subscriber".into())?;
     Ok(stream)
 }
 
@@ -176,9 +161,7 @@ fn read_head(stream: &mut TcpStream) -> Result<(), Failure> {
     let mut head = Vec::new();
     let mut buffer = [0; 4_096];
     while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
-        let read_bytes = stream
-            .read(&mut buffer)
-            .doing(|| "read the response head".into())?;
+        let read_bytes = stream.read(&mut buffer).doing(|| "read the response head".into())?;
         head.extend_from_slice(&buffer[..read_bytes]);
         if read_bytes == 0 || head.len() > HEAD_BYTES_MAX {
             return Err(Failure::new("the server sent no response head"));
@@ -186,9 +169,7 @@ fn read_head(stream: &mut TcpStream) -> Result<(), Failure> {
     }
     if !head.starts_with(b"HTTP/1.1 200") {
         let line = String::from_utf8_lossy(&head[..head.len().min(80)]).into_owned();
-        return Err(Failure::new(format!(
-            "the server refused a subscription: {line:?}"
-        )));
+        return Err(Failure::new(format!("the server refused a subscription: {line:?}")));
     }
     Ok(())
 }

@@ -5,10 +5,7 @@
 //! and one `recv(2)`, exactly what a floor wants.
 //!
 //! This file knows nothing of events, subscribers or HTTP.
-#![expect(
-    unsafe_code,
-    reason = "system calls without a safe wrapper in std or socket2"
-)]
+#![expect(unsafe_code, reason = "system calls without a safe wrapper in std or socket2")]
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -35,10 +32,7 @@ impl Epoll {
         // SAFETY: `from_raw_fd` requires an open descriptor that nobody else owns. The kernel has
         // just made it for us; a second owner elsewhere would break this.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self {
-            fd,
-            events: vec![libc::epoll_event { events: 0, u64: 0 }; READY_COUNT_MAX],
-        })
+        Ok(Self { fd, events: vec![libc::epoll_event { events: 0, u64: 0 }; READY_COUNT_MAX] })
     }
 
     /// Watches a socket for input and hang-up; `token` names it in [`Epoll::wait`].
@@ -46,10 +40,7 @@ impl Epoll {
     /// # Errors
     /// Those of `epoll_ctl(2)`.
     pub fn watch(&self, socket: &impl AsRawFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
-            u64: token,
-        };
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
         self.control(libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event)
     }
 
@@ -58,11 +49,7 @@ impl Epoll {
     /// # Errors
     /// Those of `epoll_ctl(2)`.
     pub fn forget(&self, socket: &impl AsRawFd) -> io::Result<()> {
-        self.control(
-            libc::EPOLL_CTL_DEL,
-            socket.as_raw_fd(),
-            std::ptr::null_mut(),
-        )
+        self.control(libc::EPOLL_CTL_DEL, socket.as_raw_fd(), std::ptr::null_mut())
     }
 
     /// Waits until sockets are readable and puts their tokens into `ready`, which it empties first.
@@ -76,12 +63,7 @@ impl Epoll {
         // SAFETY: the kernel writes at most `room` events, the length of the vector, and the
         // vector is borrowed mutably for the time of the call.
         let found = unsafe {
-            libc::epoll_wait(
-                self.fd.as_raw_fd(),
-                self.events.as_mut_ptr(),
-                room,
-                timeout_ms,
-            )
+            libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), room, timeout_ms)
         };
         ready.clear();
         let count = match checked(found) {
@@ -104,10 +86,7 @@ impl Epoll {
 /// # Errors
 /// Those of `getrlimit(2)` and `setrlimit(2)`.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one `rlimit` through a pointer to a live local of that type.
     checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
     limit.rlim_cur = limit.rlim_max;
@@ -148,10 +127,7 @@ pub fn ticks_per_second() -> u64 {
 }
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes one `timespec` through a pointer to a live local of that type.
     let answer = unsafe { libc::clock_gettime(clock, &raw mut time) };
     assert_eq!(answer, 0, "the clocks read here exist on every Linux");
@@ -159,9 +135,5 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
 }
 
 fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(answer)
-    }
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }

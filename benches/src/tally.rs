@@ -63,12 +63,7 @@ pub struct Summary {
 impl Tally {
     /// An empty tally that measures events due within `window_ns`.
     pub fn new(window_ns: Range<u64>) -> Self {
-        Self {
-            window_ns,
-            deliveries: histogram(),
-            events: Vec::new(),
-            malformed_count: 0,
-        }
+        Self { window_ns, deliveries: histogram(), events: Vec::new(), malformed_count: 0 }
     }
 
     /// Counts what a scanner found in a read that returned at `now_ns`.
@@ -99,14 +94,8 @@ impl Tally {
         }
         let delivered = |event: &Event| u64::from(event.delivery_count);
         let unseen_count = published_count.saturating_sub(self.events.len() as u64);
-        let lost = self
-            .events
-            .iter()
-            .map(|e| subscriber_count.saturating_sub(delivered(e)));
-        let surplus = self
-            .events
-            .iter()
-            .map(|e| delivered(e).saturating_sub(subscriber_count));
+        let lost = self.events.iter().map(|e| subscriber_count.saturating_sub(delivered(e)));
+        let surplus = self.events.iter().map(|e| delivered(e).saturating_sub(subscriber_count));
         Summary {
             to_each: Latency::of(&self.deliveries),
             to_last: Latency::of(&last),

@@ -12,10 +12,7 @@ fn conversation() -> (Vec<u8>, Vec<Said>) {
     let bytes = [
         "POST /events/prices HTTP/1.1\r\nhost: x\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
         "POST /events/prices?id=7 HTTP/1.1\r\n\r\n".to_owned(),
-        format!(
-            "POST /events HTTP/1.1\r\ncontent-length: {}\r\n\r\n{lines}",
-            lines.len()
-        ),
+        format!("POST /events HTTP/1.1\r\ncontent-length: {}\r\n\r\n{lines}", lines.len()),
         "POST /events HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n".to_owned(),
         chunk("{\"data\":\"three"),
         chunk("\"}\r\n{\"data\":\"four\"}\n{\"da"),
@@ -52,9 +49,7 @@ fn a_conversation_says_the_same_wherever_it_is_cut() {
         let mut inbox = Inbox::default();
         let mut said = Vec::new();
         for part in [&bytes[..cut], &bytes[cut..]] {
-            inbox
-                .read(part, &mut said)
-                .unwrap_or_else(|refusal| panic!("cut at {cut}: {refusal}"));
+            inbox.read(part, &mut said).unwrap_or_else(|refusal| panic!("cut at {cut}: {refusal}"));
         }
         assert_eq!(said, expected, "cut at {cut}");
     }
@@ -67,9 +62,7 @@ fn a_conversation_says_the_same_in_pieces_of_every_size() {
         let mut inbox = Inbox::default();
         let mut said = Vec::new();
         for piece in bytes.chunks(piece_bytes) {
-            inbox
-                .read(piece, &mut said)
-                .expect("every piece is of a good request");
+            inbox.read(piece, &mut said).expect("every piece is of a good request");
         }
         assert_eq!(said, expected, "pieces of {piece_bytes}");
     }
@@ -82,27 +75,13 @@ fn what_a_floor_cannot_serve_is_refused_with_a_reason() {
         (b"GET /eventsx HTTP/1.1\r\n\r\n", "/events"),
         (b"PUT /events/t HTTP/1.1\r\n\r\n", "GET and POST"),
         (b"\x01\x02\r\n\r\n", "request head"),
-        (
-            b"POST /events/t HTTP/1.1\r\ncontent-length: x\r\n\r\n",
-            "content-length",
-        ),
-        (
-            b"POST /events/t HTTP/1.1\r\ncontent-length: 3\r\n\r\na\nb",
-            "one line",
-        ),
-        (
-            b"POST /events HTTP/1.1\r\ncontent-length: 4\r\n\r\n{}\n\n",
-            "JSON",
-        ),
-        (
-            b"POST /events HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nz\r\n",
-            "chunk",
-        ),
+        (b"POST /events/t HTTP/1.1\r\ncontent-length: x\r\n\r\n", "content-length"),
+        (b"POST /events/t HTTP/1.1\r\ncontent-length: 3\r\n\r\na\nb", "one line"),
+        (b"POST /events HTTP/1.1\r\ncontent-length: 4\r\n\r\n{}\n\n", "JSON"),
+        (b"POST /events HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nz\r\n", "chunk"),
     ];
     for (bytes, reason) in cases {
-        let refusal = Inbox::default()
-            .read(bytes, &mut Vec::new())
-            .expect_err(reason);
+        let refusal = Inbox::default().read(bytes, &mut Vec::new()).expect_err(reason);
         assert!(refusal.contains(reason), "{refusal}");
     }
 }
