@@ -235,8 +235,8 @@ impl Storm {
         let last = publisher.stop()?;
         self.fleet.published = last;
         self.turn_until(|storm| {
-            let behind = |member: &member::Member| member.newest < last;
-            storm.fleet.is_settled() && !storm.fleet.members.iter().any(behind)
+            let behind = storm.fleet.members.iter().any(|member| member.is_behind(last));
+            storm.fleet.is_settled() && !behind
         })?;
         let mut away = 0;
         for member in &mut self.fleet.members {

@@ -6,44 +6,25 @@
 //! generous deadline; nothing sleeps.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
-
-use serde_json::Value;
 
 /// Longest wait for bytes that must come.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-struct Server {
-    child: Child,
-    journal: BufReader<ChildStdout>,
-    address: SocketAddr,
-    epoch: String,
+mod scripted;
+
+use scripted::Server;
+
+/// What these tests do with a server.
+trait Client {
+    fn publish(&self, topic: &str, payloads: &[&str]);
+    fn subscribe(&self, target: &str, last_event_id: &str) -> Stream;
+    fn connect(&self) -> TcpStream;
 }
 
-impl Server {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_downpour-load"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--until-stdin-ends"])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary under test starts");
-        let mut journal = BufReader::new(child.stdout.take().expect("piped"));
-        let first = line(&mut journal).expect("the server says where it listens");
-        assert_eq!(first["record"], "listening");
-        let text = |key: &str| first[key].as_str().expect("text").to_owned();
-        let address = text("address").parse().expect("an address");
-        Self {
-            child,
-            journal,
-            address,
-            epoch: text("epoch"),
-        }
-    }
-
+impl Client for Server {
     fn publish(&self, topic: &str, payloads: &[&str]) {
         let mut body = String::new();
         for payload in payloads {
@@ -66,15 +47,9 @@ impl Server {
     /// Subscribes and returns the stream behind the response head.
     fn subscribe(&self, target: &str, last_event_id: &str) -> Stream {
         let mut socket = self.connect();
-        write!(
-            socket,
-            "GET {target} HTTP/1.1\r\nLast-Event-ID: {last_event_id}\r\n\r\n"
-        )
-        .expect("the server takes the request");
-        let mut stream = Stream {
-            reader: BufReader::new(socket),
-            chunked: false,
-        };
+        write!(socket, "GET {target} HTTP/1.1\r\nLast-Event-ID: {last_event_id}\r\n\r\n")
+            .expect("the server takes the request");
+        let mut stream = Stream { reader: BufReader::new(socket), chunked: false };
         let head = stream.head();
         assert!(head[0].contains(" 200 "), "{head:?}");
         stream.chunked = head.iter().any(|line| line == "Transfer-Encoding: chunked");
@@ -83,35 +58,9 @@ impl Server {
 
     fn connect(&self) -> TcpStream {
         let socket = TcpStream::connect(self.address).expect("the server accepts");
-        socket
-            .set_read_timeout(Some(READ_TIMEOUT))
-            .expect("a valid timeout");
+        socket.set_read_timeout(Some(READ_TIMEOUT)).expect("a valid timeout");
         socket
     }
-
-    /// Stops the server and returns its injections and its summary.
-    fn stop(mut self) -> (Vec<Value>, Value) {
-        drop(self.child.stdin.take());
-        let mut lines: Vec<Value> = std::iter::from_fn(|| line(&mut self.journal)).collect();
-        assert!(self.child.wait().expect("it ends").success());
-        let summary = lines.pop().expect("a summary");
-        assert_eq!(summary["record"], "summary");
-        (lines, summary)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // After a failed assertion; after `stop` it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn line(journal: &mut impl BufRead) -> Option<Value> {
-    let mut text = String::new();
-    journal.read_line(&mut text).expect("the journal is text");
-    (!text.is_empty()).then(|| serde_json::from_str(&text).expect("a line is one object"))
 }
 
 struct Stream {
@@ -137,10 +86,7 @@ impl Stream {
         let mut raw = Vec::new();
         loop {
             let text = plain(&raw, self.chunked);
-            if text
-                .find(last)
-                .is_some_and(|at| text[at..].contains("\n\n"))
-            {
+            if text.find(last).is_some_and(|at| text[at..].contains("\n\n")) {
                 return text;
             }
             let mut byte = [0];
@@ -226,16 +172,8 @@ fn each_fault_reaches_its_subscriber_and_the_journal() {
         let mut met = server.subscribe("/events/t", "");
         let peer = met.reader.get_ref().local_addr().expect("connected");
         server.publish("t", &["a", "b", "c", "d"]);
-        assert_eq!(
-            payloads(&met.until("data: d")).join(" "),
-            expected,
-            "{flag}"
-        );
-        assert_eq!(
-            payloads(&others.until("data: d")).join(" "),
-            "a b c d",
-            "{flag}"
-        );
+        assert_eq!(payloads(&met.until("data: d")).join(" "), expected, "{flag}");
+        assert_eq!(payloads(&others.until("data: d")).join(" "), "a b c d", "{flag}");
         let (injected, summary) = server.stop();
         assert_eq!(injected.len(), 1, "{flag}: {injected:?}");
         assert_eq!(injected[0]["fault"], fault);
@@ -297,18 +235,14 @@ fn a_scripted_status_refuses_the_first_subscriptions_only() {
 
 #[test]
 fn a_slow_head_starts_the_stream_after_what_was_published_meanwhile() {
-    let server = Server::start(&["--fault", "slow-head:by=300ms,subscriber=7"]);
+    let mut server = Server::start(&["--fault", "slow-head:by=300ms,subscriber=7"]);
     let mut socket = server.connect();
     write!(socket, "GET /events/t?subscriber=7 HTTP/1.1\r\n\r\n").expect("the server takes it");
     // The journal's line says that the request was taken and its answer held back.
-    let mut server = server;
-    let held_back = line(&mut server.journal).expect("a line");
+    let held_back = server.journal_line().expect("a line");
     assert_eq!(held_back["fault"], "slow-head");
     server.publish("t", &["too early"]);
-    let mut stream = Stream {
-        reader: BufReader::new(socket),
-        chunked: false,
-    };
+    let mut stream = Stream { reader: BufReader::new(socket), chunked: false };
     stream.head();
     server.publish("t", &["in time"]);
     assert_eq!(payloads(&stream.until("in time")), ["in time"]);
@@ -316,12 +250,7 @@ fn a_slow_head_starts_the_stream_after_what_was_published_meanwhile() {
 
 #[test]
 fn a_stall_and_a_delay_last_at_least_as_long_as_asked() {
-    let server = Server::start(&[
-        "--fault",
-        "stall:by=60ms,event=2",
-        "--fault",
-        "delay:by=5ms",
-    ]);
+    let server = Server::start(&["--fault", "stall:by=60ms,event=2", "--fault", "delay:by=5ms"]);
     let mut stream = server.subscribe("/events/t", "");
     server.publish("t", &["a", "b"]);
     stream.until("data: b");

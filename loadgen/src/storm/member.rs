@@ -128,6 +128,11 @@ impl Member {
         self.tracker.is_some() || self.state == State::GoneForGood
     }
 
+    /// Whether it may still see event `last` and has not.
+    pub(super) fn is_behind(&self, last: u64) -> bool {
+        self.newest < last && self.state != State::GoneForGood
+    }
+
     /// Ends its connection: what was not a whole event is forgotten, id and time are kept.
     pub(super) fn disconnect(&mut self, now: Instant) {
         let ended = std::mem::take(&mut self.reader);
@@ -135,6 +140,9 @@ impl Member {
             self.last_event_id = id.to_owned();
         }
         self.retry = ended.retry().or(self.retry);
+        if let Some(tracker) = &mut self.tracker {
+            tracker.reconnected();
+        }
         self.state = State::Away;
         self.cut_after = None;
         self.catching_up = None;

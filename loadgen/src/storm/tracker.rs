@@ -13,8 +13,20 @@
 pub(super) struct Tracker {
     /// The number that comes next.
     next: u64,
-    /// An announced hole that no event has followed yet, with the count it claims.
-    announced: Option<Option<u64>>,
+    /// An announced hole that no event has followed yet.
+    announced: Option<Announced>,
+    /// The connection is another since the last announcement.
+    reconnected: bool,
+}
+
+/// The counts that the announcements of one hole claim; none where one does not count.
+///
+/// Cut off between an announcement and the next event, a subscriber comes back and may be told
+/// again: of what is missing behind the announcement, or of everything from the start.
+#[derive(Debug, Clone, Copy)]
+struct Announced {
+    last: Option<u64>,
+    all: Option<u64>,
 }
 
 /// The sums over all subscribers. All but `events`, `holes_announced` and `missing_announced`
@@ -46,7 +58,7 @@ pub(super) struct Proof {
 impl Tracker {
     /// A subscriber that must see event `first` first.
     pub(super) fn from(first: u64) -> Self {
-        Self { next: first, announced: None }
+        Self { next: first, ..Self::default() }
     }
 
     /// Takes an event.
@@ -62,10 +74,22 @@ impl Tracker {
 
     /// Takes an announcement of a hole; `missing` is the count it claims.
     pub(super) fn gap(&mut self, missing: Option<u64>, proof: &mut Proof) {
-        if self.announced.is_some() {
-            proof.gap_repeated += 1;
-        }
-        self.announced = Some(missing);
+        let all = match self.announced {
+            None => missing,
+            Some(before) => {
+                if !self.reconnected {
+                    proof.gap_repeated += 1;
+                }
+                before.all.zip(missing).map(|(before, missing)| before + missing)
+            }
+        };
+        self.announced = Some(Announced { last: missing, all });
+        self.reconnected = false;
+    }
+
+    /// Notes that what comes is from another connection.
+    pub(super) fn reconnected(&mut self) {
+        self.reconnected = true;
     }
 
     /// Ends the account: everything up to and with `last` should have come.
@@ -75,20 +99,20 @@ impl Tracker {
     }
 
     fn hole(&mut self, missing: u64, proof: &mut Proof) {
-        match (missing, self.announced.take()) {
-            (0, None) => {}
-            // A server that cannot count may have to announce what turns out to be nothing.
-            (0, Some(None)) => proof.holes_announced += 1,
-            (0, Some(Some(_))) => proof.gap_needless += 1,
-            (_, None) => {
-                proof.holes_silent += 1;
-                proof.missing_silent += missing;
-            }
-            (_, Some(Some(claimed))) if claimed != missing => proof.gap_miscounted += 1,
-            (_, Some(_)) => {
-                proof.holes_announced += 1;
-                proof.missing_announced += missing;
-            }
+        let Some(Announced { last, all }) = self.announced.take() else {
+            proof.holes_silent += u64::from(missing > 0);
+            proof.missing_silent += missing;
+            return;
+        };
+        // A server that cannot count may have to announce what turns out to be nothing.
+        let uncounted = last.is_none() || all.is_none();
+        if uncounted || (missing > 0 && (last == Some(missing) || all == Some(missing))) {
+            proof.holes_announced += 1;
+            proof.missing_announced += missing;
+        } else if missing == 0 {
+            proof.gap_needless += 1;
+        } else {
+            proof.gap_miscounted += 1;
         }
     }
 }
@@ -102,8 +126,10 @@ mod tests {
     enum Saw {
         E(u64),
         G(Option<u64>),
+        /// A new connection.
+        C,
     }
-    use Saw::{E, G};
+    use Saw::{C, E, G};
 
     fn proof(saw: &[Saw], last: u64) -> Proof {
         let (mut tracker, mut proof) = (Tracker::from(1), Proof::default());
@@ -111,6 +137,7 @@ mod tests {
             match *saw {
                 E(number) => tracker.event(number, &mut proof),
                 G(missing) => tracker.gap(missing, &mut proof),
+                C => tracker.reconnected(),
             }
         }
         tracker.finish(last, &mut proof);
@@ -141,6 +168,12 @@ mod tests {
             (&[E(1), G(Some(2)), E(4)], true),
             (&[E(1), G(Some(1)), E(4)], false),
             (&[E(1), G(Some(2)), G(Some(2)), E(4)], false),
+            (&[E(1), G(Some(2)), C, E(4)], true),
+            (&[E(1), G(Some(1)), C, G(Some(1)), E(4)], true),
+            (&[E(1), G(Some(1)), C, G(Some(2)), E(4)], true),
+            (&[E(1), G(Some(1)), C, G(Some(3)), E(4)], false),
+            (&[E(1), G(None), C, G(None), E(4)], true),
+            (&[E(1), G(None), C, G(None), G(None), E(4)], false),
             (&[E(1), E(4), G(Some(2))], false),
             (&[E(1), G(None), E(2), E(3), E(4)], true),
             (&[E(1), G(Some(1)), E(2), E(3), E(4)], false),
