@@ -23,12 +23,14 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use crate::close::CloseReason;
+use crate::config::cli::LagPolicy;
 use crate::event::{Epoch, Frame};
-use crate::limits::Limits;
+use crate::limits::{Limits, Pass};
 use crate::stats::{Stats, WorkerStats};
 use crate::topic::{Bounds, Resume, SetIndex, Standing, Topics};
 
 mod audience;
+pub(crate) mod descriptor;
 pub(crate) mod epoll;
 pub(crate) mod lane;
 mod plan;
@@ -50,36 +52,27 @@ use tails::Tails;
 /// Sends of one set before the next set has its turn.
 pub(crate) const QUANTUM: usize = 64;
 
-/// What to do with a subscriber that the history has moved past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LagPolicy {
-    /// Tell it of the gap and go on.
-    Skip,
-    /// Close its stream; it comes back with its last id.
-    Disconnect,
-}
-
 /// What the delivery lane is told by the configuration.
 #[derive(Clone, Copy, Debug)]
-pub struct DeliverySettings {
+pub(crate) struct DeliverySettings {
     /// Which life of the engine this is.
-    pub epoch: Epoch,
+    pub(crate) epoch: Epoch,
     /// Bounds of the histories.
-    pub bounds: Bounds,
+    pub(crate) bounds: Bounds,
     /// Subscribers at most.
-    pub subscribers_max: usize,
+    pub(crate) subscribers_max: usize,
     /// Ticks without a write after which a heartbeat is due; 0 for none.
-    pub heartbeat_ticks: u32,
+    pub(crate) heartbeat_ticks: u32,
     /// Ticks without a byte taken after which a full socket is given up.
-    pub write_timeout_ticks: u32,
-    /// See [`LagPolicy`].
-    pub lag: LagPolicy,
+    pub(crate) write_timeout_ticks: u32,
+    /// What to do with a subscriber that the history has moved past.
+    pub(crate) lag: LagPolicy,
     /// Reconnection time, in milliseconds; jittered up to twice as much.
-    pub retry_ms: u64,
+    pub(crate) retry_ms: u64,
     /// Bytes of evicted events that half-sent writes may hold.
-    pub pinned_bytes_max: usize,
+    pub(crate) pinned_bytes_max: usize,
     /// How long a drain may take, in nanoseconds.
-    pub drain_ns: u64,
+    pub(crate) drain_ns: u64,
 }
 
 /// A drain under way.
@@ -129,7 +122,7 @@ pub(crate) enum SubscribeError {
     /// All slots are taken.
     Full,
     /// The kernel takes no further socket.
-    Kernel(std::io::Error),
+    Kernel,
 }
 
 impl<L: Lane> Delivery<L> {
@@ -168,29 +161,24 @@ impl<L: Lane> Delivery<L> {
         &self.topics
     }
 
-    pub(crate) fn lane(&self) -> &L {
-        &self.lane
-    }
-
     fn stats(&self) -> &WorkerStats {
         &self.stats.workers[self.worker]
     }
 
     /// Takes over a stream whose head and greeting have been sent: `socket` is watched and swept
-    /// from now on, after the event `resume` names. `network` is given back to the limits when it
-    /// ends.
+    /// from now on, after the event `resume` names.
     ///
     /// # Errors
-    /// When there is no room for it; the caller still owns socket and network.
+    /// When there is no room for it.
     pub(crate) fn subscribe(
         &mut self,
         names: &[String],
         resume: &Resume,
         socket: BorrowedFd<'_>,
-        network: u64,
+        pass: Pass,
     ) -> Result<(), SubscribeError> {
         let index = self.slots.vacant().ok_or(SubscribeError::Full)?;
-        self.lane.attach(index, socket).map_err(SubscribeError::Kernel)?;
+        self.lane.attach(index, socket).map_err(|_| SubscribeError::Kernel)?;
         let set = self.topics.join(names);
         if self.audiences.len() <= set.0 as usize {
             self.audiences.resize_with(set.0 as usize + 1, Audience::default);
@@ -208,7 +196,7 @@ impl<L: Lane> Delivery<L> {
                 state: State::Live,
                 has_tail: false,
                 queued: false,
-                network,
+                network: pass.into_network(),
             },
         );
         if !waits {
@@ -342,7 +330,8 @@ impl<L: Lane> Delivery<L> {
         stats.history_events.set(self.topics.event_count() as u64);
         stats.history_bytes.set(self.topics.event_bytes() as u64);
         stats.pinned_bytes.set(self.tails.pinned_bytes() as u64);
-        let tables = self.slots.table_bytes() + self.topics.table_bytes();
+        let audiences = self.audiences.capacity() * size_of::<Audience>();
+        let tables = self.slots.table_bytes() + self.topics.table_bytes() + audiences;
         stats.table_bytes.set(tables as u64);
     }
 

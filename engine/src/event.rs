@@ -289,6 +289,20 @@ impl Draft {
         self.bytes.len() - usize::from(self.topic_bytes)
     }
 
+    /// The id its publisher chose, if it chose one.
+    #[must_use]
+    pub fn own_id(&self) -> Option<&str> {
+        let start = usize::from(self.topic_bytes) + ID_ROOM + "id: ".len();
+        let id_bytes = usize::from(self.id_bytes);
+        (id_bytes > 0).then(|| text(&self.bytes[start..start + id_bytes]))
+    }
+
+    /// Bytes of memory it holds, which the frame made of it will hold.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Gives the event its number: writes the id line into the room before the text.
     ///
     /// `published_at` is the engine's monotonic time in nanoseconds.

@@ -3,23 +3,31 @@
 //! # Layout
 //! Lower lines know nothing of higher ones; `docs/ARCHITECTURE.md` follows one event through them.
 //!
-//! - [`event`], [`topic`], [`http`], [`config`], [`close`]: pure. No I/O, no clock, no atomics.
-//! - [`ring`], [`stats`]: shared between threads.
-//! - [`delivery`], [`control`]: the two lanes of a worker.
-//! - [`worker`], [`sequencer`], [`engine`]: the house.
+//! - [`event`], [`topic`], [`stream`], [`http`], [`config`], [`close`]: pure. No I/O, no clock, no
+//!   atomics.
+//! - [`ring`], [`stats`], [`limits`]: shared between threads.
+//! - `delivery`, `control`: the two lanes of a worker.
+//! - `worker`, `sequencer`, `backend`, [`engine`], [`cli`]: the house.
+//! - [`kernel`], [`doctor`]: what the machine allows, and what follows from it.
 
+pub mod backend;
+pub mod cli;
 pub mod close;
-pub(crate) mod delivery;
 pub mod config;
+pub(crate) mod control;
+pub(crate) mod delivery;
 pub mod doctor;
+pub mod engine;
 pub mod event;
 pub mod http;
 pub mod kernel;
 pub mod limits;
 pub mod ring;
+pub(crate) mod sequencer;
 pub mod stats;
 pub mod stream;
 pub mod topic;
+pub(crate) mod worker;
 
 /// What the fuzz targets reach and nobody else should.
 #[doc(hidden)]

@@ -44,7 +44,7 @@ mod tests;
 #[derive(Debug, Default)]
 struct Padded(AtomicU64);
 
-/// Room on the rings, shared by all workers.
+/// Room on the rings, shared by all workers; counted in events, or in bytes of events.
 #[derive(Debug)]
 pub struct Admission {
     capacity: u64,
@@ -94,6 +94,12 @@ impl Admission {
                 Err(now) => admitted = now,
             }
         }
+    }
+
+    /// Gives room back that was taken for events which were not handed on after all.
+    pub fn withdraw(&self, count: u64) {
+        // Relaxed: see `admit`. Room that comes back late is refused a moment longer.
+        self.admitted.0.fetch_sub(count, Ordering::Relaxed);
     }
 
     /// Worker `worker` has taken `count` more events off its ring.

@@ -114,6 +114,8 @@ pub struct WorkerStats {
     pub history_bytes: Cell,
     /// Bytes of evicted events that half-sent writes still need.
     pub pinned_bytes: Cell,
+    /// Bytes of bodies that are being read.
+    pub body_bytes: Cell,
     /// Bytes of the tables of slots, topics and sets.
     pub table_bytes: Cell,
     /// Times that events waited on the ring because healthy subscribers had not got older ones.
@@ -146,8 +148,6 @@ pub struct Stats {
     pub sequence: Cell,
     /// True from the moment that the engine stops taking connections.
     pub draining: AtomicBool,
-    /// All connections of all workers, for `--connections-max`; many writers.
-    pub connections: AtomicU64,
 }
 
 impl Stats {
@@ -159,7 +159,6 @@ impl Stats {
             workers: (0..workers).map(|_| WorkerStats::default()).collect(),
             sequence: Cell::default(),
             draining: AtomicBool::new(false),
-            connections: AtomicU64::new(0),
         }
     }
 

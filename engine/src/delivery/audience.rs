@@ -93,11 +93,6 @@ impl Audience {
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
-
-    /// Bytes of memory it holds beside itself.
-    pub(crate) fn table_bytes(&self) -> usize {
-        self.members.capacity() * size_of::<u32>()
-    }
 }
 
 #[cfg(test)]

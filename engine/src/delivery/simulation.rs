@@ -285,11 +285,11 @@ impl World {
                 client.last_id = Some(resume.sequence);
             }
             let pass = self.delivery.limits.enter(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let network = pass.expect("below the limit").into_network();
+            let pass = pass.expect("below the limit");
             let names = client.names.clone();
             let vacant = self.delivery.slots.vacant().expect("fewer clients than slots");
             let subscribed =
-                self.delivery.subscribe(&names, &resume, self.socket.as_fd(), network);
+                self.delivery.subscribe(&names, &resume, self.socket.as_fd(), pass);
             subscribed.expect("there is a slot");
             self.clients[index].connected = true;
             let socket = self.delivery.lane.sockets.get_mut(&vacant).expect("attached");

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::lane::{Lane, Outcome, Outgoing};
 use super::plan::{Part, PlannedBatch, PlannedSend, Purpose, SENDS_MAX};
 use super::slots::State;
-use super::{Delivery, LagPolicy, QUANTUM};
+use super::{Delivery, QUANTUM};
 use crate::close::CloseReason;
+use crate::config::cli::LagPolicy;
 use crate::stream;
 use crate::topic::{BatchBounds, Cursor, Piece, SetIndex, Standing, Topics};
 

@@ -80,6 +80,8 @@ pub struct Refusal {
     pub allow: Option<&'static str>,
     /// Seconds after which the same request may be served.
     pub retry_after_seconds: Option<u32>,
+    /// Events of the same request that were accepted before the refusal, and stay accepted.
+    pub accepted: Option<u64>,
 }
 
 impl Refusal {
@@ -89,6 +91,7 @@ impl Refusal {
             detail: detail.into(),
             allow: None,
             retry_after_seconds: None,
+            accepted: None,
         }
     }
 

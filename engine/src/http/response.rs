@@ -63,6 +63,9 @@ struct Problem<'a> {
     status: u16,
     title: &'static str,
     detail: &'a str,
+    /// An extension of ours (RFC 9457, section 3.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<u64>,
 }
 
 impl Reply<'_> {
@@ -108,6 +111,7 @@ impl Reply<'_> {
             status,
             title,
             detail: &refusal.detail,
+            accepted: refusal.accepted,
         };
         let body = serde_json::to_vec(&problem).expect("strings and a number are always JSON");
         self.finish("application/problem+json", &body, out);

@@ -1,0 +1,105 @@
+//! What the program does with its command line and its signals.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::Config;
+use crate::config::cli::{Cli, Command, ServeArgs};
+use crate::doctor;
+use crate::engine::Engine;
+use crate::kernel::{self, Machine};
+
+/// Exit code of a command line or configuration that cannot hold, as of every clap program.
+const USAGE: u8 = 2;
+
+/// Runs the program on this command line, its first word being the program.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = match Cli::read(words) {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            // A broken pipe is nobody's fault who still reads.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    match command {
+        Command::Serve(args) => resolved(*args, serve),
+        Command::Doctor(args) => resolved(*args, examine),
+    }
+}
+
+fn resolved(args: ServeArgs, run: fn(Config) -> ExitCode) -> ExitCode {
+    match Config::resolve(args, &kernel::allowed_cpus()) {
+        Ok(config) => run(config),
+        Err(refused) => {
+            eprintln!("error: {refused}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn examine(config: Config) -> ExitCode {
+    raise_descriptors();
+    let report = doctor::examine(&config, &Machine::read());
+    print!("{report}");
+    if report.has_problem() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn serve(config: Config) -> ExitCode {
+    raise_descriptors();
+    // Before the first thread, so that no signal finds its default.
+    let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("error: the kernel refuses signal handlers: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let bound = config.memory_bound();
+    let engine = match Engine::start(config) {
+        Ok(engine) => engine,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    engine.announce(&bound);
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            break;
+        }
+        match engine.reload_key() {
+            Ok(()) => eprintln!("downpour: SIGHUP: the publish key was read again"),
+            Err(error) => eprintln!("downpour: SIGHUP: {error}; nothing was changed"),
+        }
+    }
+    end_on_second_signal(signals);
+    eprintln!("downpour: draining");
+    engine.drain();
+    eprintln!("downpour: drained");
+    ExitCode::SUCCESS
+}
+
+/// Whoever asks twice does not want to wait for the drain.
+fn end_on_second_signal(mut signals: Signals) {
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            if signal != SIGHUP {
+                eprintln!("downpour: stopped without draining");
+                std::process::exit(1);
+            }
+        }
+    });
+}
+
+/// Raises RLIMIT_NOFILE to the hard limit: io_uring checks its tables against the soft one.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Refused only where a sandbox forbids the call; then the limit is what it was.
+    let _ = setrlimit(Resource::Nofile, raised);
+}

@@ -1,0 +1,75 @@
+//! The control lane of a worker: accepting, requests, publishing, and handing streams over.
+//!
+//! A connection is a task of the worker's runtime until its stream starts; then it is a slot of the
+//! delivery lane and nothing of this lane is left of it.
+//!
+//! Invariants:
+//! - Every accepted connection ends with exactly one close reason, here or in the delivery lane.
+//! - A panic in a task ends that task's connection and no other.
+//! - A publish is answered with success only after its events are on every worker's ring.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use crate::config::Config;
+use crate::config::key::PublishKey;
+use crate::delivery::Delivery;
+use crate::event::Epoch;
+use crate::limits::Limits;
+use crate::ring::{Admission, Doorbell};
+use crate::sequencer::Submission;
+use crate::stats::{Stats, WorkerStats};
+
+pub(crate) mod accept;
+pub(crate) mod admin;
+mod connection;
+mod metrics;
+mod publish;
+pub(crate) mod socket;
+mod subscribe;
+pub(crate) mod tickets;
+
+use tickets::Tickets;
+
+/// Room on all rings, in events and in bytes.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) events: Admission,
+    pub(crate) bytes: Admission,
+}
+
+/// What the tasks of one worker share.
+#[derive(Debug)]
+pub(crate) struct Control<L> {
+    pub(crate) config: Arc<Config>,
+    pub(crate) worker: usize,
+    pub(crate) epoch: Epoch,
+    /// Borrowed for single steps only, never across a wait.
+    pub(crate) delivery: RefCell<Delivery<L>>,
+    pub(crate) tickets: Tickets,
+    pub(crate) intake: Sender<Submission>,
+    pub(crate) room: Arc<Room>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) stats: Arc<Stats>,
+    /// Rung when a task has given the delivery lane something to do.
+    pub(crate) doorbell: Arc<Doorbell>,
+    pub(crate) key: RefCell<Option<PublishKey>>,
+    /// Bytes of bodies that are being read.
+    pub(crate) body_bytes: Cell<usize>,
+    /// Tasks of connections.
+    pub(crate) requests: Cell<usize>,
+}
+
+impl<L> Control<L> {
+    pub(crate) fn stats(&self) -> &WorkerStats {
+        &self.stats.workers[self.worker]
+    }
+
+    /// True from the moment that the engine takes no more connections and events.
+    pub(crate) fn is_draining(&self) -> bool {
+        // Relaxed: it is set once, and every worker learns of it by a command as well.
+        self.stats.draining.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}

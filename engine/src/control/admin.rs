@@ -1,0 +1,314 @@
+//! The admin interface: metrics, health, and what is going on.
+//!
+//! A thread of its own, so that it answers while the workers are busy. It asks the workers by
+//! commands and waits for two seconds at most; a worker that does not answer is named.
+
+use std::net::{IpAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use futures_util::FutureExt;
+use monoio::net::TcpStream;
+use rustix::net::SocketFlags;
+use serde::Serialize;
+
+use super::socket::Socket;
+use super::{Room, metrics};
+use crate::backend::{self, Backend};
+use crate::config::Config;
+use crate::delivery::SubscriberView;
+use crate::delivery::descriptor::descriptor;
+use crate::engine::WorkerHandle;
+use crate::event::{Epoch, EventId};
+use crate::http::cors::{Cors, is_loopback_host};
+use crate::http::refusal::{Refusal, Status};
+use crate::http::request::{self, BodyKind, Method, Parsed, Request};
+use crate::http::response::{Connection, Content, Reply};
+use crate::http::target::query_pairs;
+use crate::limits::Limits;
+use crate::stats::Stats;
+use crate::worker::{Command, TopicsReport};
+
+const ALLOW: &str = "GET, HEAD";
+/// A worker that has not turned its loop for so long hangs.
+const HUNG_NS: u64 = 5_000_000_000;
+/// How long the workers have to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often is looked for their answers.
+const ANSWER_PAUSE: Duration = Duration::from_millis(1);
+/// A request head has to arrive, and an answer to be taken, in this time.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Rows of a listing, unless asked otherwise, and at most.
+const ROWS: usize = 100;
+const ROWS_MAX: usize = 10_000;
+
+/// What the admin interface can see.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    pub(crate) config: Arc<Config>,
+    pub(crate) backend: Backend,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) room: Arc<Room>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) handles: Vec<WorkerHandle>,
+    pub(crate) epoch: Epoch,
+}
+
+impl Admin {
+    pub(crate) fn is_draining(&self) -> bool {
+        // Relaxed: a figure for people.
+        self.stats.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Serves until the process ends.
+///
+/// # Panics
+/// When the kernel refuses a runtime although it has given the workers theirs.
+pub(crate) fn run(admin: Admin, listener: TcpListener) {
+    let admin = Rc::new(admin);
+    match admin.backend {
+        Backend::Uring { .. } => {
+            let runtime = backend::uring_runtime();
+            runtime.expect("the workers have rings").block_on(accept(admin, listener));
+        }
+        Backend::Epoll { .. } => {
+            let runtime = backend::epoll_runtime();
+            runtime.expect("the workers have epoll").block_on(accept(admin, listener));
+        }
+    }
+}
+
+async fn accept(admin: Rc<Admin>, listener: TcpListener) {
+    let local = listener.local_addr().map(|address| address.ip());
+    let local = local.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let listener = TcpStream::from_std(OwnedFd::from(listener).into());
+    let listener = listener.expect("the runtime's driver watches a listener");
+    loop {
+        let _ = listener.readable(false).await;
+        let accepted = rustix::net::accept_with(descriptor(&listener), SocketFlags::CLOEXEC);
+        match accepted.map(Socket::new) {
+            Ok(Ok(socket)) => {
+                let served = AssertUnwindSafe(serve(Rc::clone(&admin), socket, local));
+                monoio::spawn(async { drop(served.catch_unwind().await) });
+            }
+            Err(rustix::io::Errno::AGAIN) => {}
+            // Out of descriptors or memory: others are ended before this one goes on.
+            Ok(Err(_)) | Err(_) => monoio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// Answers one request and closes.
+async fn serve(admin: Rc<Admin>, socket: Socket, local: IpAddr) {
+    let deadline = Instant::now() + EXCHANGE_TIMEOUT;
+    let mut buffer = Vec::new();
+    let out = loop {
+        match request::parse(&buffer, &admin.config.head_limits()) {
+            Ok(Parsed::Complete { request, .. }) => break answer(&admin, &request, local).await,
+            Ok(Parsed::Partial) => {}
+            Err(refusal) => break refused(&refusal, Content::Sent),
+        }
+        match socket.read(&mut buffer, deadline).await {
+            Ok(count) if count > 0 => {}
+            _ => return,
+        }
+    };
+    if socket.write(&out, Instant::now() + EXCHANGE_TIMEOUT).await.is_ok() {
+        socket.linger(64 << 10, Instant::now() + Duration::from_secs(1)).await;
+    }
+}
+
+fn reply(content: Content) -> Reply<'static> {
+    const CORS: &Cors = &Cors::SameOrigin;
+    Reply { connection: Connection::Close, content, cors: CORS, origin: None }
+}
+
+fn refused(refusal: &Refusal, content: Content) -> Vec<u8> {
+    let mut out = Vec::new();
+    reply(content).problem(refusal, &mut out);
+    out
+}
+
+async fn answer(admin: &Admin, request: &Request<'_>, local: IpAddr) -> Vec<u8> {
+    let content =
+        if matches!(request.method, Method::Head) { Content::Omitted } else { Content::Sent };
+    if !matches!(request.method, Method::Get | Method::Head) {
+        return refused(&Refusal::method_not_allowed(ALLOW), content);
+    }
+    if request.body != BodyKind::None {
+        return refused(&Refusal::bad("The admin interface takes no bodies."), content);
+    }
+    if local.is_loopback() && !request.header("host").is_none_or(is_loopback_host) {
+        let detail = "The admin interface on loopback answers under loopback names only.";
+        return refused(&Refusal::new(Status::Forbidden, detail), content);
+    }
+    let mut out = Vec::new();
+    match page(admin, request).await {
+        Ok((kind, body)) => reply(content).ok(kind, body.as_bytes(), &mut out),
+        Err(refusal) => reply(content).problem(&refusal, &mut out),
+    }
+    out
+}
+
+const JSON: &str = "application/json";
+
+async fn page(admin: &Admin, request: &Request<'_>) -> Result<(&'static str, String), Refusal> {
+    match request.path {
+        "/metrics" => Ok(("text/plain; version=0.0.4; charset=utf-8", metrics::render(admin))),
+        "/healthz" => health(admin).map(|body| (JSON, body)),
+        "/readyz" => ready(admin).map(|body| (JSON, body)),
+        "/topics" => topics(admin, request.query).await.map(|body| (JSON, body)),
+        "/subscribers" => subscribers(admin, request.query).await.map(|body| (JSON, body)),
+        _ => Err(Refusal::new(
+            Status::NotFound,
+            "The admin interface has /metrics, /healthz, /readyz, /topics and \
+             /subscribers?top=lag.",
+        )),
+    }
+}
+
+/// Alive: every worker turns its loop.
+fn health(admin: &Admin) -> Result<String, Refusal> {
+    let now_ns = admin.stats.now_ns();
+    let hung = |stats: &crate::stats::WorkerStats| {
+        now_ns.saturating_sub(stats.turned_at.get()) > HUNG_NS
+    };
+    match admin.stats.workers.iter().position(hung) {
+        // A worker that has drained has ended and hangs no more.
+        Some(worker) if !admin.is_draining() => {
+            let detail = format!("Worker {worker} has not turned its loop for 5 s.");
+            Err(Refusal::new(Status::ServiceUnavailable, detail))
+        }
+        _ => Ok("{\"status\":\"ok\"}".to_owned()),
+    }
+}
+
+/// Ready: alive, and taking connections.
+fn ready(admin: &Admin) -> Result<String, Refusal> {
+    if admin.is_draining() {
+        return Err(Refusal::new(Status::ServiceUnavailable, "The engine is draining."));
+    }
+    health(admin)
+}
+
+/// One topic in a listing.
+#[derive(Serialize)]
+struct TopicRow {
+    name: String,
+    subscribers: usize,
+    history_events: usize,
+    history_bytes: usize,
+    /// Id of the newest event that is kept.
+    last_id: Option<String>,
+}
+
+async fn topics(admin: &Admin, query: Option<&str>) -> Result<String, Refusal> {
+    let mut prefix = String::new();
+    let mut count_max = ROWS;
+    for pair in query_pairs(query) {
+        let (name, value) = pair?;
+        match name.as_ref() {
+            "prefix" => prefix = value.into_owned(),
+            "limit" => count_max = rows(&value)?,
+            other => return Err(unknown(other, "prefix, limit")),
+        }
+    }
+    let reports = gather(admin, |reply| Command::Topics { prefix: prefix.clone(), count_max, reply });
+    let mut reports: Vec<TopicsReport> = reports.await?;
+    let count = reports.iter().map(|report| report.count).max().unwrap_or(0);
+    let mut rows: Vec<TopicRow> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    for topic in reports.iter_mut().flat_map(|report| report.topics.drain(..)) {
+        let place = *places.entry(topic.name.clone()).or_insert(rows.len());
+        let id = |sequence| EventId { epoch: admin.epoch, sequence }.to_string();
+        match rows.get_mut(place) {
+            // Workers keep the same events and have subscribers of their own.
+            Some(row) => row.subscribers += topic.subscribers,
+            None => rows.push(TopicRow {
+                name: topic.name,
+                subscribers: topic.subscribers,
+                history_events: topic.events,
+                history_bytes: topic.bytes,
+                last_id: topic.newest.map(id),
+            }),
+        }
+    }
+    rows.sort_unstable_by(|a, b| {
+        b.subscribers.cmp(&a.subscribers).then_with(|| a.name.cmp(&b.name))
+    });
+    rows.truncate(count_max);
+    Ok(serde_json::json!({ "count": count, "topics": rows }).to_string())
+}
+
+async fn subscribers(admin: &Admin, query: Option<&str>) -> Result<String, Refusal> {
+    let mut count_max = ROWS;
+    for pair in query_pairs(query) {
+        let (name, value) = pair?;
+        match (name.as_ref(), value.as_ref()) {
+            ("top", "lag") => {}
+            ("top", other) => {
+                let detail = format!("`top` must be `lag`, not `{other}`.");
+                return Err(Refusal::bad(detail));
+            }
+            ("limit", value) => count_max = rows(value)?,
+            (other, _) => return Err(unknown(other, "top, limit")),
+        }
+    }
+    let views = gather(admin, |reply| Command::Subscribers { count_max, reply });
+    let mut views: Vec<SubscriberView> = views.await?.into_iter().flatten().collect();
+    views.sort_unstable_by_key(|view| std::cmp::Reverse(view.lag));
+    views.truncate(count_max);
+    let row = |view: &SubscriberView| {
+        serde_json::json!({
+            "worker": view.worker,
+            "slot": view.slot,
+            "topics": view.topics,
+            "last_id": EventId { epoch: admin.epoch, sequence: view.cursor }.to_string(),
+            "lag": view.lag,
+            "blocked": view.blocked,
+            "quiet_seconds": view.quiet_ns as f64 / 1e9,
+        })
+    };
+    let count: u64 = admin.stats.workers.iter().map(|stats| stats.subscribers.get()).sum();
+    let rows: Vec<_> = views.iter().map(row).collect();
+    Ok(serde_json::json!({ "count": count, "subscribers": rows }).to_string())
+}
+
+fn rows(text: &str) -> Result<usize, Refusal> {
+    let rows = text.parse().ok().filter(|rows| (1..=ROWS_MAX).contains(rows));
+    rows.ok_or_else(|| Refusal::bad(format!("`limit` must be a number from 1 to {ROWS_MAX}.")))
+}
+
+fn unknown(name: &str, allowed: &str) -> Refusal {
+    Refusal::bad(format!("`{name}` is not known here; allowed are: {allowed}."))
+}
+
+/// Asks every worker and waits for all answers.
+async fn gather<T>(
+    admin: &Admin,
+    command: impl Fn(Sender<T>) -> Command,
+) -> Result<Vec<T>, Refusal> {
+    let (reply, answers) = crossbeam_channel::bounded(admin.handles.len());
+    for handle in &admin.handles {
+        handle.send(command(reply.clone()));
+    }
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    let mut all = Vec::new();
+    loop {
+        all.extend(answers.try_iter());
+        if all.len() == admin.handles.len() {
+            return Ok(all);
+        }
+        if Instant::now() >= deadline {
+            let detail = format!("Only {} of {} workers answered.", all.len(), admin.handles.len());
+            return Err(Refusal::new(Status::ServiceUnavailable, detail));
+        }
+        monoio::time::sleep(ANSWER_PAUSE).await;
+    }
+}

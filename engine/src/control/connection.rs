@@ -1,0 +1,287 @@
+//! One connection: requests one after the other, until it ends or a stream takes it.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Control;
+use super::socket::{Socket, SocketError};
+use super::{publish, subscribe};
+use crate::close::CloseReason;
+use crate::delivery::lane::Lane;
+use crate::http::cors::is_loopback_host;
+use crate::http::refusal::{Refusal, Status};
+use crate::http::request::{self, BodyKind, Method, Parsed, Request};
+use crate::http::response::{Connection, Content, Reply};
+use crate::http::route::{self, Route};
+use crate::limits::Pass;
+
+/// The page behind `GET /`.
+const PAGE: &[u8] = include_bytes!("page.html");
+/// What a refused peer may still send, and for how long, before the connection is closed on it.
+const LINGER_BYTES_MAX: usize = 256 << 10;
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What a request asks for, taken out of the buffer it was read into.
+pub(super) struct Call {
+    pub(super) route: Result<Route, Refusal>,
+    pub(super) connection: Connection,
+    pub(super) content: Content,
+    pub(super) origin: Option<String>,
+    /// Whether it shows what a publisher must show.
+    pub(super) may_publish: Result<(), Refusal>,
+    pub(super) body: BodyKind,
+    pub(super) expects_continue: bool,
+}
+
+/// What becomes of the connection after a request.
+pub(super) enum After {
+    /// The next request; what of the buffer has been read is gone from it.
+    Next,
+    /// It has ended.
+    Ended(CloseReason),
+    /// The delivery lane has it.
+    Streaming,
+}
+
+/// Serves a connection; gives its close reason, or none when the delivery lane has taken it over.
+pub(super) async fn serve<L: Lane + 'static>(
+    control: Rc<Control<L>>,
+    socket: Socket,
+    pass: Result<Pass, CloseReason>,
+) -> Option<CloseReason> {
+    let mut pass = Some(pass);
+    let mut buffer = Vec::new();
+    let mut first = true;
+    loop {
+        let call = match read_call(&control, &socket, &mut buffer, first).await {
+            Ok(call) => call,
+            Err(reason) => return Some(reason),
+        };
+        first = false;
+        match answer(&control, &socket, &mut buffer, &mut pass, call).await {
+            After::Next => {}
+            After::Ended(reason) => return Some(reason),
+            After::Streaming => return None,
+        }
+    }
+}
+
+/// Reads the next request's head.
+async fn read_call<L: Lane>(
+    control: &Control<L>,
+    socket: &Socket,
+    buffer: &mut Vec<u8>,
+    first: bool,
+) -> Result<Call, CloseReason> {
+    let config = &control.config;
+    let mut idle = !first && buffer.is_empty();
+    let mut deadline =
+        Instant::now() + if idle { config.idle_timeout } else { config.handshake_timeout };
+    loop {
+        if !buffer.is_empty() {
+            match request::parse(buffer, &config.head_limits()) {
+                Ok(Parsed::Complete { request, head_bytes }) => {
+                    let call = call(control, &request);
+                    buffer.drain(..head_bytes);
+                    return Ok(call);
+                }
+                Ok(Parsed::Partial) => {}
+                Err(refusal) => return Err(refuse(control, socket, None, &refusal).await),
+            }
+        }
+        match socket.read(buffer, deadline).await {
+            Ok(0) => return Err(CloseReason::PeerClosed),
+            Ok(_) if idle => {
+                idle = false;
+                deadline = Instant::now() + config.handshake_timeout;
+            }
+            Ok(_) => {}
+            Err(SocketError::Broken) => return Err(CloseReason::PeerReset),
+            Err(SocketError::Late) if idle => return Err(CloseReason::IdleTimeout),
+            Err(SocketError::Late) if buffer.is_empty() => {
+                return Err(CloseReason::HandshakeTimeout);
+            }
+            Err(SocketError::Late) => {
+                let seconds = config.handshake_timeout.as_secs_f32();
+                let detail = format!(
+                    "The request head was not complete after {seconds} s; send it in one piece."
+                );
+                let refusal = Refusal::new(Status::RequestTimeout, detail);
+                refuse(control, socket, None, &refusal).await;
+                return Err(CloseReason::HandshakeTimeout);
+            }
+        }
+    }
+}
+
+fn call<L>(control: &Control<L>, request: &Request<'_>) -> Call {
+    let keep = request.keep_alive && !control.is_draining();
+    let is_head = matches!(request.method, Method::Head);
+    Call {
+        route: route::route(request, &control.config.route_rules()),
+        connection: if keep { Connection::KeepAlive } else { Connection::Close },
+        content: if is_head { Content::Omitted } else { Content::Sent },
+        origin: request.header("origin").map(str::to_owned),
+        may_publish: may_publish(control, request),
+        body: request.body,
+        expects_continue: request.expect_continue,
+    }
+}
+
+/// Whether this request may publish: by the key where there is one, and else only from this machine
+/// and from no foreign web page.
+fn may_publish<L>(control: &Control<L>, request: &Request<'_>) -> Result<(), Refusal> {
+    if let Some(key) = &*control.key.borrow() {
+        let shown = request.header_once("authorization").ok().flatten();
+        return match shown {
+            Some(shown) if key.is_shown_by(shown) => Ok(()),
+            _ => Err(Refusal::new(
+                Status::Unauthorized,
+                "Publishing here needs the header `Authorization: Bearer KEY` with the key of \
+                 this server's --publish-key-file.",
+            )),
+        };
+    }
+    let (origin, host) = (request.header("origin"), request.header("host"));
+    if control.config.is_loopback_only() && !host.is_none_or(is_loopback_host) {
+        return Err(Refusal::new(
+            Status::Forbidden,
+            "Without a publish key this server takes events only under a loopback name such as \
+             localhost, so that no web page can publish by a name that resolves to it. Start it \
+             with --publish-key-file to publish under other names.",
+        ));
+    }
+    if !control.config.cors.may_publish(origin, host) {
+        return Err(Refusal::new(
+            Status::Forbidden,
+            "Web pages of this origin may not publish here. Allow it with --cors-origin.",
+        ));
+    }
+    Ok(())
+}
+
+async fn answer<L: Lane>(
+    control: &Rc<Control<L>>,
+    socket: &Socket,
+    buffer: &mut Vec<u8>,
+    pass: &mut Option<Result<Pass, CloseReason>>,
+    call: Call,
+) -> After {
+    let route = match &call.route {
+        Ok(route) => route,
+        Err(refusal) => return refused(control, socket, &call, refusal).await,
+    };
+    let over = matches!(pass, Some(Err(_)));
+    match route {
+        Route::Subscribe(subscription) => {
+            let pass = pass.take().expect("a connection becomes a stream once");
+            subscribe::subscribe(control, socket, pass, subscription, &call).await
+        }
+        Route::Publish { .. } | Route::PublishObjects(_) if over => {
+            let detail = "There are as many connections as this server's limits allow.";
+            refused(control, socket, &call, &Refusal::overloaded(detail, 5)).await
+        }
+        Route::Publish { topic, fields } => {
+            publish::publish_data(control, socket, buffer, topic, fields, &call).await
+        }
+        Route::PublishObjects(format) => {
+            publish::publish_objects(control, socket, buffer, *format, &call).await
+        }
+        Route::SubscribeHead(_) => {
+            let mut out = Vec::new();
+            reply(control, &call).stream_head(&mut out);
+            send(control, socket, &call, &out).await
+        }
+        Route::Preflight { allow } => {
+            let mut out = Vec::new();
+            reply(control, &call).preflight(allow, &mut out);
+            send(control, socket, &call, &out).await
+        }
+        Route::Page | Route::PageHead => {
+            let mut out = Vec::new();
+            reply(control, &call).page(PAGE, &mut out);
+            send(control, socket, &call, &out).await
+        }
+    }
+}
+
+pub(super) fn reply<'a, L>(control: &'a Control<L>, call: &'a Call) -> Reply<'a> {
+    Reply {
+        connection: closing(call),
+        content: call.content,
+        cors: &control.config.cors,
+        origin: call.origin.as_deref(),
+    }
+}
+
+/// A body that nobody reads would be taken for the next request.
+fn closing(call: &Call) -> Connection {
+    match call.route {
+        Ok(Route::Publish { .. } | Route::PublishObjects(_)) => call.connection,
+        _ if call.body == BodyKind::None => call.connection,
+        _ => Connection::Close,
+    }
+}
+
+/// Sends a whole answer; the connection goes on if the call lets it.
+pub(super) async fn send<L>(
+    control: &Control<L>,
+    socket: &Socket,
+    call: &Call,
+    bytes: &[u8],
+) -> After {
+    let deadline = Instant::now() + control.config.write_timeout;
+    match socket.write(bytes, deadline).await {
+        Ok(()) if closing(call) == Connection::KeepAlive => After::Next,
+        Ok(()) => {
+            socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER).await;
+            After::Ended(CloseReason::Answered)
+        }
+        Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
+        Err(SocketError::Broken) => After::Ended(CloseReason::PeerReset),
+    }
+}
+
+/// Refuses a request that was understood; the connection goes on where its framing is certain.
+pub(super) async fn refused<L>(
+    control: &Control<L>,
+    socket: &Socket,
+    call: &Call,
+    refusal: &Refusal,
+) -> After {
+    if call.body == BodyKind::None && call.connection == Connection::KeepAlive {
+        control.stats().refused.add(1);
+        let mut out = Vec::new();
+        let reply = Reply { connection: Connection::KeepAlive, ..reply(control, call) };
+        reply.problem(refusal, &mut out);
+        return send(control, socket, call, &out).await;
+    }
+    After::Ended(refuse(control, socket, Some(call), refusal).await)
+}
+
+/// Refuses a request and ends the connection.
+pub(super) async fn refuse<L>(
+    control: &Control<L>,
+    socket: &Socket,
+    call: Option<&Call>,
+    refusal: &Refusal,
+) -> CloseReason {
+    control.stats().refused.add(1);
+    let mut out = Vec::new();
+    let reply = Reply {
+        connection: Connection::Close,
+        content: call.map_or(Content::Sent, |call| call.content),
+        cors: &control.config.cors,
+        origin: call.and_then(|call| call.origin.as_deref()),
+    };
+    reply.problem(refusal, &mut out);
+    let deadline = Instant::now() + control.config.write_timeout;
+    match socket.write(&out, deadline).await {
+        Ok(()) => {
+            socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER).await;
+            CloseReason::Refused
+        }
+        Err(SocketError::Late) => CloseReason::WriteTimeout,
+        Err(SocketError::Broken) => CloseReason::PeerReset,
+    }
+}

@@ -1,0 +1,127 @@
+//! From a request to a stream: head and greeting, then the socket goes to the delivery lane.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::Control;
+use super::connection::{After, Call, reply};
+use super::socket::{Socket, SocketError};
+use crate::close::CloseReason;
+use crate::delivery::SubscribeError;
+use crate::delivery::lane::Lane;
+use crate::event::EventId;
+use crate::http::route::Subscription;
+use crate::limits::Pass;
+use crate::stream;
+use crate::topic::{Gap, Resume};
+
+/// Receive buffer of a stream's socket: nobody reads what a subscriber sends after its request, so
+/// this bounds what it can make the kernel keep. The smallest the kernel takes is a little above.
+const RECEIVE_BYTES: usize = 2048;
+
+/// Starts a stream, or sends the subscriber away for a while. Never with a status but 200: an
+/// EventSource gives up for ever on any other.
+pub(super) async fn subscribe<L: Lane>(
+    control: &Rc<Control<L>>,
+    socket: &Socket,
+    pass: Result<Pass, CloseReason>,
+    subscription: &Subscription,
+    call: &Call,
+) -> After {
+    let pass = match pass.and_then(|pass| may_start(control, subscription).map(|()| pass)) {
+        Ok(pass) => pass,
+        Err(reason) => return shed(control, socket, call, reason).await,
+    };
+    let (resume, head) = head(control, subscription, call);
+    let deadline = Instant::now() + control.config.write_timeout;
+    match socket.write(&head, deadline).await {
+        Ok(()) => hand_over(control, socket, pass, subscription, &resume),
+        Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
+        Err(SocketError::Broken) => After::Ended(CloseReason::PeerReset),
+    }
+}
+
+fn may_start<L: Lane>(
+    control: &Control<L>,
+    subscription: &Subscription,
+) -> Result<(), CloseReason> {
+    if control.is_draining() {
+        return Err(CloseReason::Drained);
+    }
+    let delivery = control.delivery.borrow();
+    let topics = delivery.topics();
+    let new = subscription.topics.iter().filter(|name| !topics.contains(name)).count();
+    if new > 0 && topics.count() + new > control.config.topics_max {
+        return Err(CloseReason::TopicsMax);
+    }
+    Ok(())
+}
+
+/// Where the stream starts, and the bytes of its head and greeting.
+fn head<L: Lane>(
+    control: &Control<L>,
+    subscription: &Subscription,
+    call: &Call,
+) -> (Resume, Vec<u8>) {
+    let mut delivery = control.delivery.borrow_mut();
+    let names = &subscription.topics;
+    let resume = match &subscription.last_event_id {
+        None => delivery.topics().resume_live(),
+        Some(id) => {
+            let sequence_max = control.stats.sequence.get();
+            delivery.topics().resume(names, id, control.epoch, sequence_max)
+        }
+    };
+    let mut head = Vec::with_capacity(512);
+    reply(control, call).stream_head(&mut head);
+    let id = EventId { epoch: control.epoch, sequence: resume.sequence };
+    head.extend_from_slice(stream::greeting(delivery.retry_ms(), id).as_bytes());
+    if let Some(reason) = resume.gap {
+        let gap = Gap { reason, missing: None, resumes_after: resume.sequence };
+        head.extend_from_slice(&stream::gap(&gap, control.epoch));
+        control.stats().gaps.add(1);
+    }
+    (resume, head)
+}
+
+/// The delivery lane takes a reference of its own to the socket; ours is closed with `socket`.
+fn hand_over<L: Lane>(
+    control: &Control<L>,
+    socket: &Socket,
+    pass: Pass,
+    subscription: &Subscription,
+    resume: &Resume,
+) -> After {
+    // A kernel that keeps its own size keeps more garbage; nothing else is lost.
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(socket.fd(), RECEIVE_BYTES);
+    let mut delivery = control.delivery.borrow_mut();
+    match delivery.subscribe(&subscription.topics, resume, socket.fd(), pass) {
+        Ok(()) => {
+            control.doorbell.ring();
+            After::Streaming
+        }
+        Err(SubscribeError::Full) => After::Ended(CloseReason::ConnectionsMax),
+        Err(SubscribeError::Kernel) => {
+            control.stats().accept_failures.add(1);
+            After::Ended(CloseReason::Failed)
+        }
+    }
+}
+
+/// Says only when to come back.
+async fn shed<L: Lane>(
+    control: &Control<L>,
+    socket: &Socket,
+    call: &Call,
+    reason: CloseReason,
+) -> After {
+    let retry_ms = control.delivery.borrow_mut().retry_ms();
+    let mut out = Vec::new();
+    reply(control, call).shed(retry_ms, &mut out);
+    let deadline = Instant::now() + control.config.write_timeout;
+    match socket.write(&out, deadline).await {
+        Ok(()) => After::Ended(reason),
+        Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
+        Err(SocketError::Broken) => After::Ended(CloseReason::PeerReset),
+    }
+}

@@ -1,0 +1,328 @@
+//! The engine as a whole: it is put together, drained, and stopped here.
+//!
+//! Everything that can be refused is refused before the first thread starts: addresses, the kernel's
+//! features, the publish key. After that a thread that ends by a panic ends the process: a broken
+//! invariant of shared state is no state to go on in.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender};
+use rustix::event::{EventfdFlags, eventfd};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::backend::{self, Backend};
+use crate::config::Config;
+use crate::config::key::PublishKey;
+use crate::config::memory::MemoryBound;
+use crate::control::Room;
+use crate::control::admin::{self, Admin};
+use crate::event::Epoch;
+use crate::limits::Limits;
+use crate::ring::{Admission, Doorbell, ring};
+use crate::sequencer::Sequencer;
+use crate::stats::Stats;
+use crate::worker::{Command, Parts, ring_eventfd};
+
+/// Connections that may wait for a worker to take them; the kernel lowers it to `somaxconn`.
+const BACKLOG: i32 = 65_535;
+
+/// What went wrong at the start, in words for the operator.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Asks a worker something, and makes it look.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerHandle {
+    commands: Sender<Command>,
+    doorbell: Arc<Doorbell>,
+}
+
+impl WorkerHandle {
+    pub(crate) fn send(&self, command: Command) {
+        // A worker that has ended needs no command.
+        let _ = self.commands.send(command);
+        self.doorbell.ring();
+    }
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    /// Addresses of the public interface, with the ports the kernel chose.
+    pub listen: Vec<SocketAddr>,
+    /// Address of the admin interface.
+    pub admin: Option<SocketAddr>,
+    backend: Backend,
+    config: Arc<Config>,
+    stats: Arc<Stats>,
+    handles: Vec<WorkerHandle>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// When an address cannot be bound, the kernel refuses what is needed, or the key file is bad.
+    pub fn start(config: Config) -> Result<Engine, StartError> {
+        let config = Arc::new(config);
+        let key = read_key(config.publish_key_file.as_deref())?;
+        let backend = backend::choose(config.backend).map_err(StartError)?;
+        let (listen, listeners) = listen(&config)?;
+        let stats = Arc::new(Stats::new(config.workers));
+        let epoch = Epoch::new(random());
+        let room = Arc::new(Room {
+            events: Admission::new(config.ring_events, config.workers),
+            bytes: Admission::new(config.ring_bytes_max(), config.workers),
+        });
+        let per_address = config.connections_per_address_max.unwrap_or(0) as u32;
+        let limits = Arc::new(Limits::new(config.connections_max, per_address));
+        let made: Vec<_> =
+            (0..config.workers).map(|_| made(&config)).collect::<io::Result<_>>().map_err(failed)?;
+        let (mut senders, mut seeds) = (Vec::new(), Vec::new());
+        for (sender, seed) in made {
+            senders.push(sender);
+            seeds.push(seed);
+        }
+        let handles: Vec<WorkerHandle> = seeds.iter().map(|seed| seed.handle.clone()).collect();
+        let (sequencer, intake) =
+            Sequencer::new(epoch, senders, Arc::clone(&stats), config.ring_events);
+        let admin_socket = config.admin.map(bind_admin).transpose()?;
+        spawn_aborting("sequencer", move || sequencer.run())?;
+        let (ready, started) = crossbeam_channel::bounded(config.workers);
+        let mut workers = Vec::new();
+        for (index, (seed, listeners)) in seeds.into_iter().zip(listeners).enumerate() {
+            let parts = Parts {
+                config: Arc::clone(&config),
+                index,
+                epoch,
+                listeners,
+                ring: seed.ring,
+                eventfd: seed.eventfd,
+                doorbell: seed.handle.doorbell,
+                commands: seed.commands,
+                intake: intake.clone(),
+                room: Arc::clone(&room),
+                limits: Arc::clone(&limits),
+                stats: Arc::clone(&stats),
+                key: key.clone(),
+            };
+            let (backend, ready) = (backend.clone(), ready.clone());
+            let run = move || backend::run_worker(&backend, parts, &ready);
+            workers.push(spawn_aborting(&format!("worker-{index}"), run)?);
+        }
+        for _ in 0..config.workers {
+            let answer = started.recv().map_err(|_| StartError("a worker has ended".into()))?;
+            answer.map_err(StartError)?;
+        }
+        let admin = admin_socket.as_ref().map(|(address, _)| *address);
+        if let Some((_, listener)) = admin_socket {
+            let admin = Admin {
+                config: Arc::clone(&config),
+                backend: backend.clone(),
+                stats: Arc::clone(&stats),
+                room: Arc::clone(&room),
+                limits,
+                handles: handles.clone(),
+                epoch,
+            };
+            spawn_aborting("admin", move || admin::run(admin, listener))?;
+        }
+        Ok(Engine { listen, admin, backend, config, stats, handles, workers })
+    }
+
+    /// Says on stderr what runs where, and what it may take.
+    pub fn announce(&self, bound: &MemoryBound) {
+        let config = &self.config;
+        eprintln!(
+            "downpour {}: {} on CPUs {:?}, backend {}",
+            env!("CARGO_PKG_VERSION"),
+            match config.workers {
+                1 => "1 worker".to_owned(),
+                workers => format!("{workers} workers"),
+            },
+            (0..config.workers).map(|worker| config.cpu_of(worker)).collect::<Vec<_>>(),
+            self.backend,
+        );
+        eprintln!("{bound}");
+        for address in &self.listen {
+            eprintln!("downpour: listening on http://{address}");
+        }
+        if let Some(address) = self.admin {
+            eprintln!("downpour: admin on http://{address}");
+        }
+        match &config.publish_key_file {
+            Some(_) => eprintln!("downpour: publishing needs the key"),
+            None if config.is_loopback_only() => {
+                eprintln!("downpour: publishing needs no key, from this machine");
+            }
+            None => eprintln!("downpour: publishing is OPEN to everyone who reaches this server"),
+        }
+    }
+
+    /// Reads the publish key's file again.
+    ///
+    /// # Errors
+    /// When the file is bad; the key stays as it was.
+    pub fn reload_key(&self) -> Result<(), StartError> {
+        let key = read_key(self.config.publish_key_file.as_deref())?;
+        for handle in &self.handles {
+            handle.send(Command::Key(key.clone()));
+        }
+        Ok(())
+    }
+
+    /// Stops taking connections and events, tells every subscriber when to come back, and waits until
+    /// all streams are closed: `--drain-timeout` at most, but for what a socket call takes.
+    pub fn drain(self) {
+        // Relaxed: each worker learns of it by its command, whose channel orders.
+        self.stats.draining.store(true, Ordering::Relaxed);
+        for handle in &self.handles {
+            handle.send(Command::Drain);
+        }
+        for worker in self.workers {
+            // A worker that panics aborts the process.
+            let _ = worker.join();
+        }
+    }
+}
+
+/// What belongs to a worker before it has a thread.
+struct Seed {
+    ring: crate::ring::RingReceiver<crate::sequencer::Numbered>,
+    eventfd: OwnedFd,
+    handle: WorkerHandle,
+    commands: Receiver<Command>,
+}
+
+type Made = (crate::ring::RingSender<crate::sequencer::Numbered>, Seed);
+
+fn made(config: &Config) -> io::Result<Made> {
+    let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    let rung = eventfd.try_clone()?;
+    let doorbell = Arc::new(Doorbell::new(move || ring_eventfd(rung.as_fd())));
+    let (sender, receiver) = ring(config.ring_events, Arc::clone(&doorbell));
+    let (commands, obeyed) = crossbeam_channel::unbounded();
+    let handle = WorkerHandle { commands, doorbell };
+    Ok((sender, Seed { ring: receiver, eventfd, handle, commands: obeyed }))
+}
+
+/// A thread whose panic ends the process.
+fn spawn_aborting(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let named = name.to_owned();
+    let guarded = move || {
+        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+            eprintln!("downpour: the {named} thread has panicked; the process ends");
+            std::process::abort();
+        }
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(guarded).map_err(failed)
+}
+
+fn failed(error: io::Error) -> StartError {
+    StartError(format!("the kernel refuses a thread or a descriptor: {error}"))
+}
+
+fn read_key(path: Option<&Path>) -> Result<Option<PublishKey>, StartError> {
+    let Some(path) = path else { return Ok(None) };
+    let named = |error: &dyn fmt::Display| {
+        StartError(format!("--publish-key-file {}: {error}", path.display()))
+    };
+    let text = fs::read(path).map_err(|error| named(&error))?;
+    PublishKey::from_file_text(&text).map(Some).map_err(|error| named(&error))
+}
+
+/// The addresses bound, and each worker's listeners for them.
+type Bound = (Vec<SocketAddr>, Vec<Vec<TcpListener>>);
+
+/// Binds every address once for each worker. The kernel spreads connections over the listeners of
+/// an address (`SO_REUSEPORT`).
+fn listen(config: &Config) -> Result<Bound, StartError> {
+    let mut listeners: Vec<Vec<TcpListener>> = (0..config.workers).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for &wanted in &config.listen {
+        let named = |error| not_bound("--listen", wanted, &error);
+        // Another process of ours that listens there would silently share the port.
+        if wanted.port() != 0 {
+            bind(wanted, false, config).map_err(named)?;
+        }
+        let mut address = wanted;
+        for worker in &mut listeners {
+            let listener = bind(address, true, config).map_err(named)?;
+            address = listener.local_addr().map_err(named)?;
+            worker.push(listener);
+        }
+        addresses.push(address);
+    }
+    Ok((addresses, listeners))
+}
+
+fn not_bound(flag: &str, address: SocketAddr, error: &io::Error) -> StartError {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another process listens there: give another port",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+        }
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        _ => "",
+    };
+    StartError(format!("{flag} {address}: {error}{hint}"))
+}
+
+/// A listener whose connections inherit what every stream needs.
+fn bind(address: SocketAddr, shared: bool, config: &Config) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // Small events must not wait for the acknowledgement of the one before (Nagle).
+    socket.set_tcp_nodelay(true)?;
+    if let Some(bytes) = config.socket_send_bytes {
+        // The kernel counts its own overhead too and doubles what is asked for.
+        socket.set_send_buffer_size(bytes / 2)?;
+    }
+    socket.set_tcp_notsent_lowat(config.socket_unsent_bytes as u32)?;
+    // A peer that acknowledges nothing is given up after as long as one that reads nothing.
+    socket.set_tcp_user_timeout(Some(config.write_timeout))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bind_admin(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
+    let bind = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok((listener.local_addr()?, listener))
+    };
+    bind().map_err(|error| not_bound("--admin", address, &error))
+}
+
+/// Unpredictable enough that two lives of the engine never have the same epoch.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

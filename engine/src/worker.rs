@@ -1,0 +1,284 @@
+//! A worker: one pinned thread with both lanes.
+//!
+//! The control lane is monoio's runtime. The delivery lane is driven by the *pump*, the runtime's
+//! main future: it takes events off the ring, makes a turn of the delivery lane, and lets the
+//! runtime have its turn.
+//!
+//! The pump sleeps by waiting for one descriptor that is readable when anything has happened: the
+//! doorbell was rung, or the delivery lane has something to harvest. When it has more to do it goes
+//! through the same wait, after ringing its own doorbell: a task that wakes itself would keep
+//! monoio 0.2 from looking at sockets and timers at all.
+//!
+//! Invariant: an event is taken off the ring only when it can be appended; so a worker that falls
+//! behind fills its ring, and publishers are told.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use monoio::net::TcpStream;
+
+use crate::config::Config;
+use crate::config::key::PublishKey;
+use crate::control::accept::accept;
+use crate::control::tickets::Tickets;
+use crate::control::{Control, Room};
+use crate::delivery::lane::Lane;
+use crate::delivery::{Delivery, DeliverySettings, SubscriberView};
+use crate::event::Epoch;
+use crate::limits::Limits;
+use crate::ring::{Doorbell, RingReceiver};
+use crate::sequencer::{Numbered, Submission};
+use crate::stats::Stats;
+use crate::topic::Bounds;
+
+/// Events taken off the ring between two turns of the delivery lane.
+const INGEST_MAX: usize = 1024;
+/// How often time is looked at: heartbeats, timeouts and ages need no better.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What another thread can ask of a worker; it is rung afterwards.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// End all streams, then the worker.
+    Drain,
+    /// Publishers show this key from now on.
+    Key(Option<PublishKey>),
+    /// List topics whose name starts so, the ones with most subscribers first.
+    Topics { prefix: String, count_max: usize, reply: Sender<TopicsReport> },
+    /// List the subscribers that are furthest behind.
+    Subscribers { count_max: usize, reply: Sender<Vec<SubscriberView>> },
+}
+
+/// Topics of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct TopicsReport {
+    /// All topics that match.
+    pub(crate) count: usize,
+    /// Those listed.
+    pub(crate) topics: Vec<TopicReport>,
+}
+
+/// One topic of one worker.
+#[derive(Debug)]
+pub(crate) struct TopicReport {
+    pub(crate) name: String,
+    pub(crate) subscribers: usize,
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+    pub(crate) newest: Option<u64>,
+}
+
+/// What a worker is made of, put together before its thread starts.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Arc<Config>,
+    pub(crate) index: usize,
+    pub(crate) epoch: Epoch,
+    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) ring: RingReceiver<Numbered>,
+    pub(crate) eventfd: OwnedFd,
+    pub(crate) doorbell: Arc<Doorbell>,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) intake: Sender<Submission>,
+    pub(crate) room: Arc<Room>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) key: Option<PublishKey>,
+}
+
+/// Runs a worker on this thread until it has drained. `wake` is readable when the lane has something
+/// to harvest or the doorbell was rung.
+///
+/// # Panics
+/// When the runtime's driver cannot watch `wake`.
+pub(crate) async fn run<L: Lane + 'static>(parts: Parts, lane: L, wake: OwnedFd) {
+    let settings = settings(&parts.config, parts.epoch);
+    let (stats, limits) = (Arc::clone(&parts.stats), Arc::clone(&parts.limits));
+    let delivery = Delivery::new(settings, lane, stats, parts.index, limits);
+    let control = Rc::new(Control {
+        config: parts.config,
+        worker: parts.index,
+        epoch: parts.epoch,
+        delivery: RefCell::new(delivery),
+        tickets: Tickets::default(),
+        intake: parts.intake,
+        room: parts.room,
+        limits: parts.limits,
+        stats: parts.stats,
+        doorbell: parts.doorbell,
+        key: RefCell::new(parts.key),
+        body_bytes: Cell::new(0),
+        requests: Cell::new(0),
+    });
+    for listener in parts.listeners {
+        monoio::spawn(accept(Rc::clone(&control), listener));
+    }
+    monoio::spawn(tick(Rc::clone(&control)));
+    let wake = TcpStream::from_std(wake.into()).expect("the runtime's driver watches a descriptor");
+    let pump =
+        Pump { control, ring: parts.ring, commands: parts.commands, stalled: None, drained: false };
+    pump.run(&wake, &parts.eventfd).await;
+}
+
+fn settings(config: &Config, epoch: Epoch) -> DeliverySettings {
+    let ticks = |duration: Duration| (duration.as_millis() / TICK.as_millis()) as u32;
+    DeliverySettings {
+        epoch,
+        bounds: Bounds {
+            events_max: config.history_events,
+            bytes_max: config.history_bytes,
+            bytes_total_max: config.history_bytes_total,
+            age_ns_max: config.history_age.map_or(u64::MAX, |age| age.as_nanos() as u64),
+            forgotten_max: config.topics_max,
+        },
+        subscribers_max: config.connections_max,
+        heartbeat_ticks: ticks(config.heartbeat),
+        write_timeout_ticks: ticks(config.write_timeout).max(1),
+        lag: config.lag,
+        retry_ms: config.retry.as_millis() as u64,
+        pinned_bytes_max: config.pinned_bytes_max(),
+        drain_ns: config.drain_timeout.as_nanos() as u64,
+    }
+}
+
+/// Tells the delivery lane the time, for ever.
+async fn tick<L: Lane>(control: Rc<Control<L>>) {
+    loop {
+        monoio::time::sleep(TICK).await;
+        control.delivery.borrow_mut().advance(control.stats.now_ns());
+        control.doorbell.ring();
+    }
+}
+
+/// See the module.
+struct Pump<L> {
+    control: Rc<Control<L>>,
+    ring: RingReceiver<Numbered>,
+    commands: Receiver<Command>,
+    /// An event that must wait until the sweep has gone further.
+    stalled: Option<Numbered>,
+    drained: bool,
+}
+
+impl<L: Lane> Pump<L> {
+    async fn run(mut self, wake: &TcpStream, eventfd: &OwnedFd) {
+        while !self.drained {
+            let more = self.work();
+            let doorbell = &self.control.doorbell;
+            let rest = || !self.ring.is_empty() || !self.commands.is_empty();
+            let again = more || !doorbell.may_sleep(rest);
+            wait(wake, eventfd, again).await;
+            self.control.doorbell.awake();
+            // The count says nothing that is not looked at anyway.
+            let _ = rustix::io::read(eventfd, &mut [0; 8]);
+        }
+    }
+
+    /// Everything once; true when there is more to do at once.
+    fn work(&mut self) -> bool {
+        let stats = Arc::clone(&self.control.stats);
+        self.control.stats().turned_at.set(stats.now_ns());
+        while let Ok(command) = self.commands.try_recv() {
+            self.obey(command);
+        }
+        self.ingest();
+        let mut delivery = self.control.delivery.borrow_mut();
+        delivery.harvest();
+        let more = delivery.turn(|| stats.now_ns());
+        // What publishers have been told is accepted is delivered before the streams end.
+        self.drained = delivery.is_drained() && self.ring.is_empty() && self.stalled.is_none();
+        more || self.stalled.is_some()
+    }
+
+    /// Takes events off the ring and appends them.
+    fn ingest(&mut self) {
+        let control = &self.control;
+        let (mut count, mut bytes) = (0, 0);
+        let mut delivery = control.delivery.borrow_mut();
+        while count < INGEST_MAX as u64 {
+            let Some(event) = self.stalled.take().or_else(|| self.ring.pop()) else { break };
+            if !delivery.ingest(&event.frame) {
+                control.stats().stalls.add(1);
+                self.stalled = Some(event);
+                break;
+            }
+            count += 1;
+            bytes += event.frame.memory_bytes() as u64;
+            if let Some(origin) = event.origin {
+                control.tickets.complete(origin.ticket, event.frame.sequence);
+            }
+        }
+        if count > 0 {
+            control.stats().events.add(count);
+            control.stats().head.set(delivery.topics().head());
+            control.room.events.consume(control.worker, count);
+            control.room.bytes.consume(control.worker, bytes);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        let control = &self.control;
+        match command {
+            Command::Drain => {
+                let now_ns = control.stats.now_ns();
+                control.delivery.borrow_mut().drain(now_ns);
+            }
+            Command::Key(key) => *control.key.borrow_mut() = key,
+            // Whoever asked may have given up waiting.
+            Command::Topics { prefix, count_max, reply } => {
+                let _ = reply.send(topics(&control.delivery.borrow(), &prefix, count_max));
+            }
+            Command::Subscribers { count_max, reply } => {
+                let _ = reply.send(control.delivery.borrow().most_lagging(count_max));
+            }
+        }
+    }
+}
+
+fn topics<L: Lane>(delivery: &Delivery<L>, prefix: &str, count_max: usize) -> TopicsReport {
+    let matching = delivery.topics().iter().filter(|topic| topic.name.starts_with(prefix));
+    let mut all: Vec<_> =
+        matching.map(|topic| (delivery.subscriber_count(topic.sets), topic)).collect();
+    all.sort_unstable_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.name.cmp(y.name)));
+    let count = all.len();
+    all.truncate(count_max);
+    let report = |(subscribers, topic): (usize, crate::topic::TopicView<'_>)| TopicReport {
+        name: topic.name.to_owned(),
+        subscribers,
+        events: topic.events,
+        bytes: topic.bytes,
+        newest: topic.newest,
+    };
+    TopicsReport { count, topics: all.into_iter().map(report).collect() }
+}
+
+/// Lets the runtime have its turn, and waits until something has happened; with `again` that is at
+/// once, but not before the runtime has looked at its sockets and timers.
+async fn wait(wake: &TcpStream, eventfd: &OwnedFd, again: bool) {
+    let mut readable = pin!(wake.readable(false));
+    let mut rung = !again;
+    // An error is found again by the next wait.
+    let _ = poll_fn(|context| match readable.as_mut().poll(context) {
+        Poll::Pending if !rung => {
+            rung = true;
+            ring_eventfd(eventfd);
+            Poll::Pending
+        }
+        other => other,
+    })
+    .await;
+}
+
+/// Makes an eventfd readable.
+pub(crate) fn ring_eventfd(eventfd: impl AsFd) {
+    // The count cannot overflow in practice, and if it did the eventfd would be readable as well.
+    let _ = rustix::io::write(eventfd, &1u64.to_ne_bytes());
+}
