@@ -95,5 +95,6 @@ def receive_figures(report):
         "max_ms": milliseconds("to_each", "max"),
         "last_p50_ms": milliseconds("to_last", "p50"),
         "last_p99_ms": milliseconds("to_last", "p99"),
+        "server_busy": cpu_ns * report["delivery_count"] / report["window_ns"] if cpu_ns else None,
         "client_busy": report["client_cpu_ns"] / report["window_ns"],
     }

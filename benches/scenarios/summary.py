@@ -8,8 +8,9 @@ the mean of its two floors, because the machine changes more between rounds than
 from dataclasses import dataclass
 from statistics import mean, median
 
-# Above this share of its CPU a client no longer reads at once what has come.
-CLIENT_BUSY_MAX = 0.9
+# Above this share of its CPU a client no longer reads at once what has come, and events queue up
+# in a server, which then may send several at once.
+BUSY_MAX = 0.9
 
 
 @dataclass
@@ -129,14 +130,15 @@ def doubts(rounds):
         runs = rounds.figures_of(name)
         total = {key: sum(f.get(key) or 0 for f in runs)
                  for key in ("missing", "closed", "softnet_dropped", "tcp_retransmitted")}
-        busy = max(f.get("client_busy") or 0 for f in runs)
+        server, client = (max(f.get(f"{who}_busy") or 0 for f in runs) for who in ("server", "client"))
         said = [
             total["missing"] and f"{total['missing']} deliveries did not come",
             total["closed"] and f"{total['closed']} subscribers were cut",
             total["softnet_dropped"] and f"loopback dropped {total['softnet_dropped']} packets "
                                          "(net.core.netdev_max_backlog)",
             total["tcp_retransmitted"] and f"{total['tcp_retransmitted']} segments were sent again",
-            busy > CLIENT_BUSY_MAX and f"the client was {busy:.0%} busy: it limits what it measures",
+            server > BUSY_MAX and f"the server was {server:.0%} busy",
+            client > BUSY_MAX and f"the client was {client:.0%} busy and limits what it measures",
         ]
         if said := [text for text in said if text]:
             lines.append(f"- {name}: {'; '.join(said)}.")

@@ -11,6 +11,8 @@ use serde::Deserialize;
 /// Bytes of a request head, an event or a chunk size that are not finished: more is refused.
 const UNFINISHED_BYTES_MAX: usize = 1 << 20;
 const HEADER_COUNT_MAX: usize = 64;
+/// What closes a chunk.
+const CRLF_BYTES: u64 = 2;
 
 /// A thing a client said.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,61 +87,75 @@ impl Inbox {
 
     /// Reads one thing at `from`; says how many bytes it had, or `None` if it is not complete.
     fn step(&mut self, from: usize, said: &mut Vec<Said>) -> Result<Option<usize>, Refusal> {
-        let unread = &self.unread[from..];
-        if unread.is_empty() {
+        if from == self.unread.len() {
             return Ok(None);
         }
         match self.expects {
             Expects::Head => {
-                let Some((head_bytes, request)) = head(unread)? else {
+                let Some((head_bytes, request)) = head(&self.unread[from..])? else {
                     return Ok(None);
                 };
                 self.begin(&request, said)?;
                 Ok(Some(head_bytes))
             }
-            Expects::Counted { left_bytes } => {
-                let (part, left_bytes) = part(unread, left_bytes);
-                self.body.take(part, said)?;
-                self.expects = Expects::Counted { left_bytes };
-                let part_bytes = part.len();
-                if left_bytes == 0 {
-                    self.complete(said)?;
-                }
-                Ok(Some(part_bytes))
-            }
-            Expects::Chunk { left_bytes } => {
-                let (part, left_bytes) = part(unread, left_bytes);
-                // The last two bytes of a chunk are its CRLF.
-                let content_bytes =
-                    part.len().saturating_sub(2_usize.saturating_sub(left_bytes as usize));
-                self.body.take(&part[..content_bytes], said)?;
-                self.expects = match left_bytes {
-                    0 => Expects::ChunkSize,
-                    left_bytes => Expects::Chunk { left_bytes },
-                };
-                Ok(Some(part.len()))
-            }
-            Expects::ChunkSize => {
-                let Ok(Status::Complete((line_bytes, size))) = httparse::parse_chunk_size(unread)
-                else {
-                    return partial_size(unread);
-                };
-                self.expects = match size {
-                    0 => Expects::Trailer,
-                    size => Expects::Chunk { left_bytes: size + 2 },
-                };
-                Ok(Some(line_bytes))
-            }
-            Expects::Trailer => {
-                let Some(end) = memchr::memchr(b'\n', unread) else {
-                    return Ok(None);
-                };
-                if end <= 1 {
-                    self.complete(said)?;
-                }
-                Ok(Some(end + 1))
-            }
+            Expects::Counted { left_bytes } => self.counted(from, left_bytes, said).map(Some),
+            Expects::ChunkSize => self.chunk_size(from),
+            Expects::Chunk { left_bytes } => self.chunk(from, left_bytes, said).map(Some),
+            Expects::Trailer => self.trailer(from, said),
         }
+    }
+
+    fn counted(
+        &mut self,
+        from: usize,
+        left_bytes: u64,
+        said: &mut Vec<Said>,
+    ) -> Result<usize, Refusal> {
+        let (part, left_bytes) = part(&self.unread[from..], left_bytes);
+        let part_bytes = part.len();
+        self.body.take(part, said)?;
+        self.expects = Expects::Counted { left_bytes };
+        if left_bytes == 0 {
+            self.complete(said)?;
+        }
+        Ok(part_bytes)
+    }
+
+    fn chunk_size(&mut self, from: usize) -> Result<Option<usize>, Refusal> {
+        let size = httparse::parse_chunk_size(&self.unread[from..])
+            .map_err(|_| "a chunk has no valid size")?;
+        let Status::Complete((line_bytes, content_bytes)) = size else { return Ok(None) };
+        self.expects = match content_bytes {
+            0 => Expects::Trailer,
+            _ => Expects::Chunk { left_bytes: content_bytes.saturating_add(CRLF_BYTES) },
+        };
+        Ok(Some(line_bytes))
+    }
+
+    fn chunk(
+        &mut self,
+        from: usize,
+        left_bytes: u64,
+        said: &mut Vec<Said>,
+    ) -> Result<usize, Refusal> {
+        let (part, left_bytes) = part(&self.unread[from..], left_bytes);
+        let part_bytes = part.len();
+        let line_end_bytes = CRLF_BYTES.saturating_sub(left_bytes) as usize;
+        self.body.take(&part[..part_bytes.saturating_sub(line_end_bytes)], said)?;
+        self.expects = match left_bytes {
+            0 => Expects::ChunkSize,
+            left_bytes => Expects::Chunk { left_bytes },
+        };
+        Ok(part_bytes)
+    }
+
+    fn trailer(&mut self, from: usize, said: &mut Vec<Said>) -> Result<Option<usize>, Refusal> {
+        let Some(end) = memchr::memchr(b'\n', &self.unread[from..]) else { return Ok(None) };
+        let is_last_line = end < CRLF_BYTES as usize; // "\r\n" or "\n" and nothing before it
+        if is_last_line {
+            self.complete(said)?;
+        }
+        Ok(Some(end + 1))
     }
 
     fn begin(&mut self, request: &Request, said: &mut Vec<Said>) -> Result<(), Refusal> {
@@ -255,13 +271,6 @@ fn framing(headers: &[httparse::Header<'_>]) -> Result<Framing, Refusal> {
 fn part(unread: &[u8], left_bytes: u64) -> (&[u8], u64) {
     let part_bytes = left_bytes.min(unread.len() as u64);
     (&unread[..part_bytes as usize], left_bytes - part_bytes)
-}
-
-fn partial_size(unread: &[u8]) -> Result<Option<usize>, Refusal> {
-    match httparse::parse_chunk_size(unread) {
-        Ok(_) => Ok(None),
-        Err(_) => Err("a chunk has no valid size"),
-    }
 }
 
 #[cfg(test)]
