@@ -100,11 +100,7 @@ impl Subscriber {
         match self.stream.write(outstanding) {
             Ok(sent_bytes) => {
                 self.position += sent_bytes as u64;
-                if sent_bytes == outstanding.len() {
-                    Outcome::Level
-                } else {
-                    Outcome::Behind
-                }
+                if sent_bytes == outstanding.len() { Outcome::Level } else { Outcome::Behind }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Outcome::Full,
             Err(_) => Outcome::Gone,
@@ -150,10 +146,7 @@ mod tests {
             assert_eq!(log.end(), whole.len() as u64);
             match log.after(position) {
                 Some(bytes) => assert_eq!(bytes.len() as u64, log.end() - position),
-                None => assert!(
-                    log.end() - position > KEPT_BYTES as u64,
-                    "dropped too early"
-                ),
+                None => assert!(log.end() - position > KEPT_BYTES as u64, "dropped too early"),
             }
             if sequence % 100_000 == 0 {
                 position = log.end() - 5;

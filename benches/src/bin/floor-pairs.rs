@@ -94,15 +94,10 @@ fn run(args: &Args) -> Result<(), Failure> {
             .filter(|(_, bytes)| bytes.abs() >= REPORTED_BYTES_MIN)
             .collect(),
     };
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&report).doing(|| "write the result".into())?
-    );
+    println!("{}", serde_json::to_string_pretty(&report).doing(|| "write the result".into())?);
     thread::sleep(Duration::from_secs(args.hold));
     release.wait();
-    threads
-        .into_iter()
-        .for_each(|thread| thread.join().expect("a table's thread does not panic"));
+    threads.into_iter().for_each(|thread| thread.join().expect("a table's thread does not panic"));
     Ok(())
 }
 
@@ -111,9 +106,7 @@ fn tables(pair_count: usize) -> Result<Vec<usize>, Failure> {
     let limit = sys::raise_descriptor_limit().doing(|| "raise the descriptor limit".into())?;
     let room = (limit as usize).saturating_sub(OTHER_DESCRIPTOR_COUNT) / 2;
     if room == 0 {
-        return Err(Failure::new(format!(
-            "{limit} descriptors leave no room for a pair"
-        )));
+        return Err(Failure::new(format!("{limit} descriptors leave no room for a pair")));
     }
     let table_count = pair_count.div_ceil(room);
     if table_count > TABLE_COUNT_MAX {
@@ -122,9 +115,7 @@ fn tables(pair_count: usize) -> Result<Vec<usize>, Failure> {
              raise the descriptor limit or ask for fewer pairs"
         )));
     }
-    Ok((0..table_count)
-        .map(|table| (pair_count - table * room).min(room))
-        .collect())
+    Ok((0..table_count).map(|table| (pair_count - table * room).min(room)).collect())
 }
 
 /// Fills all tables, `at_once` (at least 1) at a time. Returns their threads, which wait for
@@ -182,16 +173,13 @@ fn make_pairs(table: usize, pair_count: usize) -> Result<Vec<(TcpStream, TcpStre
     let [low, high] = [table % 250, table / 250].map(|part| part as u8 + 1);
     let address = SocketAddr::from((Ipv4Addr::new(127, high, low, 1), 0));
     let listener = TcpListener::bind(address).doing(|| format!("listen on {address}"))?;
-    let address = listener
-        .local_addr()
-        .doing(|| "read the listener's address".into())?;
+    let address = listener.local_addr().doing(|| "read the listener's address".into())?;
     let mut pairs = Vec::with_capacity(pair_count);
     for pair in 0..pair_count {
         let connected = TcpStream::connect(address)
             .doing(|| format!("connect pair {pair} of table {table}"))?;
-        let (accepted, _) = listener
-            .accept()
-            .doing(|| format!("accept pair {pair} of table {table}"))?;
+        let (accepted, _) =
+            listener.accept().doing(|| format!("accept pair {pair} of table {table}"))?;
         pairs.push((connected, accepted));
     }
     Ok(pairs)

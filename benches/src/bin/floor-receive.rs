@@ -149,10 +149,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         closed_count: received.closed_count,
     };
     let latency = tally.map(|tally| tally.summary(published_count, args.subscribers as u64));
-    let report = Report {
-        latency,
-        ..Report::of_window(args, begin, end, whole_run)
-    };
+    let report = Report { latency, ..Report::of_window(args, begin, end, whole_run) };
     let json = serde_json::to_string_pretty(&report).doing(|| "write the result".into())?;
     println!("{json}");
     Ok(())
@@ -213,11 +210,7 @@ impl Schedule {
     fn from_now(args: &Args) -> Self {
         let publish_ns = sys::monotonic_ns() + SETTLE_NS;
         let window_ns = publish_ns + args.warm_up * 1_000_000_000;
-        Self {
-            publish_ns,
-            window_ns,
-            end_ns: window_ns + args.seconds * 1_000_000_000,
-        }
+        Self { publish_ns, window_ns, end_ns: window_ns + args.seconds * 1_000_000_000 }
     }
 }
 

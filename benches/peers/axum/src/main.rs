@@ -54,9 +54,7 @@ struct Line {
 fn main() -> io::Result<()> {
     let args = Args::parse();
     let runtime = match args.threads {
-        1 => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?,
+        1 => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         threads => tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .enable_all()
@@ -71,9 +69,7 @@ async fn serve(port: u16) -> io::Result<()> {
     socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
     let listener = socket.listen(BACKLOG_COUNT)?.tap_io(|stream| {
         // Without it the second small event waits for a delayed acknowledgement.
-        stream
-            .set_nodelay(true)
-            .expect("a fresh socket takes the option");
+        stream.set_nodelay(true).expect("a fresh socket takes the option");
     });
     let router = Router::new()
         .route("/events/{topic}", get(subscribe).post(publish))
@@ -88,10 +84,7 @@ impl Topics {
         if let Some(channel) = topics.get(topic) {
             return channel.clone();
         }
-        topics
-            .entry(topic.to_owned())
-            .or_insert(broadcast::channel(CHANNEL_EVENT_COUNT).0)
-            .clone()
+        topics.entry(topic.to_owned()).or_insert(broadcast::channel(CHANNEL_EVENT_COUNT).0).clone()
     }
 
     fn send(&self, topic: &str, data: &str) {
@@ -131,10 +124,7 @@ async fn publish_lines(
         let Some(end) = unfinished.iter().rposition(|byte| *byte == b'\n') else {
             continue;
         };
-        for line in unfinished[..end]
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
+        for line in unfinished[..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line: Line = serde_json::from_slice(line).map_err(|_| StatusCode::BAD_REQUEST)?;
             topics.send(&line.topic, &line.data);
         }
