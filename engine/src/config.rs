@@ -105,11 +105,7 @@ pub struct Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "invalid value '{}' for '{}': {}",
-            self.value, self.flag, self.reason
-        )
+        write!(f, "invalid value '{}' for '{}': {}", self.value, self.flag, self.reason)
     }
 }
 
@@ -120,11 +116,7 @@ fn refuse<T>(
     value: &dyn fmt::Display,
     reason: impl Into<String>,
 ) -> Result<T, Refused> {
-    Err(Refused {
-        flag,
-        value: value.to_string(),
-        reason: reason.into(),
-    })
+    Err(Refused { flag, value: value.to_string(), reason: reason.into() })
 }
 
 impl Config {
@@ -181,17 +173,25 @@ impl Config {
         self.cpus[worker % self.cpus.len()]
     }
 
-    /// Text of events that were accepted but not yet taken off every ring: a quarter of the
-    /// histories, so that a worker that is behind cannot double their memory.
+    /// The largest frame that an event can become: of data that is nothing but line ends, each byte
+    /// becomes a line of seven (`data: ` and LF); topic, name, id and retry are below 1 KiB.
     #[must_use]
-    pub fn ring_bytes_max(&self) -> usize {
-        (self.history_bytes_total / 4).max(self.event_bytes_max)
+    pub fn frame_bytes_max(&self) -> usize {
+        self.event_bytes_max * 7 + (1 << 10)
     }
 
-    /// Evicted frames that half-finished sends may keep alive: a quarter of the histories.
+    /// Text of events that were accepted but not yet taken off every ring: a quarter of the
+    /// histories, so that a worker that is behind cannot double their memory; always room for one.
+    #[must_use]
+    pub fn ring_bytes_max(&self) -> usize {
+        (self.history_bytes_total / 4).max(self.frame_bytes_max())
+    }
+
+    /// Evicted frames that half-finished sends may keep alive: a quarter of the histories, and
+    /// always room for one.
     #[must_use]
     pub fn pinned_bytes_max(&self) -> usize {
-        (self.history_bytes_total / 4).max(self.event_bytes_max)
+        (self.history_bytes_total / 4).max(self.frame_bytes_max())
     }
 
     /// Bodies that publishers have begun and not finished, of one worker: room for 64 of the
@@ -242,10 +242,7 @@ fn check_addresses(args: &ServeArgs) -> Result<(), Refused> {
 
 /// Who can reach a server can publish to it, unless there is a key.
 fn check_publishing(args: &ServeArgs) -> Result<(), Refused> {
-    let public = args
-        .listen
-        .iter()
-        .find(|address| !address.ip().is_loopback());
+    let public = args.listen.iter().find(|address| !address.ip().is_loopback());
     match (public, &args.publish_key_file, args.publish_open) {
         (Some(address), None, false) => refuse(
             "--listen",
@@ -257,21 +254,15 @@ fn check_publishing(args: &ServeArgs) -> Result<(), Refused> {
         (_, Some(file), true) => refuse(
             "--publish-open",
             &"true",
-            format!(
-                "--publish-key-file {} asks for a key; give one of the two",
-                file.display()
-            ),
+            format!("--publish-key-file {} asks for a key; give one of the two", file.display()),
         ),
         _ => Ok(()),
     }
 }
 
 fn check_sizes(args: &ServeArgs) -> Result<(), Refused> {
-    let (event, topic, total) = (
-        args.event_bytes_max,
-        args.history_bytes,
-        args.history_bytes_total,
-    );
+    let (event, topic, total) =
+        (args.event_bytes_max, args.history_bytes, args.history_bytes_total);
     if event.0 > topic.0 {
         return refuse(
             "--event-bytes-max",
@@ -292,10 +283,7 @@ fn check_sizes(args: &ServeArgs) -> Result<(), Refused> {
         return refuse(
             "--topics-per-subscriber-max",
             &args.topics_per_subscriber_max,
-            format!(
-                "there are fewer topics in all: at most --topics-max {}",
-                args.topics_max
-            ),
+            format!("there are fewer topics in all: at most --topics-max {}", args.topics_max),
         );
     }
     let send = args.socket_send_bytes;
@@ -319,10 +307,7 @@ fn cpus(asked: Option<&Cpus>, allowed: &[usize]) -> Result<Vec<usize>, Refused> 
         Some(cpu) => refuse(
             "--cpus",
             asked,
-            format!(
-                "CPU {cpu} is not open to this process; {} are",
-                Cpus(allowed.to_vec())
-            ),
+            format!("CPU {cpu} is not open to this process; {} are", Cpus(allowed.to_vec())),
         ),
         None => Ok(asked.0.clone()),
     }
@@ -332,11 +317,9 @@ fn cors(origins: Vec<String>) -> Result<Cors, Refused> {
     match origins.as_slice() {
         [] => Ok(Cors::SameOrigin),
         [any] if any == "*" => Ok(Cors::Any),
-        _ if origins.iter().any(|origin| origin == "*") => refuse(
-            "--cors-origin",
-            &"*",
-            "it stands for every origin; leave the others out",
-        ),
+        _ if origins.iter().any(|origin| origin == "*") => {
+            refuse("--cors-origin", &"*", "it stands for every origin; leave the others out")
+        }
         _ => Ok(Cors::Listed(origins)),
     }
 }

@@ -53,7 +53,7 @@ pub struct Row {
     pub raise: Option<String>,
 }
 
-/// The report. `Display` prints it.
+/// The report. `Display` prints it, with a line end behind each line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     pub rows: Vec<Row>,
@@ -78,11 +78,7 @@ pub fn examine(config: &Config, machine: &Machine) -> Report {
         _ => Lane::Uring,
     };
     let (subscribers, limited_by) = capacity(config, machine, lane);
-    Report {
-        rows: rows::all(config, machine, lane),
-        subscribers,
-        limited_by,
-    }
+    Report { rows: rows::all(config, machine, lane), subscribers, limited_by }
 }
 
 /// The smallest of the hard limits, and its name.
@@ -94,28 +90,17 @@ fn capacity(config: &Config, machine: &Machine, lane: Lane) -> (u64, &'static st
     };
     let limits = [
         (config.connections_max as u64, "--connections-max"),
-        (
-            descriptors,
-            "RLIMIT_NOFILE (the epoll lane needs a descriptor for each)",
-        ),
+        (descriptors, "RLIMIT_NOFILE (the epoll lane needs a descriptor for each)"),
         (machine.files_free.unwrap_or(u64::MAX), "fs.file-max"),
-        (
-            memory_capacity(config, machine).unwrap_or(u64::MAX),
-            "memory",
-        ),
+        (memory_capacity(config, machine).unwrap_or(u64::MAX), "memory"),
     ];
-    limits
-        .into_iter()
-        .min_by_key(|(count, _)| *count)
-        .expect("the array is not empty")
+    limits.into_iter().min_by_key(|(count, _)| *count).expect("the array is not empty")
 }
 
 /// How many idle subscribers fit what memory is left when all else is at its bound.
 fn memory_capacity(config: &Config, machine: &Machine) -> Option<u64> {
     let each = SUBSCRIBER_BYTES + SOCKET_KERNEL_BYTES + POLL_KERNEL_BYTES;
-    let left = machine
-        .memory_available?
-        .saturating_sub(fixed_bytes(config));
+    let left = machine.memory_available?.saturating_sub(fixed_bytes(config));
     Some(left / each as u64)
 }
 
@@ -142,21 +127,12 @@ impl fmt::Display for Report {
                 writeln!(f, "         to raise it: {command}")?;
             }
         }
-        let Self {
-            subscribers,
-            limited_by,
-            ..
-        } = self;
+        let Self { subscribers, limited_by, .. } = self;
         match self.rows.iter().find(|row| row.state == State::Problem) {
-            Some(row) => write!(
-                f,
-                "verdict: will not run as configured because of {}",
-                row.name
-            ),
-            None => write!(
-                f,
-                "verdict: holds {subscribers} subscribers, limited by {limited_by}"
-            ),
+            Some(row) => writeln!(f, "verdict: will not run as configured because of {}", row.name),
+            None => {
+                writeln!(f, "verdict: holds {subscribers} subscribers, limited by {limited_by}")
+            }
         }
     }
 }

@@ -79,20 +79,13 @@ impl Machine {
 #[must_use]
 pub fn allowed_cpus() -> Vec<usize> {
     let cpus: Vec<usize> = rustix::thread::sched_getaffinity(None)
-        .map(|set| {
-            (0..rustix::thread::CpuSet::MAX_CPU)
-                .filter(|&cpu| set.is_set(cpu))
-                .collect()
-        })
+        .map(|set| (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
         .unwrap_or_default();
     if cpus.is_empty() { vec![0] } else { cpus }
 }
 
 fn kernel_release() -> String {
-    rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
 /// `(major, minor)` of a release such as `6.18.44-generic`.
@@ -131,15 +124,8 @@ fn memory_available() -> Option<u64> {
 
 /// `MemAvailable` in bytes.
 fn meminfo_available(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim()
-        .strip_suffix("kB")?
-        .trim()
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1024)
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Pairs of files with a limit and what is used of it, for this process's memory cgroup and those
@@ -153,10 +139,9 @@ fn cgroup_files(proc_self_cgroup: &str) -> Vec<[String; 2]> {
         };
         let (root, names) = match controllers {
             "" => ("/sys/fs/cgroup", ["memory.max", "memory.current"]),
-            c if c.split(',').any(|c| c == "memory") => (
-                "/sys/fs/cgroup/memory",
-                ["memory.limit_in_bytes", "memory.usage_in_bytes"],
-            ),
+            c if c.split(',').any(|c| c == "memory") => {
+                ("/sys/fs/cgroup/memory", ["memory.limit_in_bytes", "memory.usage_in_bytes"])
+            }
             _ => continue,
         };
         for group in Path::new(path.trim_start_matches('/')).ancestors() {
@@ -189,10 +174,7 @@ mod tests {
 
     #[test]
     fn numbers_are_exactly_as_many_as_asked_for() {
-        assert_eq!(
-            numbers("287898\t383867\t575796\n"),
-            Some([287_898, 383_867, 575_796])
-        );
+        assert_eq!(numbers("287898\t383867\t575796\n"), Some([287_898, 383_867, 575_796]));
         assert_eq!(numbers("4096\n"), Some([4_096]));
         assert_eq!(numbers::<1>("max\n"), None);
         assert_eq!(numbers::<1>("1 2"), None);
@@ -229,11 +211,6 @@ mod tests {
         assert!(version(&machine.kernel_release).is_some(), "{machine:?}");
         assert!(!machine.cpus.is_empty());
         assert!(machine.page_bytes >= 4_096 && machine.page_bytes.is_power_of_two());
-        assert!(
-            machine
-                .memory_available
-                .is_some_and(|bytes| bytes > 1 << 20),
-            "{machine:?}"
-        );
+        assert!(machine.memory_available.is_some_and(|bytes| bytes > 1 << 20), "{machine:?}");
     }
 }

@@ -287,30 +287,19 @@ impl Cli {
         let serve = cli.find_subcommand("serve").expect("serve is a command");
         let mut table = String::from("| flag | environment | default | meaning |\n");
         table.push_str("| --- | --- | --- | --- |\n");
-        for arg in serve
-            .get_arguments()
-            .filter(|arg| arg.get_long() != Some("help"))
-        {
+        for arg in serve.get_arguments().filter(|arg| arg.get_long() != Some("help")) {
             let value = match arg.get_action().takes_values() {
-                true => arg
-                    .get_value_names()
-                    .map_or(String::new(), |n| format!(" {}", n[0])),
+                true => arg.get_value_names().map_or(String::new(), |n| format!(" {}", n[0])),
                 false => String::new(),
             };
-            let default: Vec<_> = arg
-                .get_default_values()
-                .iter()
-                .map(|v| v.to_string_lossy())
-                .collect();
+            let default: Vec<_> =
+                arg.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
             let env = arg.get_env().unwrap_or_default().to_string_lossy();
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
             let long = arg.get_long().unwrap_or_default();
             let default = default.join(",");
-            writeln!(
-                table,
-                "| `--{long}{value}` | `{env}` | {default} | {help} |"
-            )
-            .expect("a String takes every write");
+            writeln!(table, "| `--{long}{value}` | `{env}` | {default} | {help} |")
+                .expect("a String takes every write");
         }
         table
     }

@@ -87,16 +87,8 @@ mod tests {
     #[test]
     fn a_key_file_holds_one_line_of_a_certain_length() {
         let longest = "k".repeat(KEY_BYTES_MAX);
-        for text in [
-            "0123456789abcdef",
-            "0123456789abcdef\r\n",
-            "AZaz09-._~+/AZaz==\n",
-            &longest,
-        ] {
-            assert!(
-                PublishKey::from_file_text(text.as_bytes()).is_ok(),
-                "{text:?}"
-            );
+        for text in ["0123456789abcdef", "0123456789abcdef\r\n", "AZaz09-._~+/AZaz==\n", &longest] {
+            assert!(PublishKey::from_file_text(text.as_bytes()).is_ok(), "{text:?}");
         }
         let too_long = "k".repeat(KEY_BYTES_MAX + 1);
         for text in [

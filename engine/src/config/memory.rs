@@ -71,10 +71,7 @@ impl Config {
         terms.extend(self.kernel_terms());
         // The kernel doubles SO_SNDBUF for its own bookkeeping (socket(7)).
         let stalled_subscriber_bytes = self.socket_send_bytes.map(|bytes| bytes * 2);
-        MemoryBound {
-            terms,
-            stalled_subscriber_bytes,
-        }
+        MemoryBound { terms, stalled_subscriber_bytes }
     }
 
     fn user_terms(&self) -> Vec<Term> {
@@ -86,37 +83,23 @@ impl Config {
             * (workers - 1);
         let topic = TOPIC_OVERHEAD_BYTES + TOPIC_BYTES_MAX;
         let slot = size_of::<Frame>() + size_of::<usize>();
-        let term = |what, bytes, how| Term {
-            side: Side::User,
-            what,
-            how,
-            bytes,
-        };
+        let term = |what, bytes, how| Term { side: Side::User, what, how, bytes };
         vec![
             term(
                 "subscribers",
                 self.connections_max * SUBSCRIBER_BYTES,
-                format!(
-                    "{} connections × {SUBSCRIBER_BYTES} B",
-                    self.connections_max
-                ),
+                format!("{} connections × {SUBSCRIBER_BYTES} B", self.connections_max),
             ),
             term("histories", histories, "--history-bytes-total".into()),
             term(
                 "handles of the other workers",
                 handles,
-                format!(
-                    "{} × the share of a history that is not text, at most",
-                    workers - 1
-                ),
+                format!("{} × the share of a history that is not text, at most", workers - 1),
             ),
             term(
                 "topics",
                 self.topics_max * workers * topic,
-                format!(
-                    "{} topics × {workers} workers × {topic} B at most",
-                    self.topics_max
-                ),
+                format!("{} topics × {workers} workers × {topic} B at most", self.topics_max),
             ),
             term(
                 "rings",
@@ -126,12 +109,12 @@ impl Config {
             term(
                 "events on the rings",
                 self.ring_bytes_max(),
-                "a quarter of the histories".into(),
+                "a quarter of the histories, at least one event".into(),
             ),
             term(
                 "half-sent frames",
                 self.pinned_bytes_max(),
-                "a quarter of the histories".into(),
+                "a quarter of the histories, at least one event".into(),
             ),
             term(
                 "request heads",
@@ -159,10 +142,7 @@ impl Config {
             how: format!("{connections} connections × {bytes} B"),
             bytes: connections * bytes,
         };
-        [
-            term("sockets", SOCKET_KERNEL_BYTES),
-            term("polls", POLL_KERNEL_BYTES),
-        ]
+        [term("sockets", SOCKET_KERNEL_BYTES), term("polls", POLL_KERNEL_BYTES)]
     }
 }
 
@@ -170,11 +150,7 @@ impl MemoryBound {
     /// The sum of one side, in bytes.
     #[must_use]
     pub fn total(&self, side: Side) -> usize {
-        self.terms
-            .iter()
-            .filter(|term| term.side == side)
-            .map(|term| term.bytes)
-            .sum()
+        self.terms.iter().filter(|term| term.side == side).map(|term| term.bytes).sum()
     }
 }
 

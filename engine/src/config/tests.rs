@@ -4,6 +4,7 @@ use clap::error::ErrorKind;
 use super::cli::{Cli, Command};
 use super::memory::{Amount, Side};
 use super::*;
+use crate::event::Event;
 
 const TWO_CPUS: [usize; 2] = [0, 1];
 
@@ -15,10 +16,7 @@ fn read(words: &[&str]) -> Result<ServeArgs, clap::Error> {
 }
 
 fn config(words: &[&str]) -> Result<Config, Refused> {
-    Config::resolve(
-        read(words).unwrap_or_else(|error| panic!("{words:?}: {error}")),
-        &TWO_CPUS,
-    )
+    Config::resolve(read(words).unwrap_or_else(|error| panic!("{words:?}: {error}")), &TWO_CPUS)
 }
 
 /// What is printed for a value that its flag alone does not allow.
@@ -67,16 +65,10 @@ fn flags_may_follow_the_program_or_the_command() {
         &["serve", "--listen", ":0", "--publish-open"],
         &["doctor", "--listen", ":0", "--publish-open"],
     ] {
-        assert_eq!(
-            config(words).unwrap().listen,
-            ["0.0.0.0:0".parse().unwrap()],
-            "{words:?}"
-        );
+        assert_eq!(config(words).unwrap().listen, ["0.0.0.0:0".parse().unwrap()], "{words:?}");
     }
     assert!(matches!(
-        Cli::read(["downpour".into(), "doctor".into()])
-            .unwrap()
-            .command,
+        Cli::read(["downpour".into(), "doctor".into()]).unwrap().command,
         Command::Doctor(_)
     ));
     for (word, kind) in [
@@ -97,22 +89,14 @@ fn values_are_read_as_written() {
                  --lag disconnect --backend epoll --start-page off --connections-max 1_000 \
                  --cors-origin https://a.example https://b.example --publish-key-file k";
     let config = config(&words.split_whitespace().collect::<Vec<_>>()).unwrap();
-    let listen: Vec<SocketAddr> = ["127.0.0.1:1", "[::1]:2", "127.0.0.1:3"]
-        .iter()
-        .map(|a| a.parse().unwrap())
-        .collect();
+    let listen: Vec<SocketAddr> =
+        ["127.0.0.1:1", "[::1]:2", "127.0.0.1:3"].iter().map(|a| a.parse().unwrap()).collect();
     assert_eq!(config.listen, listen);
     assert_eq!((config.admin, config.workers), (None, 4));
-    assert_eq!(
-        (0..4).map(|w| config.cpu_of(w)).collect::<Vec<_>>(),
-        [1, 0, 1, 0]
-    );
+    assert_eq!((0..4).map(|w| config.cpu_of(w)).collect::<Vec<_>>(), [1, 0, 1, 0]);
     assert_eq!((config.history_age, config.socket_send_bytes), (None, None));
     assert_eq!(config.connections_per_address_max, Some(9));
-    assert_eq!(
-        (config.lag, config.backend),
-        (LagPolicy::Disconnect, BackendChoice::Epoll)
-    );
+    assert_eq!((config.lag, config.backend), (LagPolicy::Disconnect, BackendChoice::Epoll));
     assert_eq!(config.connections_max, 1_000);
     let origins = vec!["https://a.example".into(), "https://b.example".into()];
     assert_eq!(config.cors, Cors::Listed(origins));
@@ -164,27 +148,15 @@ fn a_value_out_of_range_is_refused_with_flag_value_and_range() {
         ("--socket-unsent-bytes", "0", "from 1KiB to 64MiB"),
         ("--ring-events", "15", "from 16 to 16777216"),
     ] {
-        let words: Vec<&str> = [flag, value]
-            .into_iter()
-            .filter(|word| !word.is_empty())
-            .collect();
+        let words: Vec<&str> = [flag, value].into_iter().filter(|word| !word.is_empty()).collect();
         let said = match value.starts_with('-') {
             true => refusal(&[&format!("{flag}={value}")]),
             false => refusal(&words),
         };
         let (name, _) = flag.split_once('=').unwrap_or((flag, ""));
-        assert!(
-            said.contains(name),
-            "{flag} {value}: the flag is missing in: {said}"
-        );
-        assert!(
-            said.contains(value),
-            "{flag} {value}: the value is missing in: {said}"
-        );
-        assert!(
-            said.contains(range),
-            "{flag} {value}: '{range}' is missing in: {said}"
-        );
+        assert!(said.contains(name), "{flag} {value}: the flag is missing in: {said}");
+        assert!(said.contains(value), "{flag} {value}: the value is missing in: {said}");
+        assert!(said.contains(range), "{flag} {value}: '{range}' is missing in: {said}");
     }
 }
 
@@ -226,10 +198,7 @@ fn values_that_contradict_each_other_are_refused_with_what_would_fit() {
             "invalid value 'true' for '--publish-open': --publish-key-file /k asks for a key; give \
              one of the two",
         ),
-        (
-            "--listen 8080 8080",
-            "invalid value '127.0.0.1:8080' for '--listen': it is given twice",
-        ),
+        ("--listen 8080 8080", "invalid value '127.0.0.1:8080' for '--listen': it is given twice"),
         (
             "--listen 9090",
             "invalid value '127.0.0.1:9090' for '--admin': it is also a --listen address; give it \
@@ -251,10 +220,7 @@ fn publishing_from_other_machines_needs_a_key_or_a_word() {
     assert!(config(&["--listen", ":80", "--publish-open"]).is_ok());
     assert!(config(&["--listen", ":80", "--publish-key-file", "k"]).is_ok());
     assert!(config(&["--listen", "127.9.9.9:80", "[::1]:80"]).is_ok());
-    assert!(
-        config(&["--listen", "127.0.0.1:80", "10.0.0.1:80"]).is_err(),
-        "one is enough"
-    );
+    assert!(config(&["--listen", "127.0.0.1:80", "10.0.0.1:80"]).is_err(), "one is enough");
     assert!(config(&["--listen", "[::ffff:10.0.0.1]:80"]).is_err());
 }
 
@@ -263,13 +229,7 @@ fn the_start_page_is_on_by_itself_on_loopback_only() {
     let page = |words: &[&str]| config(words).unwrap().start_page;
     assert!(page(&["--listen", "[::1]:80"]));
     assert!(!page(&["--listen", ":80", "--publish-open"]));
-    assert!(page(&[
-        "--listen",
-        ":80",
-        "--publish-open",
-        "--start-page",
-        "on"
-    ]));
+    assert!(page(&["--listen", ":80", "--publish-open", "--start-page", "on"]));
     assert!(!page(&["--start-page", "off"]));
 }
 
@@ -282,27 +242,13 @@ fn every_flag_has_its_environment_variable_and_a_row_in_the_table() {
     for arg in serve.get_arguments().filter(|arg| arg.get_id() != "help") {
         let long = arg.get_long().expect("every flag has a long name");
         let env = format!("DOWNPOUR_{}", long.to_uppercase().replace('-', "_"));
-        assert_eq!(
-            arg.get_env().and_then(|e| e.to_str()),
-            Some(env.as_str()),
-            "--{long}"
-        );
-        assert!(
-            table.contains(&format!("| `--{long}")),
-            "--{long} is not in the table"
-        );
-        assert!(
-            table.contains(&format!("| `{env}` |")),
-            "{env} is not in the table"
-        );
+        assert_eq!(arg.get_env().and_then(|e| e.to_str()), Some(env.as_str()), "--{long}");
+        assert!(table.contains(&format!("| `--{long}")), "--{long} is not in the table");
+        assert!(table.contains(&format!("| `{env}` |")), "{env} is not in the table");
         assert!(arg.get_help().is_some(), "--{long} has no help");
         count += 1;
     }
-    assert_eq!(
-        table.lines().count(),
-        count + 2,
-        "one row per flag and two of head"
-    );
+    assert_eq!(table.lines().count(), count + 2, "one row per flag and two of head");
     assert!(table.contains("| `--history-age D` | `DOWNPOUR_HISTORY_AGE` | 10m | "));
     assert!(table.contains("| `--publish-open` | `DOWNPOUR_PUBLISH_OPEN` |  | "));
 }
@@ -316,10 +262,7 @@ fn with_environment(test: &str, variables: &[(&str, &str)]) {
         .stdout(std::process::Stdio::null())
         .status()
         .unwrap();
-    assert!(
-        status.success(),
-        "{test} failed; run it with {variables:?} to see why"
-    );
+    assert!(status.success(), "{test} failed; run it with {variables:?} to see why");
 }
 
 #[test]
@@ -331,10 +274,7 @@ fn the_environment_sets_what_the_command_line_does_not() {
             ("DOWNPOUR_WORKERS", "3"),
             ("DOWNPOUR_HISTORY_BYTES", "32MiB"),
             ("DOWNPOUR_PUBLISH_OPEN", "yes"),
-            (
-                "DOWNPOUR_CORS_ORIGIN",
-                "https://a.example,https://b.example",
-            ),
+            ("DOWNPOUR_CORS_ORIGIN", "https://a.example,https://b.example"),
             ("DOWNPOUR_HEARTBEAT", "1ms"),
         ],
     );
@@ -356,22 +296,14 @@ fn read_from_the_environment() {
 #[test]
 fn the_command_line_is_well_formed() {
     <Cli as clap::CommandFactory>::command().debug_assert();
-    assert!(
-        Cli::try_parse_from(["downpour"]).is_err(),
-        "`read` adds the command, clap needs one"
-    );
+    assert!(Cli::try_parse_from(["downpour"]).is_err(), "`read` adds the command, clap needs one");
 }
 
 #[test]
 fn the_memory_bound_is_the_sum_of_its_terms_and_grows_with_every_limit() {
     let base = config(&[]).unwrap().memory_bound();
     for side in [Side::User, Side::Kernel] {
-        let sum: usize = base
-            .terms
-            .iter()
-            .filter(|t| t.side == side)
-            .map(|t| t.bytes)
-            .sum();
+        let sum: usize = base.terms.iter().filter(|t| t.side == side).map(|t| t.bytes).sum();
         assert_eq!(base.total(side), sum);
     }
     for words in [
@@ -383,49 +315,46 @@ fn the_memory_bound_is_the_sum_of_its_terms_and_grows_with_every_limit() {
         ["--workers", "3"],
     ] {
         let bound = config(&words).unwrap().memory_bound();
-        assert!(
-            bound.total(Side::User) > base.total(Side::User),
-            "{words:?}"
-        );
+        assert!(bound.total(Side::User) > base.total(Side::User), "{words:?}");
     }
-    let twice = config(&["--connections-max", "2200000"])
-        .unwrap()
-        .memory_bound();
+    let twice = config(&["--connections-max", "2200000"]).unwrap().memory_bound();
     assert_eq!(twice.total(Side::Kernel), 2 * base.total(Side::Kernel));
     assert_eq!(base.stalled_subscriber_bytes, Some(128 << 10));
 }
 
 #[test]
 fn the_memory_bound_prints_each_term_with_its_reason() {
-    let bound = config(&["--workers", "1", "--connections-max", "1000"])
-        .unwrap()
-        .memory_bound();
+    let bound = config(&["--workers", "1", "--connections-max", "1000"]).unwrap().memory_bound();
     let text = bound.to_string();
     for term in &bound.terms {
-        assert!(
-            text.contains(term.what) && text.contains(&term.how),
-            "{}",
-            term.what
-        );
+        assert!(text.contains(term.what) && text.contains(&term.how), "{}", term.what);
     }
     assert!(text.starts_with("memory bound, user: "));
-    assert!(
-        text.contains("    125 KiB  subscribers: 1000 connections × 128 B\n"),
-        "{text}"
-    );
-    assert!(
-        text.contains("    3.9 MiB  sockets: 1000 connections × 4096 B\n"),
-        "{text}"
-    );
-    assert!(
-        text.contains("up to 128 KiB for each subscriber that stops reading"),
-        "{text}"
-    );
-    let kernels_choice = config(&["--socket-send-bytes", "0"])
-        .unwrap()
-        .memory_bound()
-        .to_string();
+    assert!(text.contains("    125 KiB  subscribers: 1000 connections × 128 B\n"), "{text}");
+    assert!(text.contains("    3.9 MiB  sockets: 1000 connections × 4096 B\n"), "{text}");
+    assert!(text.contains("up to 128 KiB for each subscriber that stops reading"), "{text}");
+    let kernels_choice = config(&["--socket-send-bytes", "0"]).unwrap().memory_bound().to_string();
     assert!(kernels_choice.contains("tcp_wmem"));
+}
+
+#[test]
+fn no_event_becomes_a_larger_frame_than_the_bound_says() {
+    let config = config(&["--event-bytes-max", "64"]).unwrap();
+    for data in ["\r".repeat(64), "\n".repeat(64), "\r\n".repeat(32), "x".repeat(64)] {
+        let (topic, name, id) = ("t".repeat(255), "n".repeat(256), "i".repeat(256));
+        let event = Event {
+            topic: &topic,
+            data: &data,
+            event: Some(&name),
+            id: Some(&id),
+            retry: Some(86_400_000),
+        };
+        let bytes = event.encode().unwrap().memory_bytes();
+        assert!(bytes <= config.frame_bytes_max(), "{bytes} bytes");
+        assert!(bytes > 255 + 512 + 64, "the event is not as large as it could be");
+    }
+    assert!(config.ring_bytes_max() >= config.frame_bytes_max());
+    assert!(config.pinned_bytes_max() >= config.frame_bytes_max());
 }
 
 #[test]

@@ -25,13 +25,8 @@ const BYTE_UNITS: [(&str, u64); 9] = [
     ("GB", 1_000_000_000),
 ];
 
-const TIME_UNITS: [(&str, u64); 5] = [
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
+const TIME_UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 impl fmt::Display for Bytes {
     /// The largest binary unit that divides it, so that it reads back as the same number.
@@ -107,9 +102,7 @@ fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let text = text.trim();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
-    let (_, size) = units
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()))?;
+    let (_, size) = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()))?;
     number.parse::<u64>().ok()?.checked_mul(*size)
 }
 
@@ -151,9 +144,7 @@ pub struct Admin(pub Option<SocketAddr>);
 pub fn admin(text: &str) -> Result<Admin, String> {
     match text {
         "off" => Ok(Admin(None)),
-        _ => address(text)
-            .map(|a| Admin(Some(a)))
-            .map_err(|why| format!("{why}; or `off`")),
+        _ => address(text).map(|a| Admin(Some(a))).map_err(|why| format!("{why}; or `off`")),
     }
 }
 
@@ -172,8 +163,7 @@ pub fn cpus(text: &str) -> Result<Cpus, String> {
     let allowed = format!("must be a list of CPUs from 0 to {CPU_MAX}, such as 0 or 0-3,6");
     let number = |digits: &str| -> Result<usize, String> {
         let cpu = number_with_unit(digits, &[("", 1)]).and_then(|n| usize::try_from(n).ok());
-        cpu.filter(|cpu| *cpu <= CPU_MAX)
-            .ok_or_else(|| allowed.clone())
+        cpu.filter(|cpu| *cpu <= CPU_MAX).ok_or_else(|| allowed.clone())
     };
     let mut cpus = Vec::new();
     for part in text.split(',') {
@@ -198,9 +188,7 @@ impl fmt::Display for Cpus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0.as_slice();
         while let Some(&first) = rest.first() {
-            let run = (0..rest.len())
-                .take_while(|&i| rest[i] == first + i)
-                .count();
+            let run = (0..rest.len()).take_while(|&i| rest[i] == first + i).count();
             let comma = if rest.len() == self.0.len() { "" } else { "," };
             match run {
                 1 => write!(f, "{comma}{first}")?,
@@ -229,19 +217,13 @@ pub fn origin(text: &str) -> Result<String, String> {
         _ => "",
     };
     let scheme_is_valid = scheme.starts_with(|c: char| c.is_ascii_lowercase())
-        && scheme
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b"0123456789+-.".contains(&b));
+        && scheme.bytes().all(|b| b.is_ascii_lowercase() || b"0123456789+-.".contains(&b));
     let authority_is_valid = !authority.is_empty()
         && authority
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._:[]".contains(&b))
         && (default_port.is_empty() || !authority.ends_with(default_port));
-    if scheme_is_valid && authority_is_valid {
-        Ok(text.into())
-    } else {
-        Err(allowed.into())
-    }
+    if scheme_is_valid && authority_is_valid { Ok(text.into()) } else { Err(allowed.into()) }
 }
 
 #[cfg(test)]
@@ -304,10 +286,7 @@ mod tests {
             (3 << 20, "3MiB"),
         ] {
             assert_eq!(Bytes(count).to_string(), text);
-            assert_eq!(
-                bytes(text, Bytes(0), Bytes(usize::MAX), true),
-                Ok(Bytes(count))
-            );
+            assert_eq!(bytes(text, Bytes(0), Bytes(usize::MAX), true), Ok(Bytes(count)));
         }
     }
 
@@ -322,9 +301,7 @@ mod tests {
         ] {
             assert_eq!(time(text), Ok(expected), "{text}");
         }
-        for text in [
-            "", "15", "s", "-1s", "1.5s", "1h30m", "0", "0s", "366d", "1us",
-        ] {
+        for text in ["", "15", "s", "-1s", "1.5s", "1h30m", "0", "0s", "366d", "1us"] {
             let error = time(text).expect_err(text);
             assert!(error.contains("from 1ms to 365d"), "{text}: {error}");
         }
@@ -368,10 +345,7 @@ mod tests {
             assert!(error.contains("127.0.0.1:8080"), "{text}: {error}");
         }
         assert_eq!(admin("off"), Ok(Admin(None)));
-        assert_eq!(
-            admin("9090"),
-            Ok(Admin(Some("127.0.0.1:9090".parse().unwrap())))
-        );
+        assert_eq!(admin("9090"), Ok(Admin(Some("127.0.0.1:9090".parse().unwrap()))));
         assert!(admin("no").unwrap_err().contains("`off`"));
     }
 
@@ -387,19 +361,8 @@ mod tests {
         }
         assert_eq!(cpus("0-3,6").unwrap().to_string(), "0-3,6");
         assert_eq!(cpus("3,1,2").unwrap().to_string(), "3,1-2");
-        for text in [
-            "",
-            ",",
-            "0,",
-            "a",
-            "3-1",
-            "0,0",
-            "0-2,1",
-            "8192",
-            "-1",
-            "1-",
-            "0-9999999999",
-        ] {
+        for text in ["", ",", "0,", "a", "3-1", "0,0", "0-2,1", "8192", "-1", "1-", "0-9999999999"]
+        {
             assert!(cpus(text).is_err(), "{text}");
         }
     }

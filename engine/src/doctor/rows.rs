@@ -39,30 +39,16 @@ pub(super) fn all(config: &Config, machine: &Machine, lane: Lane) -> Vec<Row> {
 
 fn ok(name: &'static str, value: &dyn fmt::Display, meaning: impl Into<String>) -> Row {
     let (value, meaning) = (value.to_string(), meaning.into());
-    Row {
-        state: State::Ok,
-        name,
-        value,
-        meaning,
-        raise: None,
-    }
+    Row { state: State::Ok, name, value, meaning, raise: None }
 }
 
 impl Row {
     fn limits(self, raise: impl Into<String>) -> Row {
-        Row {
-            state: State::Limits,
-            raise: Some(raise.into()),
-            ..self
-        }
+        Row { state: State::Limits, raise: Some(raise.into()), ..self }
     }
 
     fn problem(self, raise: impl Into<String>) -> Row {
-        Row {
-            state: State::Problem,
-            raise: Some(raise.into()),
-            ..self
-        }
+        Row { state: State::Problem, raise: Some(raise.into()), ..self }
     }
 }
 
@@ -110,18 +96,14 @@ fn uring(config: &Config, machine: &Machine) -> Row {
     };
     let value = format!("refused: {refusal}");
     match config.backend {
-        BackendChoice::Uring => ok(
-            "io_uring",
-            &value,
-            "--backend uring asks for it; auto would deliver by epoll.",
-        )
-        .problem(command),
-        BackendChoice::Auto => ok(
-            "io_uring",
-            &value,
-            "epoll delivers instead: a system call for each send.",
-        )
-        .limits(command),
+        BackendChoice::Uring => {
+            ok("io_uring", &value, "--backend uring asks for it; auto would deliver by epoll.")
+                .problem(command)
+        }
+        BackendChoice::Auto => {
+            ok("io_uring", &value, "epoll delivers instead: a system call for each send.")
+                .limits(command)
+        }
         BackendChoice::Epoll => ok("io_uring", &value, "Not used: --backend epoll."),
     }
 }
@@ -129,18 +111,12 @@ fn uring(config: &Config, machine: &Machine) -> Row {
 fn vectored_send(machine: &Machine, lane: Lane) -> Option<Row> {
     match (lane, machine.uring.vectored_send) {
         (Lane::Epoll, _) => None,
-        (Lane::Uring, true) => Some(ok(
-            "vectored send",
-            &"yes",
-            "Sends point at the shared frames directly.",
-        )),
+        (Lane::Uring, true) => {
+            Some(ok("vectored send", &"yes", "Sends point at the shared frames directly."))
+        }
         (Lane::Uring, false) => Some(
-            ok(
-                "vectored send",
-                &"no",
-                "A message header is built for each send (a few percent).",
-            )
-            .limits("a kernel of 6.17 or newer"),
+            ok("vectored send", &"no", "A message header is built for each send (a few percent).")
+                .limits("a kernel of 6.17 or newer"),
         ),
     }
 }
@@ -151,10 +127,8 @@ fn workers(config: &Config, machine: &Machine) -> Row {
     match workers {
         _ if workers > config.cpus.len() => {
             let cpus = config.cpus.len();
-            row(format!(
-                "More than their {cpus} CPUs: some share one and wait for each other."
-            ))
-            .limits(format!("--workers {cpus}"))
+            row(format!("More than their {cpus} CPUs: some share one and wait for each other."))
+                .limits(format!("--workers {cpus}"))
         }
         _ if workers < cpus => row(format!("This process may use {cpus} CPUs.")),
         _ => row("One for each CPU.".into()),
@@ -237,10 +211,7 @@ fn tcp_memory(config: &Config, machine: &Machine) -> Option<Row> {
     let [low, pressure, high] = machine.tcp_mem?;
     let connections = config.connections_max as u64;
     let page = machine.page_bytes;
-    let value = format!(
-        "{low} {pressure} {high} pages ({} at most)",
-        amount(high * page)
-    );
+    let value = format!("{low} {pressure} {high} pages ({} at most)", amount(high * page));
     let stalled = match config.memory_bound().stalled_subscriber_bytes {
         Some(bytes) => format!("; or {} with full buffers", pressure * page / bytes as u64),
         None => String::new(),
@@ -258,20 +229,14 @@ fn tcp_memory(config: &Config, machine: &Machine) -> Option<Row> {
     }
     let (low, high) = (connections, connections * 2);
     let pressure = connections + connections / 2;
-    Some(row.limits(format!(
-        "sysctl -w net.ipv4.tcp_mem=\"{low} {pressure} {high}\""
-    )))
+    Some(row.limits(format!("sysctl -w net.ipv4.tcp_mem=\"{low} {pressure} {high}\"")))
 }
 
 fn send_buffer(config: &Config, machine: &Machine) -> Option<Row> {
     let Some(wanted) = config.socket_send_bytes else {
         let [_, _, most] = machine.tcp_wmem?;
         let meaning = "What one stalled subscriber may cost; --socket-send-bytes would bound it.";
-        return Some(ok(
-            "net.ipv4.tcp_wmem",
-            &format!("{} at most", amount(most)),
-            meaning,
-        ));
+        return Some(ok("net.ipv4.tcp_wmem", &format!("{} at most", amount(most)), meaning));
     };
     let most = machine.wmem_max?;
     let row = |meaning: &str| ok("net.core.wmem_max", &amount(most), meaning);
@@ -287,11 +252,7 @@ fn send_buffer(config: &Config, machine: &Machine) -> Option<Row> {
 fn receive_buffer(machine: &Machine) -> Option<Row> {
     let [least, default, most] = machine.tcp_rmem?;
     let meaning = "Subscribers send nothing, so this is paid for by publishers only.";
-    Some(ok(
-        "net.ipv4.tcp_rmem",
-        &format!("{least} {default} {most}"),
-        meaning,
-    ))
+    Some(ok("net.ipv4.tcp_rmem", &format!("{least} {default} {most}"), meaning))
 }
 
 fn accept_queue(config: &Config, machine: &Machine) -> Option<Row> {
@@ -318,29 +279,17 @@ fn handshakes(machine: &Machine) -> Option<Row> {
     let name = "net.ipv4.tcp_max_syn_backlog";
     match machine.syn_cookies {
         Some(0) if limit < BACKLOG => Some(
-            ok(
-                name,
-                &limit,
-                "Half-open connections beyond it are dropped: SYN cookies are off.",
-            )
-            .limits("sysctl -w net.ipv4.tcp_syncookies=1"),
+            ok(name, &limit, "Half-open connections beyond it are dropped: SYN cookies are off.")
+                .limits("sysctl -w net.ipv4.tcp_syncookies=1"),
         ),
-        _ => Some(ok(
-            name,
-            &limit,
-            "Half-open connections beyond it are served by SYN cookies.",
-        )),
+        _ => Some(ok(name, &limit, "Half-open connections beyond it are served by SYN cookies.")),
     }
 }
 
 fn device_queue(machine: &Machine) -> Option<Row> {
     let meaning = "Packets that wait for a CPU. Matters for clients on this machine and for \
                    containers; network cards have queues of their own.";
-    Some(ok(
-        "net.core.netdev_max_backlog",
-        &machine.netdev_backlog?,
-        meaning,
-    ))
+    Some(ok("net.core.netdev_max_backlog", &machine.netdev_backlog?, meaning))
 }
 
 fn ports(machine: &Machine) -> Option<Row> {
@@ -351,11 +300,7 @@ fn ports(machine: &Machine) -> Option<Row> {
         _ => "Few, but matters for clients on this machine only",
     };
     let meaning = format!("{meaning}: {count} connections for each pair of addresses.");
-    Some(ok(
-        "net.ipv4.ip_local_port_range",
-        &format!("{first} {last}"),
-        meaning,
-    ))
+    Some(ok("net.ipv4.ip_local_port_range", &format!("{first} {last}"), meaning))
 }
 
 fn amount(bytes: u64) -> Amount {

@@ -68,9 +68,7 @@ impl std::error::Error for ObjectError {}
 /// When it is not one, or not an event with at most `data_bytes_max` bytes of data.
 pub fn draft(json: &[u8], data_bytes_max: usize) -> Result<Draft, ObjectError> {
     let shared = Shared::new(data_bytes_max);
-    shared.read(json, |deserializer| {
-        OneEvent(&shared).deserialize(deserializer)
-    })
+    shared.read(json, |deserializer| OneEvent(&shared).deserialize(deserializer))
 }
 
 /// Encodes the object or the array of objects in `json`, all or none.
@@ -81,9 +79,7 @@ pub fn drafts(json: &[u8], data_bytes_max: usize) -> Result<Vec<Draft>, ObjectEr
     match json.trim_ascii_start().first() {
         Some(b'[') => {
             let shared = Shared::new(data_bytes_max);
-            shared.read(json, |deserializer| {
-                deserializer.deserialize_seq(EventArray(&shared))
-            })
+            shared.read(json, |deserializer| deserializer.deserialize_seq(EventArray(&shared)))
         }
         _ => draft(json, data_bytes_max).map(|draft| vec![draft]),
     }
@@ -138,11 +134,7 @@ impl Shared {
             too_long: self.too_long.get(),
             index: self.index.get(),
             line: error.line(),
-            column: if self.is_about_all.get() {
-                0
-            } else {
-                error.column()
-            },
+            column: if self.is_about_all.get() { 0 } else { error.column() },
             text: match text.char_indices().nth(TEXT_CHARS_MAX) {
                 Some((end, _)) => format!("{}…", &text[..end]),
                 None => text.into(),
@@ -227,24 +219,12 @@ impl<'a> Members<'a> {
                 self.topic.replace(topic).is_some()
             }
             Member::Data => self.data.replace(data(object.next_value()?)?).is_some(),
-            Member::Event => self
-                .event
-                .replace(object.next_value_seed(Text("event"))?)
-                .is_some(),
-            Member::Id => self
-                .id
-                .replace(object.next_value_seed(Text("id"))?)
-                .is_some(),
-            Member::Retry => self
-                .retry
-                .replace(object.next_value::<Retry>()?.0)
-                .is_some(),
+            Member::Event => self.event.replace(object.next_value_seed(Text("event"))?).is_some(),
+            Member::Id => self.id.replace(object.next_value_seed(Text("id"))?).is_some(),
+            Member::Retry => self.retry.replace(object.next_value::<Retry>()?.0).is_some(),
         };
         if again {
-            return Err(de::Error::custom(format_args!(
-                "`{}` is given twice",
-                member.name()
-            )));
+            return Err(de::Error::custom(format_args!("`{}` is given twice", member.name())));
         }
         Ok(())
     }
@@ -275,10 +255,7 @@ impl<'a> Members<'a> {
 /// The content of a string, or the text of any other value.
 fn data<E: de::Error>(value: &RawValue) -> Result<Cow<'_, str>, E> {
     let text = value.get();
-    let Some(content) = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-    else {
+    let Some(content) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
         return Ok(Cow::Borrowed(text));
     };
     if memchr::memchr(b'\\', content.as_bytes()).is_none() {

@@ -86,10 +86,7 @@ impl Body {
         let state = match kind {
             BodyKind::None => State::Done,
             BodyKind::Length(length) => State::Length(length),
-            BodyKind::Chunked => State::Size {
-                value: 0,
-                digits: 0,
-            },
+            BodyKind::Chunked => State::Size { value: 0, digits: 0 },
         };
         let mut body = Self {
             state,
@@ -120,10 +117,7 @@ impl Body {
                 }
             };
         }
-        Ok(Decoded {
-            consumed,
-            done: self.state == State::Done,
-        })
+        Ok(Decoded { consumed, done: self.state == State::Done })
     }
 
     /// Content that was checked against the limit when its length became known.
@@ -148,10 +142,7 @@ impl Body {
             (State::SizeLf { value: 0 }, b'\n') => State::TrailerStart,
             (State::SizeLf { value }, b'\n') => State::Data(value),
             (State::DataCr, b'\r') => State::DataLf,
-            (State::DataLf, b'\n') => State::Size {
-                value: 0,
-                digits: 0,
-            },
+            (State::DataLf, b'\n') => State::Size { value: 0, digits: 0 },
             (State::TrailerStart, b'\r') => State::LastLf,
             (State::TrailerStart | State::Trailer, _) => self.trailer(byte)?,
             (State::TrailerLf, b'\n') => State::TrailerStart,
@@ -168,10 +159,9 @@ impl Body {
         let bad = "A chunk size is not 1 to 16 hexadecimal digits (RFC 9112, section 7.1).";
         match (char::from(byte).to_digit(16), digits) {
             (Some(_), SIZE_DIGITS_MAX) => Err(Refusal::bad(bad)),
-            (Some(digit), _) => Ok(State::Size {
-                value: value << 4 | u64::from(digit),
-                digits: digits + 1,
-            }),
+            (Some(digit), _) => {
+                Ok(State::Size { value: value << 4 | u64::from(digit), digits: digits + 1 })
+            }
             (None, 0) => Err(Refusal::bad(bad)),
             (None, _) => {
                 self.reserve(value)?;
@@ -198,9 +188,7 @@ impl Body {
             (State::Blank { value }, b';') => Ok(State::Extension { value }),
             (State::Extension { value }, b'\r') => Ok(State::SizeLf { value }),
             (State::Extension { .. }, _) if is_field_byte(byte) => Ok(self.state),
-            _ => Err(Refusal::bad(
-                "A chunk size is followed by something else than CR LF.",
-            )),
+            _ => Err(Refusal::bad("A chunk size is followed by something else than CR LF.")),
         }
     }
 
@@ -260,10 +248,7 @@ mod tests {
         let (mut out, mut total, mut done) = (Vec::new(), 0, kind == BodyKind::None);
         for piece in pieces {
             let decoded = body.decode(piece, &mut out)?;
-            assert!(
-                done || decoded.done || decoded.consumed == piece.len(),
-                "input was left"
-            );
+            assert!(done || decoded.done || decoded.consumed == piece.len(), "input was left");
             total += decoded.consumed;
             done = decoded.done;
         }
@@ -281,19 +266,11 @@ mod tests {
         for first in 0..=input.len() {
             for second in first..=input.len().min(first + 40) {
                 let pieces = [&input[..first], &input[first..second], &input[second..]];
-                assert_eq!(
-                    decode_pieces(kind, limit, &pieces),
-                    whole,
-                    "cut at {first}, {second}"
-                );
+                assert_eq!(decode_pieces(kind, limit, &pieces), whole, "cut at {first}, {second}");
             }
         }
         let bytes: Vec<&[u8]> = input.chunks(1).collect();
-        assert_eq!(
-            decode_pieces(kind, limit, &bytes),
-            whole,
-            "one byte at a time"
-        );
+        assert_eq!(decode_pieces(kind, limit, &bytes), whole, "one byte at a time");
         whole
     }
 
@@ -307,10 +284,7 @@ mod tests {
         assert_eq!(got, (b"hello".to_vec(), 5, true));
         let got = decode(BodyKind::Length(5), None, b"hel").unwrap();
         assert_eq!(got, (b"hel".to_vec(), 3, false));
-        assert_eq!(
-            decode(BodyKind::None, None, b"GET").unwrap(),
-            (vec![], 0, true)
-        );
+        assert_eq!(decode(BodyKind::None, None, b"GET").unwrap(), (vec![], 0, true));
     }
 
     #[test]
@@ -320,30 +294,17 @@ mod tests {
             (b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
             (b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", b"hello"),
             (b"00000005\r\nhello\r\n000\r\n\r\n", b"hello"),
-            (
-                b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
-                b"01234567890123456789",
-            ),
+            (b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", b"01234567890123456789"),
             (b"2\r\n\r\n\r\n0\r\n\r\n", b"\r\n"),
             (b"5;name=value\r\nhello\r\n0;last\r\n\r\n", b"hello"),
             (b"5 \t; name=\"v\"\r\nhello\r\n0\r\n\r\n", b"hello"),
             (b"5\r\nhello\r\n0\r\nDigest: x\r\nMore: y\r\n\r\n", b"hello"),
         ] {
             let got = chunked(input).unwrap();
-            assert_eq!(
-                got,
-                (content.to_vec(), input.len(), true),
-                "{}",
-                input.escape_ascii()
-            );
+            assert_eq!(got, (content.to_vec(), input.len(), true), "{}", input.escape_ascii());
             let with_next = [input, b"POST / HTTP/1.1\r\n"].concat();
             let got = chunked(&with_next).unwrap();
-            assert_eq!(
-                got,
-                (content.to_vec(), input.len(), true),
-                "{}",
-                input.escape_ascii()
-            );
+            assert_eq!(got, (content.to_vec(), input.len(), true), "{}", input.escape_ascii());
         }
     }
 
@@ -383,22 +344,14 @@ mod tests {
             b"fffffffffffffffff\r\n",
         ] {
             let refusal = chunked(input).expect_err(&input.escape_ascii().to_string());
-            assert_eq!(
-                refusal.status,
-                Status::BadRequest,
-                "{}",
-                input.escape_ascii()
-            );
+            assert_eq!(refusal.status, Status::BadRequest, "{}", input.escape_ascii());
         }
     }
 
     #[test]
     fn content_up_to_the_limit_is_delivered_and_one_byte_more_is_413() {
         let exact = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
-        assert_eq!(
-            decode(BodyKind::Chunked, Some(5), exact).unwrap().0,
-            b"abcde"
-        );
+        assert_eq!(decode(BodyKind::Chunked, Some(5), exact).unwrap().0, b"abcde");
         let refused = decode(BodyKind::Chunked, Some(4), exact).unwrap_err();
         assert_eq!(refused.status, Status::ContentTooLarge);
         let announced = Body::new(BodyKind::Length(6), Some(5)).unwrap_err();
@@ -421,16 +374,9 @@ mod tests {
     fn trailers_are_bounded() {
         let with = |bytes: usize| format!("0\r\n{}\r\n\r\n", "t".repeat(bytes - 1));
         let fits = with(TRAILER_BYTES_MAX);
-        assert!(
-            decode_pieces(BodyKind::Chunked, None, &[fits.as_bytes()])
-                .unwrap()
-                .2
-        );
-        let over = decode_pieces(
-            BodyKind::Chunked,
-            None,
-            &[with(TRAILER_BYTES_MAX + 1).as_bytes()],
-        );
+        assert!(decode_pieces(BodyKind::Chunked, None, &[fits.as_bytes()]).unwrap().2);
+        let over =
+            decode_pieces(BodyKind::Chunked, None, &[with(TRAILER_BYTES_MAX + 1).as_bytes()]);
         assert_eq!(over.unwrap_err().status, Status::HeaderFieldsTooLarge);
     }
 

@@ -85,10 +85,7 @@ pub fn is_loopback_host(host: &str) -> bool {
     let name = name.trim_start_matches('[').trim_end_matches(']');
     let is_localhost =
         name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
-    is_localhost
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    is_localhost || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -156,12 +153,7 @@ mod tests {
             let mut out = Vec::new();
             cors.write_preflight(Some(PAGE), &mut out);
             let text = String::from_utf8(out).unwrap();
-            for header in [
-                "last-event-id",
-                "authorization",
-                "content-type",
-                "cache-control",
-            ] {
+            for header in ["last-event-id", "authorization", "content-type", "cache-control"] {
                 assert!(text.contains(header), "{header}");
             }
             assert!(text.contains("Allow-Methods: GET, HEAD, POST\r\n"));
@@ -184,11 +176,7 @@ mod tests {
             (listed(), own, true),
             (listed(), Some("https://evil.example"), false),
         ] {
-            assert_eq!(
-                cors.may_publish(origin, host),
-                expected,
-                "{cors:?} {origin:?}"
-            );
+            assert_eq!(cors.may_publish(origin, host), expected, "{cors:?} {origin:?}");
         }
     }
 
@@ -205,13 +193,9 @@ mod tests {
         ] {
             assert!(is_loopback_host(host), "{host}");
         }
-        for host in [
-            "evil.example",
-            "localhost.evil.example",
-            "10.0.0.1:80",
-            "[::]:80",
-            "notlocalhost",
-        ] {
+        for host in
+            ["evil.example", "localhost.evil.example", "10.0.0.1:80", "[::]:80", "notlocalhost"]
+        {
             assert!(!is_loopback_host(host), "{host}");
         }
     }

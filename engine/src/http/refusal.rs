@@ -103,19 +103,13 @@ impl Refusal {
     /// 405 with the methods that the resource does have.
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let detail = format!("This resource answers {allow}.");
-        Self {
-            allow: Some(allow),
-            ..Self::new(Status::MethodNotAllowed, detail)
-        }
+        Self { allow: Some(allow), ..Self::new(Status::MethodNotAllowed, detail) }
     }
 
     /// 503 for a publisher. A subscriber is never refused this way: `EventSource` gives up for
     /// ever on any status but 200 (see `response::shed`).
     pub fn overloaded(detail: impl Into<String>, retry_after_seconds: u32) -> Self {
         let retry_after_seconds = Some(retry_after_seconds);
-        Self {
-            retry_after_seconds,
-            ..Self::new(Status::ServiceUnavailable, detail)
-        }
+        Self { retry_after_seconds, ..Self::new(Status::ServiceUnavailable, detail) }
     }
 }

@@ -42,10 +42,7 @@ impl Default for Limits {
     /// 16 KiB and 8 KiB: what proxies in front let through, and enough for the longest cookie
     /// jars and topic lists met in practice.
     fn default() -> Self {
-        Self {
-            head_bytes_max: 16 << 10,
-            target_bytes_max: 8 << 10,
-        }
+        Self { head_bytes_max: 16 << 10, target_bytes_max: 8 << 10 }
     }
 }
 
@@ -55,10 +52,7 @@ pub enum Parsed<'a> {
     /// The start of a head that may yet be accepted.
     Partial,
     /// A whole head; the body, or the next request, starts at `head_bytes`.
-    Complete {
-        request: Request<'a>,
-        head_bytes: usize,
-    },
+    Complete { request: Request<'a>, head_bytes: usize },
 }
 
 /// The methods that this server knows (RFC 9110, section 9). Which of them a resource has is the
@@ -133,9 +127,7 @@ impl<'a> Request<'a> {
     /// The first value of a header. `None` too for a value that is not UTF-8: nothing this server
     /// reads from a header has a meaning beyond UTF-8.
     pub fn header(&self, name: &str) -> Option<&'a str> {
-        self.values(name)
-            .next()
-            .and_then(|value| std::str::from_utf8(value).ok())
+        self.values(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
 
     /// The raw value of a header that may be given once.
@@ -151,10 +143,7 @@ impl<'a> Request<'a> {
     }
 
     fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers
-            .iter()
-            .filter(move |h| h.name.eq_ignore_ascii_case(name))
-            .map(|h| h.value)
+        self.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
     }
 }
 
@@ -179,10 +168,7 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, Refusal
         (Extent::Faulty { fault, .. }, _) => Err(fault.refusal(limits)),
         (Extent::Open, _) => Ok(Parsed::Partial),
         (Extent::Closed { head_bytes }, httparse::Status::Complete(end)) if end == head_bytes => {
-            Ok(Parsed::Complete {
-                request: meaning::read(&head)?,
-                head_bytes,
-            })
+            Ok(Parsed::Complete { request: meaning::read(&head)?, head_bytes })
         }
         // The two readers disagree about where the head ends: the definition of smuggling.
         (Extent::Closed { .. }, _) => Err(Refusal::bad("The request head is malformed.")),
@@ -225,10 +211,9 @@ fn survey(bytes: &[u8], limits: &Limits) -> Extent {
         }
         (Extent::Faulty { at, fault }, _) => Extent::Faulty { at, fault },
         (_, Some((at, fault))) => Extent::Faulty { at, fault },
-        (Extent::Open, None) if bytes.len() >= limits.head_bytes_max => Extent::Faulty {
-            at: window.len(),
-            fault: Fault::HeadTooLong,
-        },
+        (Extent::Open, None) if bytes.len() >= limits.head_bytes_max => {
+            Extent::Faulty { at: window.len(), fault: Fault::HeadTooLong }
+        }
         (extent, None) => extent,
     }
 }
@@ -243,27 +228,18 @@ fn survey_lines(window: &[u8], start: usize) -> Extent {
             if at + 1 == line_start {
                 continue;
             }
-            return Extent::Faulty {
-                at,
-                fault: Fault::LineEnd,
-            };
+            return Extent::Faulty { at, fault: Fault::LineEnd };
         }
         match window.get(at + 1) {
             None => return Extent::Open,
             Some(b'\n') => {}
             Some(_) => {
-                return Extent::Faulty {
-                    at: at + 1,
-                    fault: Fault::LineEnd,
-                };
+                return Extent::Faulty { at: at + 1, fault: Fault::LineEnd };
             }
         }
         if at == line_start {
             return match line_count {
-                0 => Extent::Faulty {
-                    at,
-                    fault: Fault::EmptyLine,
-                },
+                0 => Extent::Faulty { at, fault: Fault::EmptyLine },
                 _ => Extent::Closed { head_bytes: at + 2 },
             };
         }
@@ -271,10 +247,7 @@ fn survey_lines(window: &[u8], start: usize) -> Extent {
         line_start = at + 2;
         let header_follows = window.get(line_start).is_some_and(|&b| b != b'\r');
         if line_count > HEADERS_COUNT_MAX && header_follows {
-            return Extent::Faulty {
-                at: line_start,
-                fault: Fault::HeaderCount,
-            };
+            return Extent::Faulty { at: line_start, fault: Fault::HeaderCount };
         }
     }
     Extent::Open
@@ -295,10 +268,7 @@ fn survey_start_line(window: &[u8], target_bytes_max: usize) -> Option<(usize, F
         _ => {}
     }
     let target = &window[method_end + 1..];
-    let length = target
-        .iter()
-        .position(|b| !(0x21..=0x7E).contains(b))
-        .unwrap_or(target.len());
+    let length = target.iter().position(|b| !(0x21..=0x7E).contains(b)).unwrap_or(target.len());
     if length > target_bytes_max {
         return Some((method_end + 1 + target_bytes_max, Fault::TargetTooLong));
     }
@@ -321,26 +291,19 @@ impl Fault {
                 Status::NotImplemented,
                 "The method is not known here; GET, HEAD, POST and OPTIONS are.",
             ),
-            Self::Connect => Refusal::new(
-                Status::NotImplemented,
-                "CONNECT is for proxies; this is an origin.",
-            ),
+            Self::Connect => {
+                Refusal::new(Status::NotImplemented, "CONNECT is for proxies; this is an origin.")
+            }
             Self::TargetBytes => Refusal::bad(
                 "The request target has a byte that is not visible ASCII; percent-encode it.",
             ),
             Self::TargetTooLong => Refusal::new(
                 Status::UriTooLong,
-                format!(
-                    "The request target is longer than {} bytes.",
-                    limits.target_bytes_max
-                ),
+                format!("The request target is longer than {} bytes.", limits.target_bytes_max),
             ),
             Self::HeadTooLong => Refusal::new(
                 Status::HeaderFieldsTooLarge,
-                format!(
-                    "The request head is longer than {} bytes.",
-                    limits.head_bytes_max
-                ),
+                format!("The request head is longer than {} bytes.", limits.head_bytes_max),
             ),
             Self::HeaderCount => Refusal::new(
                 Status::HeaderFieldsTooLarge,
@@ -375,7 +338,5 @@ fn grammar_refusal(error: httparse::Error, seen: &[u8]) -> Refusal {
 /// five bytes count, so that the answer is the same as soon as a later byte is wrong.
 fn names_http(seen: &[u8]) -> bool {
     let line = seen.strip_prefix(b"\r\n").unwrap_or(seen);
-    line.split(|&b| b == b' ')
-        .nth(2)
-        .is_some_and(|word| word.starts_with(b"HTTP/"))
+    line.split(|&b| b == b' ').nth(2).is_some_and(|word| word.starts_with(b"HTTP/"))
 }

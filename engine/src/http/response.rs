@@ -83,20 +83,14 @@ impl Reply<'_> {
     /// 200 with the start page.
     pub fn page(&self, html: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\n");
-        append(
-            out,
-            format_args!("Content-Security-Policy: {PAGE_POLICY}\r\n"),
-        );
+        append(out, format_args!("Content-Security-Policy: {PAGE_POLICY}\r\n"));
         self.finish("text/html; charset=utf-8", html, out);
     }
 
     /// The refusal as `application/problem+json` (RFC 9457).
     pub fn problem(&self, refusal: &Refusal, out: &mut Vec<u8>) {
         let (status, title) = (refusal.status.code(), refusal.status.reason());
-        append(
-            out,
-            format_args!("HTTP/1.1 {status} {title}\r\nCache-Control: no-store\r\n"),
-        );
+        append(out, format_args!("HTTP/1.1 {status} {title}\r\nCache-Control: no-store\r\n"));
         if let Some(allow) = refusal.allow {
             append(out, format_args!("Allow: {allow}\r\n"));
         }
@@ -107,22 +101,15 @@ impl Reply<'_> {
             // RFC 9110, section 11.6.1: a 401 names the scheme that would help.
             out.extend_from_slice(b"WWW-Authenticate: Bearer realm=\"publish\"\r\n");
         }
-        let problem = Problem {
-            status,
-            title,
-            detail: &refusal.detail,
-            accepted: refusal.accepted,
-        };
+        let problem =
+            Problem { status, title, detail: &refusal.detail, accepted: refusal.accepted };
         let body = serde_json::to_vec(&problem).expect("strings and a number are always JSON");
         self.finish("application/problem+json", &body, out);
     }
 
     /// 204 to OPTIONS, with what the resource allows.
     pub fn preflight(&self, allow: &str, out: &mut Vec<u8>) {
-        append(
-            out,
-            format_args!("HTTP/1.1 204 No Content\r\nAllow: {allow}\r\n"),
-        );
+        append(out, format_args!("HTTP/1.1 204 No Content\r\nAllow: {allow}\r\n"));
         self.cors.write_preflight(self.origin, out);
         out.extend_from_slice(self.connection.header());
         out.extend_from_slice(b"\r\n");
@@ -204,10 +191,7 @@ mod tests {
         let status = lines.next().unwrap();
         let headers: Vec<_> = lines.map(|line| line.split_once(": ").unwrap()).collect();
         for (at, (name, _)) in headers.iter().enumerate() {
-            assert!(
-                headers[..at].iter().all(|(other, _)| other != name),
-                "{name} twice"
-            );
+            assert!(headers[..at].iter().all(|(other, _)| other != name), "{name} twice");
         }
         (status, headers, body)
     }
@@ -228,29 +212,16 @@ mod tests {
 
     #[test]
     fn a_stream_closes_even_if_the_client_would_keep_the_connection() {
-        let reply = Reply {
-            connection: Connection::KeepAlive,
-            ..CLOSE
-        };
-        assert_eq!(
-            text(|out| reply.stream_head(out)),
-            text(|out| CLOSE.stream_head(out))
-        );
-        let head = Reply {
-            content: Content::Omitted,
-            ..reply
-        };
+        let reply = Reply { connection: Connection::KeepAlive, ..CLOSE };
+        assert_eq!(text(|out| reply.stream_head(out)), text(|out| CLOSE.stream_head(out)));
+        let head = Reply { content: Content::Omitted, ..reply };
         assert!(text(|out| head.stream_head(out)).contains("Connection: keep-alive\r\n"));
     }
 
     #[test]
     fn a_stream_head_needs_no_allocation_beyond_the_buffer() {
         let cors = Cors::Listed(vec!["https://app.example".into()]);
-        let reply = Reply {
-            cors: &cors,
-            origin: Some("https://app.example"),
-            ..CLOSE
-        };
+        let reply = Reply { cors: &cors, origin: Some("https://app.example"), ..CLOSE };
         let mut out = Vec::with_capacity(512);
         let before = out.as_ptr();
         reply.stream_head(&mut out);
@@ -271,14 +242,8 @@ mod tests {
         let reply = text(|out| CLOSE.problem(&refusal, out));
         let (status, headers, body) = split(&reply);
         assert_eq!(status, "HTTP/1.1 400 Bad Request");
-        assert_eq!(
-            value(&headers, "Content-Type"),
-            Some("application/problem+json")
-        );
-        assert_eq!(
-            value(&headers, "Content-Length").unwrap().parse(),
-            Ok(body.len())
-        );
+        assert_eq!(value(&headers, "Content-Type"), Some("application/problem+json"));
+        assert_eq!(value(&headers, "Content-Length").unwrap().parse(), Ok(body.len()));
         let json: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(json["status"], 400);
         assert_eq!(json["title"], "Bad Request");
@@ -294,19 +259,12 @@ mod tests {
         assert_eq!(value(&split(&reply).1, "Retry-After"), Some("2"));
         let refusal = Refusal::new(Status::Unauthorized, "a key is needed");
         let reply = text(|out| CLOSE.problem(&refusal, out));
-        assert!(
-            value(&split(&reply).1, "WWW-Authenticate")
-                .unwrap()
-                .starts_with("Bearer ")
-        );
+        assert!(value(&split(&reply).1, "WWW-Authenticate").unwrap().starts_with("Bearer "));
     }
 
     #[test]
     fn a_reply_to_head_has_the_same_head_and_no_body() {
-        let head = Reply {
-            content: Content::Omitted,
-            ..CLOSE
-        };
+        let head = Reply { content: Content::Omitted, ..CLOSE };
         let full = text(|out| CLOSE.page(b"<p>rain</p>", out));
         let bare = text(|out| head.page(b"<p>rain</p>", out));
         assert_eq!(full, format!("{bare}<p>rain</p>"));
@@ -316,15 +274,8 @@ mod tests {
 
     #[test]
     fn a_preflight_has_no_content_and_names_the_methods() {
-        let reply = Reply {
-            connection: Connection::KeepAlive,
-            cors: &Cors::Any,
-            ..CLOSE
-        };
-        let reply = Reply {
-            origin: Some("https://app.example"),
-            ..reply
-        };
+        let reply = Reply { connection: Connection::KeepAlive, cors: &Cors::Any, ..CLOSE };
+        let reply = Reply { origin: Some("https://app.example"), ..reply };
         let reply = text(|out| reply.preflight("GET, POST", out));
         let (status, headers, body) = split(&reply);
         assert_eq!((status, body), ("HTTP/1.1 204 No Content", ""));
@@ -336,10 +287,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_reply_carries_the_cors_headers() {
-        let reply = Reply {
-            cors: &Cors::Any,
-            ..CLOSE
-        };
+        let reply = Reply { cors: &Cors::Any, ..CLOSE };
         let refusal = Refusal::bad("no");
         for got in [
             text(|out| reply.json(b"{}", out)),
@@ -348,11 +296,7 @@ mod tests {
             text(|out| reply.shed(1, out)),
             text(|out| reply.preflight("GET", out)),
         ] {
-            assert_eq!(
-                value(&split(&got).1, "Access-Control-Allow-Origin"),
-                Some("*"),
-                "{got}"
-            );
+            assert_eq!(value(&split(&got).1, "Access-Control-Allow-Origin"), Some("*"), "{got}");
         }
     }
 }

@@ -84,9 +84,7 @@ pub fn route(request: &Request<'_>, rules: &Rules) -> Result<Route, Refusal> {
     match request.path {
         "/events" => events(request, rules),
         "/" if rules.start_page => page(request.method),
-        "*" => Ok(Route::Preflight {
-            allow: EVENTS_ALLOW,
-        }),
+        "*" => Ok(Route::Preflight { allow: EVENTS_ALLOW }),
         path => match path.strip_prefix("/events/") {
             Some(raw_topic) => topic(request, raw_topic),
             None => Err(not_found(rules)),
@@ -109,14 +107,9 @@ fn topic(request: &Request<'_>, raw_topic: &str) -> Result<Route, Refusal> {
         Method::Get | Method::Head => subscribe(request, vec![path_topic(raw_topic)?]),
         Method::Post => {
             let topic = path_topic(raw_topic)?;
-            Ok(Route::Publish {
-                topic,
-                fields: event_fields(request.query)?,
-            })
+            Ok(Route::Publish { topic, fields: event_fields(request.query)? })
         }
-        Method::Options => Ok(Route::Preflight {
-            allow: EVENTS_ALLOW,
-        }),
+        Method::Options => Ok(Route::Preflight { allow: EVENTS_ALLOW }),
         _ => Err(Refusal::method_not_allowed(EVENTS_ALLOW)),
     }
 }
@@ -124,23 +117,17 @@ fn topic(request: &Request<'_>, raw_topic: &str) -> Result<Route, Refusal> {
 /// `/events`, with the topics in the query or in the body.
 fn events(request: &Request<'_>, rules: &Rules) -> Result<Route, Refusal> {
     match request.method {
-        Method::Get | Method::Head => subscribe(
-            request,
-            query_topics(request.query, rules.topics_per_subscriber_max)?,
-        ),
+        Method::Get | Method::Head => {
+            subscribe(request, query_topics(request.query, rules.topics_per_subscriber_max)?)
+        }
         Method::Post => {
             if let Some(pair) = query_pairs(request.query).next() {
                 let (name, _) = pair?;
-                return Err(unknown_parameter(
-                    &name,
-                    "none: the objects in the body say it all",
-                ));
+                return Err(unknown_parameter(&name, "none: the objects in the body say it all"));
             }
             object_format(request.header("content-type")).map(Route::PublishObjects)
         }
-        Method::Options => Ok(Route::Preflight {
-            allow: EVENTS_ALLOW,
-        }),
+        Method::Options => Ok(Route::Preflight { allow: EVENTS_ALLOW }),
         _ => Err(Refusal::method_not_allowed(EVENTS_ALLOW)),
     }
 }
@@ -149,10 +136,7 @@ fn subscribe(request: &Request<'_>, topics: Vec<String>) -> Result<Route, Refusa
     if request.body != BodyKind::None {
         return Err(Refusal::bad("A subscription has no body; POST publishes."));
     }
-    let subscription = Subscription {
-        topics,
-        last_event_id: last_event_id(request)?,
-    };
+    let subscription = Subscription { topics, last_event_id: last_event_id(request)? };
     Ok(match request.method {
         Method::Head => Route::SubscribeHead(subscription),
         _ => Route::Subscribe(subscription),
@@ -213,9 +197,7 @@ fn event_fields(query: Option<&str>) -> Result<EventFields, Refusal> {
             _ => return Err(unknown_parameter(&name, "event, id and retry")),
         };
         if repeated {
-            return Err(Refusal::bad(format!(
-                "The query parameter {name} is given twice."
-            )));
+            return Err(Refusal::bad(format!("The query parameter {name} is given twice.")));
         }
     }
     Ok(fields)
@@ -232,12 +214,7 @@ fn milliseconds(value: &str) -> Result<u64, Refusal> {
 
 /// The type of a body of objects; parameters such as `charset` do not matter.
 fn object_format(content_type: Option<&str>) -> Result<ObjectFormat, Refusal> {
-    let essence = content_type
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     match essence.to_ascii_lowercase().as_str() {
         "application/json" => Ok(ObjectFormat::Json),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
@@ -255,17 +232,11 @@ fn object_format(content_type: Option<&str>) -> Result<ObjectFormat, Refusal> {
 fn unknown_parameter(name: &str, allowed: &str) -> Refusal {
     // Long names are cut: the refusal should not be as long as the request.
     let name: String = name.chars().take(40).collect();
-    Refusal::bad(format!(
-        "The query parameter '{name}' is not known; allowed: {allowed}."
-    ))
+    Refusal::bad(format!("The query parameter '{name}' is not known; allowed: {allowed}."))
 }
 
 fn not_found(rules: &Rules) -> Refusal {
-    let page = if rules.start_page {
-        "GET / (the start page), "
-    } else {
-        ""
-    };
+    let page = if rules.start_page { "GET / (the start page), " } else { "" };
     Refusal::new(
         Status::NotFound,
         format!(

@@ -58,10 +58,7 @@ impl std::error::Error for UringRefusal {}
 
 impl Default for UringSupport {
     fn default() -> Self {
-        Self {
-            available: Err(UringRefusal::Missing),
-            vectored_send: false,
-        }
+        Self { available: Err(UringRefusal::Missing), vectored_send: false }
     }
 }
 
@@ -75,10 +72,7 @@ impl UringSupport {
             refusal(error, sysctl, has_seccomp_filter(&status))
         });
         let version = super::version(&super::kernel_release());
-        Self {
-            vectored_send: available.is_ok() && version >= Some((6, 17)),
-            available,
-        }
+        Self { vectored_send: available.is_ok() && version >= Some((6, 17)), available }
     }
 }
 
@@ -94,9 +88,7 @@ fn build() -> Result<(), Option<Errno>> {
         .map_err(errno)?;
     let doorbell = eventfd(0, EventfdFlags::CLOEXEC).map_err(Some)?;
     ring.submitter().register_files_sparse(8).map_err(errno)?;
-    ring.submitter()
-        .register_eventfd(doorbell.as_raw_fd())
-        .map_err(errno)?;
+    ring.submitter().register_eventfd(doorbell.as_raw_fd()).map_err(errno)?;
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).map_err(errno)?;
     let needed = [
@@ -105,11 +97,7 @@ fn build() -> Result<(), Option<Errno>> {
         opcode::PollAdd::CODE,
         opcode::AsyncCancel::CODE,
     ];
-    if needed.iter().all(|&code| probe.is_supported(code)) {
-        Ok(())
-    } else {
-        Err(None)
-    }
+    if needed.iter().all(|&code| probe.is_supported(code)) { Ok(()) } else { Err(None) }
 }
 
 /// Who refused, from the error (`None` = an operation is missing) and what the process can see.
@@ -129,10 +117,7 @@ fn refusal(error: Option<Errno>, sysctl: Option<u64>, has_filter: bool) -> Uring
 
 /// Whether `/proc/self/status` says that a filter is installed (`Seccomp: 2`, proc(5)).
 fn has_seccomp_filter(status: &str) -> bool {
-    status.lines().any(|line| {
-        line.strip_prefix("Seccomp:")
-            .is_some_and(|mode| mode.trim() == "2")
-    })
+    status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
 }
 
 #[cfg(test)]
@@ -153,11 +138,7 @@ mod tests {
             (Some(Errno::NOMEM), Some(0), false, UringRefusal::Other(12)),
             (None, Some(0), false, UringRefusal::Incomplete),
         ] {
-            assert_eq!(
-                refusal(error, sysctl, filter),
-                expected,
-                "{error:?} {sysctl:?} {filter}"
-            );
+            assert_eq!(refusal(error, sysctl, filter), expected, "{error:?} {sysctl:?} {filter}");
         }
     }
 
@@ -177,9 +158,7 @@ mod tests {
 
     #[test]
     fn a_seccomp_filter_is_seen_in_the_process_status() {
-        assert!(has_seccomp_filter(
-            "NoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t1\n"
-        ));
+        assert!(has_seccomp_filter("NoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t1\n"));
         assert!(!has_seccomp_filter("Seccomp:\t0\nSeccomp_filters:\t0\n"));
         assert!(!has_seccomp_filter("Seccomp:\t1\n"));
         assert!(!has_seccomp_filter(""));
@@ -188,9 +167,6 @@ mod tests {
     #[test]
     fn the_probe_gives_a_reason_or_says_that_it_works() {
         let support = UringSupport::probe();
-        assert!(
-            support.available.is_ok() || !support.vectored_send,
-            "{support:?}"
-        );
+        assert!(support.available.is_ok() || !support.vectored_send, "{support:?}");
     }
 }

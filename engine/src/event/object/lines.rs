@@ -42,14 +42,8 @@ pub struct LineTooLong {
 
 impl fmt::Display for LineTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            number,
-            line_bytes_max,
-        } = self;
-        write!(
-            f,
-            "line {number} is longer than {line_bytes_max} bytes (see --event-bytes-max)"
-        )
+        let Self { number, line_bytes_max } = self;
+        write!(f, "line {number} is longer than {line_bytes_max} bytes (see --event-bytes-max)")
     }
 }
 
@@ -59,12 +53,7 @@ impl LineSplitter {
     /// For lines of at most `line_bytes_max` bytes, line end included.
     #[must_use]
     pub fn new(line_bytes_max: usize) -> Self {
-        Self {
-            kept: Vec::new(),
-            lent: false,
-            number: 0,
-            line_bytes_max,
-        }
+        Self { kept: Vec::new(), lent: false, number: 0, line_bytes_max }
     }
 
     /// The next line that is not blank, and how many bytes of `input` were used up. Call it again
@@ -133,10 +122,7 @@ impl LineSplitter {
     fn check(&self, more: usize) -> Result<(), LineTooLong> {
         if self.kept.len() + more > self.line_bytes_max {
             let number = self.number + 1;
-            return Err(LineTooLong {
-                number,
-                line_bytes_max: self.line_bytes_max,
-            });
+            return Err(LineTooLong { number, line_bytes_max: self.line_bytes_max });
         }
         Ok(())
     }
@@ -177,9 +163,7 @@ mod tests {
     fn model(input: &[u8]) -> Vec<(u64, Vec<u8>)> {
         let lines = input.split(|&b| b == b'\n').zip(1..);
         let lines = lines.filter(|(line, _)| !is_blank(line));
-        lines
-            .map(|(l, n)| (n, l.strip_suffix(b"\r").unwrap_or(l).to_vec()))
-            .collect()
+        lines.map(|(l, n)| (n, l.strip_suffix(b"\r").unwrap_or(l).to_vec())).collect()
     }
 
     #[test]
@@ -216,20 +200,10 @@ mod tests {
             let over = b"a\n1234567890\nb";
             let pieces = [&over[..first], &over[first..]];
             let error = split(&pieces, 10).unwrap_err();
-            assert_eq!(
-                error,
-                LineTooLong {
-                    number: 2,
-                    line_bytes_max: 10
-                },
-                "cut at {first}"
-            );
+            assert_eq!(error, LineTooLong { number: 2, line_bytes_max: 10 }, "cut at {first}");
         }
         let endless: Vec<&[u8]> = vec![b"xxx"; 4];
-        assert!(
-            split(&endless, 10).is_err(),
-            "refused before its end has arrived"
-        );
+        assert!(split(&endless, 10).is_err(), "refused before its end has arrived");
     }
 
     #[test]
@@ -239,10 +213,6 @@ mod tests {
         assert_eq!(splitter.next_line(&half), Ok((None, 200_000)));
         assert_eq!(splitter.next_line(b"\n").unwrap().0.unwrap().len(), 200_000);
         assert_eq!(splitter.next_line(b"y"), Ok((None, 1)));
-        assert!(
-            splitter.kept.capacity() < 100,
-            "{} bytes kept",
-            splitter.kept.capacity()
-        );
+        assert!(splitter.kept.capacity() < 100, "{} bytes kept", splitter.kept.capacity());
     }
 }

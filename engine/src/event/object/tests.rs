@@ -7,26 +7,14 @@ const MAX: usize = 1_000;
 
 /// The event as subscribers would see it, without its id line unless it brings its own.
 fn wire(draft: Draft) -> String {
-    let frame = draft.number(
-        EventId {
-            epoch: Epoch::new(0),
-            sequence: 1,
-        },
-        0,
-    );
+    let frame = draft.number(EventId { epoch: Epoch::new(0), sequence: 1 }, 0);
     let text = String::from_utf8(frame.wire().to_vec()).unwrap();
-    text.strip_prefix("id: 000000000000-1\n")
-        .unwrap_or(&text)
-        .into()
+    text.strip_prefix("id: 000000000000-1\n").unwrap_or(&text).into()
 }
 
 fn one(json: &str) -> String {
     let draft = draft(json.as_bytes(), MAX).unwrap_or_else(|error| panic!("{json}: {error}"));
-    assert_eq!(
-        drafts(json.as_bytes(), MAX).map(|d| d.len()),
-        Ok(1),
-        "{json}"
-    );
+    assert_eq!(drafts(json.as_bytes(), MAX).map(|d| d.len()), Ok(1), "{json}");
     assert_eq!(draft.topic(), "t", "{json}");
     wire(draft)
 }
@@ -34,10 +22,7 @@ fn one(json: &str) -> String {
 fn error(json: &str) -> String {
     let error = draft(json.as_bytes(), MAX).expect_err(json);
     let in_array = drafts(format!("[{json}]").as_bytes(), MAX).expect_err(json);
-    assert!(
-        matches!(in_array.index, None | Some(0 | 1)),
-        "{json}: {in_array}"
-    );
+    assert!(matches!(in_array.index, None | Some(0 | 1)), "{json}: {in_array}");
     error.to_string()
 }
 
@@ -54,10 +39,7 @@ fn all_members_reach_the_event() {
 fn escapes_are_decoded_in_names_and_values() {
     let json =
         r#"{"\u0074opic":"\u0074","data":"\"\\\/\b\f\n\r\t\u00e9\ud83c\udf27","event":"\u0065"}"#;
-    assert_eq!(
-        one(json),
-        "event: e\ndata: \"\\/\u{8}\u{c}\ndata: \ndata: \té🌧\n\n"
-    );
+    assert_eq!(one(json), "event: e\ndata: \"\\/\u{8}\u{c}\ndata: \ndata: \té🌧\n\n");
     assert_eq!(one(r#"{"topic":"t","data":"\u0000"}"#), "data: \0\n\n");
 }
 
@@ -86,10 +68,7 @@ fn what_is_wrong_is_named_with_its_place() {
         (r#"{"data":"d"}"#, "`topic` is missing"),
         (r#"{"topic":"t"}"#, "`data` is missing"),
         ("{}", "`topic` is missing"),
-        (
-            r#"{"topic":null,"data":"d"}"#,
-            "`topic` is null; name one (column 13)",
-        ),
+        (r#"{"topic":null,"data":"d"}"#, "`topic` is null; name one (column 13)"),
         (
             r#"{"topic":"t","data":"d","evnet":"e"}"#,
             "`evnet` is not a member of an event; allowed: topic, data, event, id, retry (column 31)",
@@ -98,18 +77,9 @@ fn what_is_wrong_is_named_with_its_place() {
             r#"{"topic":"t","Data":"d"}"#,
             "`Data` is not a member of an event; allowed: topic, data, event, id, retry (column 19)",
         ),
-        (
-            r#"{"topic":"t","topic":"t","data":"d"}"#,
-            "`topic` is given twice (column 24)",
-        ),
-        (
-            r#"{"topic":"t","data":"d","data":1}"#,
-            "`data` is given twice (column 33)",
-        ),
-        (
-            r#"{"topic":"t","data":"d","id":null,"id":"x"}"#,
-            "`id` is given twice (column 43)",
-        ),
+        (r#"{"topic":"t","topic":"t","data":"d"}"#, "`topic` is given twice (column 24)"),
+        (r#"{"topic":"t","data":"d","data":1}"#, "`data` is given twice (column 33)"),
+        (r#"{"topic":"t","data":"d","id":null,"id":"x"}"#, "`id` is given twice (column 43)"),
         (
             r#"{"topic":5,"data":"d"}"#,
             "invalid type: integer `5`, expected `topic` to be a string (column 10)",
@@ -133,10 +103,7 @@ fn what_is_wrong_is_named_with_its_place() {
             "invalid type: integer `-1`, expected `retry` to be a whole number of milliseconds \
              (column 34)",
         ),
-        (
-            r#"{"topic":"t","data":"d","retry":0}"#,
-            "`retry` must be 1 to 86400000 milliseconds",
-        ),
+        (r#"{"topic":"t","data":"d","retry":0}"#, "`retry` must be 1 to 86400000 milliseconds"),
         (
             r#"{"topic":"","data":"d"}"#,
             "`topic` must be 1 to 255 bytes of UTF-8 without control characters",
@@ -154,35 +121,19 @@ fn what_is_wrong_is_named_with_its_place() {
             "invalid type: string \"x\", expected an object with topic, data, event, id, \
             retry (column 3)",
         ),
-        (
-            r#"{"topic":"t","data":"d""#,
-            "EOF while parsing an object (column 23)",
-        ),
-        (
-            r#"{"topic":"t","data":"d"} x"#,
-            "trailing characters (column 26)",
-        ),
-        (
-            r#"{"topic":"t","data":"d"}{"topic":"t","data":"d"}"#,
-            "trailing characters (column 25)",
-        ),
+        (r#"{"topic":"t","data":"d""#, "EOF while parsing an object (column 23)"),
+        (r#"{"topic":"t","data":"d"} x"#, "trailing characters (column 26)"),
+        (r#"{"topic":"t","data":"d"}{"topic":"t","data":"d"}"#, "trailing characters (column 25)"),
         (r#"{"topic":"t","data":"d",}"#, "trailing comma (column 25)"),
         (r#"{"topic":"t","data":d}"#, "expected value (column 21)"),
-        (
-            r#"{topic:"t","data":"d"}"#,
-            "key must be a string (column 2)",
-        ),
+        (r#"{topic:"t","data":"d"}"#, "key must be a string (column 2)"),
     ] {
         assert_eq!(error(json), says, "{json}");
     }
     let nothing = draft(b"", MAX).unwrap_err().to_string();
     assert_eq!(nothing, "EOF while parsing a value");
     let pretty = "{\n  \"topic\": \"t\",\n  \"dat\": 1\n}";
-    assert!(
-        error(pretty).ends_with("(line 3, column 7)"),
-        "{}",
-        error(pretty)
-    );
+    assert!(error(pretty).ends_with("(line 3, column 7)"), "{}", error(pretty));
 }
 
 #[test]
@@ -204,10 +155,7 @@ fn invalid_utf_8_is_refused_wherever_it_stands() {
         let mut broken = json.to_vec();
         broken[at] = 0xFF;
         let error = draft(&broken, MAX).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("not valid UTF-8 (column {})", at + 1)
-        );
+        assert_eq!(error.to_string(), format!("not valid UTF-8 (column {})", at + 1));
     }
 }
 
@@ -237,17 +185,8 @@ fn the_longest_spelling_of_the_longest_data_fits_a_line() {
 fn an_array_is_taken_whole_and_in_order() {
     let array = r#" [ {"topic":"a","data":1} , {"topic":"b","data":2} ] "#;
     let drafts = drafts(array.as_bytes(), MAX).unwrap();
-    let got: Vec<_> = drafts
-        .into_iter()
-        .map(|d| (d.topic().to_string(), wire(d)))
-        .collect();
-    assert_eq!(
-        got,
-        [
-            ("a".into(), "data: 1\n\n".into()),
-            ("b".into(), "data: 2\n\n".into())
-        ]
-    );
+    let got: Vec<_> = drafts.into_iter().map(|d| (d.topic().to_string(), wire(d))).collect();
+    assert_eq!(got, [("a".into(), "data: 1\n\n".into()), ("b".into(), "data: 2\n\n".into())]);
     assert_eq!(super::drafts(b"[]", MAX).unwrap().len(), 0);
 }
 
@@ -275,11 +214,9 @@ fn one_bad_object_refuses_the_array_and_is_named() {
 #[test]
 fn an_error_is_short_however_long_the_input() {
     let long = "y".repeat(100_000);
-    for json in [
-        format!(r#"{{"{long}":1}}"#),
-        format!(r#"{{"retry":"{long}"}}"#),
-        format!("\"{long}\""),
-    ] {
+    for json in
+        [format!(r#"{{"{long}":1}}"#), format!(r#"{{"retry":"{long}"}}"#), format!("\"{long}\"")]
+    {
         let text = draft(json.as_bytes(), MAX).unwrap_err().to_string();
         assert!(text.len() < 400, "{} bytes", text.len());
     }

@@ -42,12 +42,12 @@ fn host<'a>(request: &Request<'a>) -> Result<Option<&'a [u8]>, Refusal> {
         .header_once("host")
         .map_err(|_| Refusal::bad("The request has more than one Host header; send one."))?;
     match host {
-        None if request.version == Version::Http11 => Err(Refusal::bad(
-            "An HTTP/1.1 request needs a Host header (RFC 9112, section 3.2).",
-        )),
-        Some(value) if !is_authority(value) => Err(Refusal::bad(
-            "The Host header is not a host with an optional port.",
-        )),
+        None if request.version == Version::Http11 => {
+            Err(Refusal::bad("An HTTP/1.1 request needs a Host header (RFC 9112, section 3.2)."))
+        }
+        Some(value) if !is_authority(value) => {
+            Err(Refusal::bad("The Host header is not a host with an optional port."))
+        }
         host => Ok(host),
     }
 }
@@ -71,9 +71,7 @@ fn is_authority(value: &[u8]) -> bool {
         [b'[', literal @ .., b']'] => {
             std::str::from_utf8(literal).is_ok_and(|l| l.parse::<std::net::Ipv6Addr>().is_ok())
         }
-        _ => name
-            .iter()
-            .all(|&b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&b)),
+        _ => name.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&b)),
     };
     name_is_valid && port_is_valid
 }
@@ -112,9 +110,7 @@ fn target<'a>(
         // RFC 9112, section 3.2.2: an absolute form without a path means the root.
         "" if origin_form.len() < target.len() => Ok(("/", query)),
         _ if path.starts_with('/') => Ok((path, query)),
-        _ => Err(Refusal::bad(
-            "The request target must be a path that starts with '/'.",
-        )),
+        _ => Err(Refusal::bad("The request target must be a path that starts with '/'.")),
     }
 }
 
@@ -145,9 +141,9 @@ fn framing(request: &Request<'_>) -> Result<BodyKind, Refusal> {
             "The request has both Content-Length and Transfer-Encoding; send one of them \
              (RFC 9112, section 6.3).",
         )),
-        (Some(_), None) if request.version == Version::Http10 => Err(Refusal::bad(
-            "Transfer-Encoding has no meaning in HTTP/1.0; send Content-Length.",
-        )),
+        (Some(_), None) if request.version == Version::Http10 => {
+            Err(Refusal::bad("Transfer-Encoding has no meaning in HTTP/1.0; send Content-Length."))
+        }
         (Some(value), None) if value.eq_ignore_ascii_case(b"chunked") => Ok(BodyKind::Chunked),
         (Some(_), None) => Err(Refusal::new(
             Status::NotImplemented,

@@ -1,9 +1,6 @@
 use super::*;
 
-const LIMITS: Limits = Limits {
-    head_bytes_max: 16 << 10,
-    target_bytes_max: 8 << 10,
-};
+const LIMITS: Limits = Limits { head_bytes_max: 16 << 10, target_bytes_max: 8 << 10 };
 
 /// What a test compares: everything that a head means, or the status and detail of its refusal.
 type Verdict = Result<Option<Meaning>, (Status, String)>;
@@ -25,10 +22,7 @@ fn verdict_with(bytes: &[u8], limits: &Limits) -> Verdict {
     match parse(bytes, limits) {
         Err(refusal) => Err((refusal.status, refusal.detail)),
         Ok(Parsed::Partial) => Ok(None),
-        Ok(Parsed::Complete {
-            request,
-            head_bytes,
-        }) => Ok(Some(Meaning {
+        Ok(Parsed::Complete { request, head_bytes }) => Ok(Some(Meaning {
             method: request.method,
             path: request.path.into(),
             query: request.query.map(Into::into),
@@ -36,11 +30,7 @@ fn verdict_with(bytes: &[u8], limits: &Limits) -> Verdict {
             body: request.body,
             keep_alive: request.keep_alive,
             expect_continue: request.expect_continue,
-            headers: request
-                .headers
-                .iter()
-                .map(|h| (h.name.into(), h.value.into()))
-                .collect(),
+            headers: request.headers.iter().map(|h| (h.name.into(), h.value.into())).collect(),
             head_bytes,
         })),
     }
@@ -54,29 +44,15 @@ fn verdict_within(bytes: &[u8], limits: &Limits) -> Verdict {
     for end in 0..=bytes.len() {
         let prefix = verdict_with(&bytes[..end], limits);
         if prefix != Ok(None) {
-            assert_eq!(
-                prefix,
-                whole,
-                "prefix of {end} bytes of {}",
-                bytes.escape_ascii()
-            );
+            assert_eq!(prefix, whole, "prefix of {end} bytes of {}", bytes.escape_ascii());
             decided = true;
         } else {
-            assert!(
-                !decided,
-                "undecided again at {end} bytes of {}",
-                bytes.escape_ascii()
-            );
+            assert!(!decided, "undecided again at {end} bytes of {}", bytes.escape_ascii());
         }
     }
     if let Ok(Some(meaning)) = &whole {
         let early = verdict_with(&bytes[..meaning.head_bytes - 1], limits);
-        assert_eq!(
-            early,
-            Ok(None),
-            "complete before its end: {}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(early, Ok(None), "complete before its end: {}", bytes.escape_ascii());
     }
     whole
 }
@@ -120,28 +96,17 @@ fn a_browsers_request_is_read_whole() {
                 Last-Event-ID: 3f-9\r\nCookie: a=b; c=\"d\"\r\nX-Empty:\r\nX-Latin: \u{e9}\r\n\r\n";
     let meaning = accepted(format!("{head}next"));
     assert_eq!(meaning.head_bytes, head.len());
-    assert_eq!(
-        (meaning.method, meaning.version),
-        (Method::Get, Version::Http11)
-    );
-    assert_eq!(
-        (&*meaning.path, meaning.query.as_deref()),
-        ("/events/rooms/42", Some("padding=1"))
-    );
+    assert_eq!((meaning.method, meaning.version), (Method::Get, Version::Http11));
+    assert_eq!((&*meaning.path, meaning.query.as_deref()), ("/events/rooms/42", Some("padding=1")));
     assert_eq!((meaning.body, meaning.keep_alive), (BodyKind::None, true));
-    assert_eq!(
-        meaning.headers[3],
-        ("Last-Event-ID".into(), b"3f-9".to_vec())
-    );
+    assert_eq!(meaning.headers[3], ("Last-Event-ID".into(), b"3f-9".to_vec()));
     assert_eq!(meaning.headers[5], ("X-Empty".into(), b"".to_vec()));
 }
 
 #[test]
 fn headers_are_found_by_name_in_any_case_and_repeats_are_seen() {
     let bytes = with("Last-Event-ID: \t 7 \t\r\nA: 1\r\na: 2\r\nRaw: \u{e9}\r\n");
-    let Ok(Parsed::Complete { request, .. }) = parse(bytes.as_bytes(), &LIMITS) else {
-        panic!()
-    };
+    let Ok(Parsed::Complete { request, .. }) = parse(bytes.as_bytes(), &LIMITS) else { panic!() };
     assert_eq!(request.header("LAST-event-id"), Some("7"));
     assert_eq!(request.header("a"), Some("1"));
     assert_eq!(request.header("b"), None);
@@ -149,9 +114,7 @@ fn headers_are_found_by_name_in_any_case_and_repeats_are_seen() {
     assert_eq!(request.header_once("Host"), Ok(Some(&b"x"[..])));
     assert_eq!(request.header_once("b"), Ok(None));
     let latin = [&b"GET / HTTP/1.1\r\nHost: x\r\nRaw: \xE9\r\n\r\n"[..]].concat();
-    let Ok(Parsed::Complete { request, .. }) = parse(&latin, &LIMITS) else {
-        panic!()
-    };
+    let Ok(Parsed::Complete { request, .. }) = parse(&latin, &LIMITS) else { panic!() };
     assert_eq!(request.header("raw"), None, "not UTF-8");
     assert_eq!(request.header_once("raw"), Ok(Some(&b"\xE9"[..])));
 }
@@ -168,28 +131,15 @@ fn every_known_method_is_read_and_every_other_is_501() {
         ("PATCH", Method::Patch),
         ("TRACE", Method::Trace),
     ] {
-        assert_eq!(
-            accepted(format!("{token} / HTTP/1.1\r\nHost: x\r\n\r\n")).method,
-            method
-        );
+        assert_eq!(accepted(format!("{token} / HTTP/1.1\r\nHost: x\r\n\r\n")).method, method);
     }
-    for token in [
-        "get",
-        "Get",
-        "GETT",
-        "BREW",
-        "X",
-        "CONNECT",
-        "SEVENTEENLETTERSX",
-        "A!#$%&'*+-.^_`|~",
-    ] {
+    for token in
+        ["get", "Get", "GETT", "BREW", "X", "CONNECT", "SEVENTEENLETTERSX", "A!#$%&'*+-.^_`|~"]
+    {
         let head = format!("{token} / HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(refused(head), Status::NotImplemented, "{token}");
     }
-    assert_eq!(
-        refused("CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n"),
-        Status::NotImplemented
-    );
+    assert_eq!(refused("CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n"), Status::NotImplemented);
     // Refused long before a space could arrive.
     assert_eq!(refused("A".repeat(17)), Status::NotImplemented);
 }
@@ -237,18 +187,14 @@ fn a_request_line_has_exactly_three_words_and_single_spaces() {
 
 #[test]
 fn other_versions_are_505() {
-    for version in [
-        "HTTP/2.0", "HTTP/1.2", "HTTP/1.9", "HTTP/0.9", "HTTP/3", "HTTP/11", "HTTP/1,1",
-    ] {
+    for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/1.9", "HTTP/0.9", "HTTP/3", "HTTP/11", "HTTP/1,1"]
+    {
         let status = refused(format!("GET / {version}\r\nHost: x\r\n\r\n"));
         assert_eq!(status, Status::VersionNotSupported, "{version}");
     }
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     assert_eq!(refused(preface), Status::VersionNotSupported);
-    assert_eq!(
-        refused("PRI * HTTP/1.1\r\nHost: x\r\n\r\n"),
-        Status::VersionNotSupported
-    );
+    assert_eq!(refused("PRI * HTTP/1.1\r\nHost: x\r\n\r\n"), Status::VersionNotSupported);
 }
 
 #[test]
@@ -315,21 +261,11 @@ fn header_lines_are_name_colon_value() {
         "A:\r\n b",
         "A: b\r\n \r\nB: c",
     ] {
-        assert_eq!(
-            refused(with(&format!("{line}\r\n"))),
-            Status::BadRequest,
-            "{line:?}"
-        );
+        assert_eq!(refused(with(&format!("{line}\r\n"))), Status::BadRequest, "{line:?}");
     }
     // A first header line that starts with a blank has been read as part of the request line.
-    assert_eq!(
-        refused("GET / HTTP/1.1\r\n Host: x\r\n\r\n"),
-        Status::BadRequest
-    );
-    assert_eq!(
-        refused("GET / HTTP/1.1\r\n\tA: b\r\nHost: x\r\n\r\n"),
-        Status::BadRequest
-    );
+    assert_eq!(refused("GET / HTTP/1.1\r\n Host: x\r\n\r\n"), Status::BadRequest);
+    assert_eq!(refused("GET / HTTP/1.1\r\n\tA: b\r\nHost: x\r\n\r\n"), Status::BadRequest);
 }
 
 #[test]
@@ -378,10 +314,7 @@ fn exactly_one_valid_host() {
         assert_eq!(refused(head), Status::BadRequest, "{host:?}");
     }
     assert_eq!(refused("GET / HTTP/1.1\r\n\r\n"), Status::BadRequest);
-    assert_eq!(
-        refused("GET / HTTP/1.1\r\nA: b\r\n\r\n"),
-        Status::BadRequest
-    );
+    assert_eq!(refused("GET / HTTP/1.1\r\nA: b\r\n\r\n"), Status::BadRequest);
     assert_eq!(refused(with("Host: x\r\n")), Status::BadRequest);
     assert_eq!(refused(with("host: y\r\n")), Status::BadRequest);
     accepted("GET / HTTP/1.0\r\n\r\n");
@@ -401,11 +334,7 @@ fn an_absolute_target_must_name_the_host() {
         ("//y/a", "//y/a", None),
     ] {
         let meaning = accepted(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
-        assert_eq!(
-            (&*meaning.path, meaning.query.as_deref()),
-            (path, query),
-            "{target}"
-        );
+        assert_eq!((&*meaning.path, meaning.query.as_deref()), (path, query), "{target}");
     }
     for target in [
         "http://y/",
@@ -422,11 +351,7 @@ fn an_absolute_target_must_name_the_host() {
         let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(refused(head), Status::BadRequest, "{target}");
     }
-    assert_eq!(
-        refused("GET http://x/ HTTP/1.0\r\n\r\n"),
-        Status::BadRequest,
-        "no Host to check"
-    );
+    assert_eq!(refused("GET http://x/ HTTP/1.0\r\n\r\n"), Status::BadRequest, "no Host to check");
     assert_eq!(accepted("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").path, "*");
 }
 
@@ -434,20 +359,11 @@ fn an_absolute_target_must_name_the_host() {
 fn content_length_is_digits_given_once() {
     assert_eq!(accepted(post("")).body, BodyKind::None);
     assert_eq!(accepted(post("Content-Length: 0\r\n")).body, BodyKind::None);
-    assert_eq!(
-        accepted(post("content-length:  12 \r\n")).body,
-        BodyKind::Length(12)
-    );
-    assert_eq!(
-        accepted(post("Content-Length: 0012\r\n")).body,
-        BodyKind::Length(12)
-    );
+    assert_eq!(accepted(post("content-length:  12 \r\n")).body, BodyKind::Length(12));
+    assert_eq!(accepted(post("Content-Length: 0012\r\n")).body, BodyKind::Length(12));
     let max = format!("Content-Length: {}\r\n", u64::MAX);
     assert_eq!(accepted(post(&max)).body, BodyKind::Length(u64::MAX));
-    assert_eq!(
-        accepted("POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\n").body,
-        BodyKind::Length(3)
-    );
+    assert_eq!(accepted("POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\n").body, BodyKind::Length(3));
     for value in [
         "",
         "+1",
@@ -470,11 +386,7 @@ fn content_length_is_digits_given_once() {
         let status = refused(post(&format!("Content-Length: {value}\r\n")));
         assert_eq!(status, Status::BadRequest, "{value:?}");
     }
-    for second in [
-        "Content-Length: 5",
-        "content-length: 5",
-        "CONTENT-LENGTH: 6",
-    ] {
+    for second in ["Content-Length: 5", "content-length: 5", "CONTENT-LENGTH: 6"] {
         let lines = format!("Content-Length: 5\r\n{second}\r\n");
         assert_eq!(refused(post(&lines)), Status::BadRequest, "{second}");
     }
@@ -539,11 +451,7 @@ fn connection_options_decide_whether_the_connection_is_kept() {
         ("1.1", "Connection: TE ,\tclose\r\n", false),
         ("1.1", "Connection: TE\r\nConnection: close\r\n", false),
         ("1.1", "Connection: closed\r\n", true),
-        (
-            "1.1",
-            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n",
-            true,
-        ),
+        ("1.1", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n", true),
         ("1.0", "", false),
         ("1.0", "Connection: keep-alive\r\n", true),
         ("1.0", "Connection: Keep-Alive\r\n", true),
@@ -558,18 +466,12 @@ fn connection_options_decide_whether_the_connection_is_kept() {
 fn only_100_continue_is_expected_and_only_before_a_body() {
     let asks = |lines: &str| accepted(post(lines)).expect_continue;
     assert!(asks("Content-Length: 5\r\nExpect: 100-continue\r\n"));
-    assert!(asks(
-        "Transfer-Encoding: chunked\r\nExpect: 100-Continue\r\n"
-    ));
+    assert!(asks("Transfer-Encoding: chunked\r\nExpect: 100-Continue\r\n"));
     assert!(!asks("Expect: 100-continue\r\n"));
     assert!(!asks("Content-Length: 5\r\n"));
     for value in ["200-ok", "100-continue, x", ""] {
         let lines = format!("Content-Length: 5\r\nExpect: {value}\r\n");
-        assert_eq!(
-            refused(post(&lines)),
-            Status::ExpectationFailed,
-            "{value:?}"
-        );
+        assert_eq!(refused(post(&lines)), Status::ExpectationFailed, "{value:?}");
     }
     let twice = "Content-Length: 5\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n";
     assert_eq!(refused(post(twice)), Status::BadRequest);
@@ -579,73 +481,39 @@ fn only_100_continue_is_expected_and_only_before_a_body() {
 
 #[test]
 fn a_target_at_the_limit_is_accepted_and_one_byte_more_is_414() {
-    let limits = Limits {
-        head_bytes_max: 200,
-        target_bytes_max: 50,
-    };
+    let limits = Limits { head_bytes_max: 200, target_bytes_max: 50 };
     let head = |bytes: usize| format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(bytes - 1));
-    assert!(matches!(
-        verdict_within(head(50).as_bytes(), &limits),
-        Ok(Some(_))
-    ));
+    assert!(matches!(verdict_within(head(50).as_bytes(), &limits), Ok(Some(_))));
     for bytes in [51, 52, 150, 5_000] {
-        let status = verdict_within(head(bytes).as_bytes(), &limits)
-            .unwrap_err()
-            .0;
+        let status = verdict_within(head(bytes).as_bytes(), &limits).unwrap_err().0;
         assert_eq!(status, Status::UriTooLong, "{bytes}");
     }
     let unfinished = format!("GET /{}", "a".repeat(50));
-    let status = verdict_within(unfinished.as_bytes(), &limits)
-        .unwrap_err()
-        .0;
-    assert_eq!(
-        status,
-        Status::UriTooLong,
-        "refused before its end has arrived"
-    );
+    let status = verdict_within(unfinished.as_bytes(), &limits).unwrap_err().0;
+    assert_eq!(status, Status::UriTooLong, "refused before its end has arrived");
 }
 
 #[test]
 fn a_head_at_the_limit_is_accepted_and_one_byte_more_is_431() {
-    let limits = Limits {
-        head_bytes_max: 200,
-        target_bytes_max: 50,
-    };
+    let limits = Limits { head_bytes_max: 200, target_bytes_max: 50 };
     let head = |bytes: usize| {
         let lead = "GET / HTTP/1.1\r\nHost: x\r\nA: ";
         format!("{lead}{}\r\n\r\n", "a".repeat(bytes - lead.len() - 4))
     };
-    assert!(matches!(
-        verdict_within(head(200).as_bytes(), &limits),
-        Ok(Some(_))
-    ));
+    assert!(matches!(verdict_within(head(200).as_bytes(), &limits), Ok(Some(_))));
     for bytes in [201, 202, 203, 204, 205, 1_000] {
-        let status = verdict_within(head(bytes).as_bytes(), &limits)
-            .unwrap_err()
-            .0;
+        let status = verdict_within(head(bytes).as_bytes(), &limits).unwrap_err().0;
         assert_eq!(status, Status::HeaderFieldsTooLarge, "{bytes}");
     }
-    let status = verdict_within(&head(1_000).as_bytes()[..200], &limits)
-        .unwrap_err()
-        .0;
-    assert_eq!(
-        status,
-        Status::HeaderFieldsTooLarge,
-        "refused at the limit, before its end"
-    );
+    let status = verdict_within(&head(1_000).as_bytes()[..200], &limits).unwrap_err().0;
+    assert_eq!(status, Status::HeaderFieldsTooLarge, "refused at the limit, before its end");
 }
 
 #[test]
 fn the_hundredth_header_is_accepted_and_the_next_is_431() {
     let lines = |count: usize| "A: b\r\n".repeat(count);
-    assert_eq!(
-        accepted(with(&lines(HEADERS_COUNT_MAX - 1))).headers.len(),
-        HEADERS_COUNT_MAX
-    );
-    assert_eq!(
-        refused(with(&lines(HEADERS_COUNT_MAX))),
-        Status::HeaderFieldsTooLarge
-    );
+    assert_eq!(accepted(with(&lines(HEADERS_COUNT_MAX - 1))).headers.len(), HEADERS_COUNT_MAX);
+    assert_eq!(refused(with(&lines(HEADERS_COUNT_MAX))), Status::HeaderFieldsTooLarge);
     let unfinished = with(&lines(HEADERS_COUNT_MAX - 1));
     let unfinished = format!("{}A", &unfinished[..unfinished.len() - 2]);
     assert_eq!(refused(unfinished), Status::HeaderFieldsTooLarge);

@@ -1,10 +1,7 @@
 use super::*;
 use crate::http::request::{Limits, Parsed, parse};
 
-const RULES: Rules = Rules {
-    topics_per_subscriber_max: 3,
-    start_page: true,
-};
+const RULES: Rules = Rules { topics_per_subscriber_max: 3, start_page: true };
 
 fn route_head(head: &str, rules: &Rules) -> Result<Route, Refusal> {
     match parse(head.as_bytes(), &Limits::default()) {
@@ -14,10 +11,7 @@ fn route_head(head: &str, rules: &Rules) -> Result<Route, Refusal> {
 }
 
 fn ask(method: &str, target: &str, lines: &str) -> Result<Route, Refusal> {
-    route_head(
-        &format!("{method} {target} HTTP/1.1\r\nHost: x\r\n{lines}\r\n"),
-        &RULES,
-    )
+    route_head(&format!("{method} {target} HTTP/1.1\r\nHost: x\r\n{lines}\r\n"), &RULES)
 }
 
 fn get(target: &str) -> Result<Route, Refusal> {
@@ -25,11 +19,7 @@ fn get(target: &str) -> Result<Route, Refusal> {
 }
 
 fn post(target: &str, content_type: &str) -> Result<Route, Refusal> {
-    ask(
-        "POST",
-        target,
-        &format!("Content-Type: {content_type}\r\nContent-Length: 2\r\n"),
-    )
+    ask("POST", target, &format!("Content-Type: {content_type}\r\nContent-Length: 2\r\n"))
 }
 
 fn subscribe(topics: &[&str], last_event_id: Option<&str>) -> Result<Route, Refusal> {
@@ -70,18 +60,8 @@ fn a_path_topic_is_all_of_the_path_behind_events() {
     ] {
         assert_eq!(get(target), subscribe(&[topic], None), "{target}");
     }
-    for target in [
-        "/events/",
-        "/events/%00",
-        "/events/%",
-        "/events/%C3",
-        "/events?topic=",
-    ] {
-        assert_eq!(
-            get(target).unwrap_err().status,
-            Status::BadRequest,
-            "{target}"
-        );
+    for target in ["/events/", "/events/%00", "/events/%", "/events/%C3", "/events?topic="] {
+        assert_eq!(get(target).unwrap_err().status, Status::BadRequest, "{target}");
     }
 }
 
@@ -91,18 +71,10 @@ fn the_order_of_topics_does_not_matter_and_their_count_is_bounded() {
     assert_eq!(get("/events?topic=c&topic=a&topic=b&topic=a"), expected);
     let refusal = get("/events?topic=a&topic=b&topic=c&topic=d").unwrap_err();
     assert_eq!(refusal.status, Status::BadRequest);
-    assert!(
-        refusal.detail.contains("--topics-per-subscriber-max"),
-        "{}",
-        refusal.detail
-    );
+    assert!(refusal.detail.contains("--topics-per-subscriber-max"), "{}", refusal.detail);
     for target in ["/events", "/events?", "/events?Topic=a", "/events?x=y"] {
         let refusal = get(target).unwrap_err();
-        assert!(
-            refusal.detail.contains("/events?topic="),
-            "{target}: {}",
-            refusal.detail
-        );
+        assert!(refusal.detail.contains("/events?topic="), "{target}: {}", refusal.detail);
     }
 }
 
@@ -112,64 +84,32 @@ fn the_last_event_id_is_the_header_or_one_of_the_query_names() {
         let target = format!("/events/a?x=y&{name}=3f-9");
         assert_eq!(get(&target), subscribe(&["a"], Some("3f-9")), "{name}");
         let both = ask("GET", &target, "Last-Event-ID: 3f-10\r\n");
-        assert_eq!(
-            both,
-            subscribe(&["a"], Some("3f-10")),
-            "the header wins over {name}"
-        );
+        assert_eq!(both, subscribe(&["a"], Some("3f-10")), "the header wins over {name}");
         let empty = ask("GET", &target, "Last-Event-ID:\r\n");
-        assert_eq!(
-            empty,
-            subscribe(&["a"], Some("3f-9")),
-            "an empty header says nothing"
-        );
+        assert_eq!(empty, subscribe(&["a"], Some("3f-9")), "an empty header says nothing");
     }
     assert_eq!(get("/events/a?last_event_id="), subscribe(&["a"], None));
-    assert_eq!(
-        get("/events/a?last_event_id=&lastEventId=b"),
-        subscribe(&["a"], Some("b"))
-    );
-    assert_eq!(
-        get("/events/a?last_event_id=earliest"),
-        subscribe(&["a"], Some("earliest"))
-    );
+    assert_eq!(get("/events/a?last_event_id=&lastEventId=b"), subscribe(&["a"], Some("b")));
+    assert_eq!(get("/events/a?last_event_id=earliest"), subscribe(&["a"], Some("earliest")));
     let header = ask("GET", "/events/a", "last-event-id: earliest\r\n");
     assert_eq!(header, subscribe(&["a"], Some("earliest")));
-    let twice = ask(
-        "GET",
-        "/events/a",
-        "Last-Event-ID: a\r\nLast-Event-ID: b\r\n",
-    );
+    let twice = ask("GET", "/events/a", "Last-Event-ID: a\r\nLast-Event-ID: b\r\n");
     assert_eq!(twice.unwrap_err().status, Status::BadRequest);
 }
 
 #[test]
 fn a_last_event_id_that_is_not_utf_8_is_an_unknown_id_rather_than_an_error() {
     let head = b"GET /events/a HTTP/1.1\r\nHost: x\r\nLast-Event-ID: a\xFFb\r\n\r\n";
-    let Ok(Parsed::Complete { request, .. }) = parse(head, &Limits::default()) else {
-        panic!()
-    };
-    assert_eq!(
-        route(&request, &RULES),
-        subscribe(&["a"], Some("a\u{FFFD}b"))
-    );
+    let Ok(Parsed::Complete { request, .. }) = parse(head, &Limits::default()) else { panic!() };
+    assert_eq!(route(&request, &RULES), subscribe(&["a"], Some("a\u{FFFD}b")));
 }
 
 #[test]
 fn head_is_a_subscription_without_a_stream() {
-    let subscription = Subscription {
-        topics: vec!["a".into()],
-        last_event_id: None,
-    };
-    assert_eq!(
-        ask("HEAD", "/events/a", ""),
-        Ok(Route::SubscribeHead(subscription))
-    );
+    let subscription = Subscription { topics: vec!["a".into()], last_event_id: None };
+    assert_eq!(ask("HEAD", "/events/a", ""), Ok(Route::SubscribeHead(subscription)));
     assert_eq!(ask("HEAD", "/", ""), Ok(Route::PageHead));
-    assert_eq!(
-        ask("HEAD", "/events", "").unwrap_err().status,
-        Status::BadRequest
-    );
+    assert_eq!(ask("HEAD", "/events", "").unwrap_err().status, Status::BadRequest);
 }
 
 #[test]
@@ -180,24 +120,13 @@ fn a_subscription_with_a_body_is_refused() {
             assert_eq!(status, Status::BadRequest, "{method} {lines}");
         }
     }
-    assert_eq!(
-        ask("GET", "/events/a", "Content-Length: 0\r\n"),
-        subscribe(&["a"], None)
-    );
+    assert_eq!(ask("GET", "/events/a", "Content-Length: 0\r\n"), subscribe(&["a"], None));
 }
 
 #[test]
 fn a_publish_takes_event_id_and_retry_from_the_query() {
-    let publish = |topic: &str, fields| {
-        Ok(Route::Publish {
-            topic: topic.into(),
-            fields,
-        })
-    };
-    assert_eq!(
-        post("/events/a/b", "text/plain"),
-        publish("a/b", EventFields::default())
-    );
+    let publish = |topic: &str, fields| Ok(Route::Publish { topic: topic.into(), fields });
+    assert_eq!(post("/events/a/b", "text/plain"), publish("a/b", EventFields::default()));
     let fields = EventFields {
         event: Some("price change".into()),
         id: Some("x%1".into()),
@@ -205,20 +134,14 @@ fn a_publish_takes_event_id_and_retry_from_the_query() {
     };
     let target = "/events/a?event=price+change&id=x%251&retry=2500";
     assert_eq!(post(target, "image/png"), publish("a", fields));
-    let empty = EventFields {
-        event: Some(String::new()),
-        ..EventFields::default()
-    };
+    let empty = EventFields { event: Some(String::new()), ..EventFields::default() };
     assert_eq!(post("/events/a?event=", "text/plain"), publish("a", empty));
 }
 
 #[test]
 fn a_publish_refuses_what_it_would_otherwise_ignore() {
     for (target, says) in [
-        (
-            "/events/a?evnt=x",
-            "'evnt' is not known; allowed: event, id and retry",
-        ),
+        ("/events/a?evnt=x", "'evnt' is not known; allowed: event, id and retry"),
         ("/events/a?topic=b", "'topic' is not known"),
         ("/events/a?event=x&event=y", "event is given twice"),
         ("/events/a?retry=1&retry=1", "retry is given twice"),
@@ -233,17 +156,10 @@ fn a_publish_refuses_what_it_would_otherwise_ignore() {
     ] {
         let refusal = post(target, "application/json").unwrap_err();
         assert_eq!(refusal.status, Status::BadRequest, "{target}");
-        assert!(
-            refusal.detail.contains(says),
-            "{target}: {}",
-            refusal.detail
-        );
+        assert!(refusal.detail.contains(says), "{target}: {}", refusal.detail);
     }
     let long = post(&format!("/events/a?{}=1", "x".repeat(500)), "a/b").unwrap_err();
-    assert!(
-        long.detail.len() < 200,
-        "a refusal does not grow with the request"
-    );
+    assert!(long.detail.len() < 200, "a refusal does not grow with the request");
 }
 
 #[test]
@@ -259,24 +175,12 @@ fn objects_are_told_apart_by_their_content_type() {
         let got = post("/events", content_type);
         assert_eq!(got, Ok(Route::PublishObjects(format)), "{content_type}");
     }
-    for content_type in [
-        "",
-        "text/plain",
-        "application/jsonp",
-        "json",
-        "application/x-www-form-urlencoded",
-    ] {
+    for content_type in
+        ["", "text/plain", "application/jsonp", "json", "application/x-www-form-urlencoded"]
+    {
         let refusal = post("/events", content_type).unwrap_err();
-        assert_eq!(
-            refusal.status,
-            Status::UnsupportedMediaType,
-            "{content_type}"
-        );
-        assert!(
-            refusal.detail.contains("application/x-ndjson"),
-            "{}",
-            refusal.detail
-        );
+        assert_eq!(refusal.status, Status::UnsupportedMediaType, "{content_type}");
+        assert!(refusal.detail.contains("application/x-ndjson"), "{}", refusal.detail);
     }
     assert_eq!(
         ask("POST", "/events", "").unwrap_err().status,
@@ -287,54 +191,28 @@ fn objects_are_told_apart_by_their_content_type() {
 
 #[test]
 fn known_paths_answer_options_and_refuse_other_methods_with_allow() {
-    for (target, allow) in [
-        ("/", PAGE_ALLOW),
-        ("/events", EVENTS_ALLOW),
-        ("/events/a", EVENTS_ALLOW),
-    ] {
-        assert_eq!(
-            ask("OPTIONS", target, ""),
-            Ok(Route::Preflight { allow }),
-            "{target}"
-        );
+    for (target, allow) in
+        [("/", PAGE_ALLOW), ("/events", EVENTS_ALLOW), ("/events/a", EVENTS_ALLOW)]
+    {
+        assert_eq!(ask("OPTIONS", target, ""), Ok(Route::Preflight { allow }), "{target}");
         for method in ["PUT", "DELETE", "PATCH", "TRACE"] {
             let refusal = ask(method, target, "").unwrap_err();
-            assert_eq!(
-                refusal.status,
-                Status::MethodNotAllowed,
-                "{method} {target}"
-            );
+            assert_eq!(refusal.status, Status::MethodNotAllowed, "{method} {target}");
             assert_eq!(refusal.allow, Some(allow), "{method} {target}");
         }
     }
     assert_eq!(ask("POST", "/", "").unwrap_err().allow, Some(PAGE_ALLOW));
-    assert_eq!(
-        ask("OPTIONS", "*", ""),
-        Ok(Route::Preflight {
-            allow: EVENTS_ALLOW
-        })
-    );
+    assert_eq!(ask("OPTIONS", "*", ""), Ok(Route::Preflight { allow: EVENTS_ALLOW }));
 }
 
 #[test]
 fn any_other_path_is_404_and_says_what_exists() {
-    for target in [
-        "/x",
-        "/event",
-        "/eventsx",
-        "/EVENTS/a",
-        "//events/a",
-        "/events%2Fa",
-        "/healthz",
-    ] {
+    for target in ["/x", "/event", "/eventsx", "/EVENTS/a", "//events/a", "/events%2Fa", "/healthz"]
+    {
         for method in ["GET", "POST", "OPTIONS", "DELETE"] {
             let refusal = ask(method, target, "").unwrap_err();
             assert_eq!(refusal.status, Status::NotFound, "{method} {target}");
-            assert!(
-                refusal.detail.contains("/events/{topic}"),
-                "{}",
-                refusal.detail
-            );
+            assert!(refusal.detail.contains("/events/{topic}"), "{}", refusal.detail);
         }
     }
 }
@@ -343,10 +221,7 @@ fn any_other_path_is_404_and_says_what_exists() {
 fn the_start_page_is_there_only_if_configured() {
     assert_eq!(get("/"), Ok(Route::Page));
     assert_eq!(get("/?x=y"), Ok(Route::Page));
-    let off = Rules {
-        start_page: false,
-        ..RULES
-    };
+    let off = Rules { start_page: false, ..RULES };
     let refusal = route_head("GET / HTTP/1.1\r\nHost: x\r\n\r\n", &off).unwrap_err();
     assert_eq!(refusal.status, Status::NotFound);
     assert!(!refusal.detail.contains("start page"), "{}", refusal.detail);
