@@ -106,12 +106,25 @@ fn topic(request: &Request<'_>, raw_topic: &str) -> Result<Route, Refusal> {
     match request.method {
         Method::Get | Method::Head => subscribe(request, vec![path_topic(raw_topic)?]),
         Method::Post => {
+            check_length(request)?;
             let topic = path_topic(raw_topic)?;
             Ok(Route::Publish { topic, fields: event_fields(request.query)? })
         }
         Method::Options => Ok(Route::Preflight { allow: EVENTS_ALLOW }),
         _ => Err(Refusal::method_not_allowed(EVENTS_ALLOW)),
     }
+}
+
+/// A POST says how its body ends (RFC 9110, section 15.5.12): an event is not published by mistake
+/// with the data left out.
+fn check_length(request: &Request<'_>) -> Result<(), Refusal> {
+    if request.body == BodyKind::None && request.header("content-length").is_none() {
+        return Err(Refusal::new(
+            Status::LengthRequired,
+            "Send the body's Content-Length (0 for an event without data), or the body chunked.",
+        ));
+    }
+    Ok(())
 }
 
 /// `/events`, with the topics in the query or in the body.
@@ -125,7 +138,9 @@ fn events(request: &Request<'_>, rules: &Rules) -> Result<Route, Refusal> {
                 let (name, _) = pair?;
                 return Err(unknown_parameter(&name, "none: the objects in the body say it all"));
             }
-            object_format(request.header("content-type")).map(Route::PublishObjects)
+            let format = object_format(request.header("content-type"))?;
+            check_length(request)?;
+            Ok(Route::PublishObjects(format))
         }
         Method::Options => Ok(Route::Preflight { allow: EVENTS_ALLOW }),
         _ => Err(Refusal::method_not_allowed(EVENTS_ALLOW)),
