@@ -35,7 +35,8 @@ def measure(load, running, options):
     report, packet_bytes = run(receive_command(load, running, options), options)
     figures = receive_figures(report)
     figures |= {name: now - trouble[name] for name, now in rig.packet_trouble().items()}
-    figures |= {"packet_bytes_max": packet_bytes, "peak_rss_bytes": running.peak_rss_bytes()}
+    figures |= {"packet_bytes_max": packet_bytes, "peak_rss_bytes": running.peak_rss_bytes(),
+                "published_share": published_share(report, load, options)}
     return {"figures": figures, "report": report}
 
 
@@ -75,6 +76,12 @@ def receive_command(load, running, options, **instead):
     return command
 
 
+def published_share(report, load, options):
+    """Of the events that were due, those that the server let the client publish."""
+    due_count = load.events_per_s * (options.warm_up + options.seconds)
+    return report["whole_run"]["published_count"] / due_count if due_count else None
+
+
 def receive_figures(report):
     latency = report["latency"] or {}
 
@@ -86,6 +93,7 @@ def receive_figures(report):
     return {
         "deliveries": report["delivery_count"],
         "missing": report["whole_run"]["missing_count"],
+        "events_per_read": report["delivery_count"] / max(report["read_count"], 1),
         "closed": report["whole_run"]["closed_count"],
         "cpu_us_per_delivery": cpu_ns / 1e3 if cpu_ns else None,
         "million_deliveries_per_cpu_s": 1e3 / cpu_ns if cpu_ns else None,

@@ -11,6 +11,8 @@ from statistics import mean, median
 # Above this share of its CPU a client no longer reads at once what has come, and events queue up
 # in a server, which then may send several at once.
 BUSY_MAX = 0.9
+# Below this share of its due events a client has put less load on the server than was asked for.
+PUBLISHED_MIN = 0.99
 
 
 @dataclass
@@ -130,6 +132,7 @@ def doubts(rounds):
         runs = rounds.figures_of(name)
         total = {key: sum(f.get(key) or 0 for f in runs)
                  for key in ("missing", "closed", "softnet_dropped", "tcp_retransmitted")}
+        published = min((f["published_share"] for f in runs if f.get("published_share")), default=1)
         server, client = (max(f.get(f"{who}_busy") or 0 for f in runs) for who in ("server", "client"))
         said = [
             total["missing"] and f"{total['missing']} deliveries did not come",
@@ -137,6 +140,7 @@ def doubts(rounds):
             total["softnet_dropped"] and f"loopback dropped {total['softnet_dropped']} packets "
                                          "(net.core.netdev_max_backlog)",
             total["tcp_retransmitted"] and f"{total['tcp_retransmitted']} segments were sent again",
+            published < PUBLISHED_MIN and f"it took only {published:.0%} of the events that were due",
             server > BUSY_MAX and f"the server was {server:.0%} busy",
             client > BUSY_MAX and f"the client was {client:.0%} busy and limits what it measures",
         ]
