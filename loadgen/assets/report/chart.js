@@ -54,6 +54,12 @@ function logScale(min, max) {
   return { min, max, ticks, at: (v) => (Math.log(Math.max(v, min)) - low) / (high - low), back: (s) => Math.exp(low + s * (high - low)) };
 }
 
+// Ticks that are round in powers of 1024.
+function binaryTicks(scale, n) {
+  const unit = 1024 ** Math.floor(Math.log2(Math.max(1, scale.max)) / 10);
+  return linearScale(scale.min / unit, scale.max / unit).ticks(n).map((value) => value * unit);
+}
+
 // A scale that holds all values, with a little room; from zero when linear.
 function scaleOver(values, logarithmic) {
   let low = Infinity;
@@ -248,7 +254,7 @@ function layout(spec, width) {
 
 function axes(spec, plot) {
   const nodes = [];
-  for (const value of spec.y.ticks(5)) {
+  for (const value of spec.yTicks ? spec.yTicks(spec.y, 5) : spec.y.ticks(5)) {
     const at = fixed(plot.y(value));
     nodes.push(svg("path", { class: "grid", d: `M${plot.left} ${at}H${plot.right}` }));
     nodes.push(svg("text", { x: plot.left - 7, y: plot.y(value) + 4, "text-anchor": "end" }, spec.yShow(value)));

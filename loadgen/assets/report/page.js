@@ -73,8 +73,8 @@ function tiles(one) {
   const s = run.server;
   const lost = run.counts.lost;
   const memory = s?.mem_per_conn;
-  return el("dl", { class: "tiles" }, [
-    tile(`p50 ${per}`, timed(percentile(delivery, 50)), "planned publish time to each subscriber"),
+  const figures = [
+    tile(`p50 ${per}`, timed(percentile(delivery, 50)), name === "delivery" ? "planned publish time to each subscriber" : "first arrival anywhere to each subscriber"),
     tile(`p99 ${per}`, timed(percentile(delivery, 99)), delivery ? `max ${time(delivery.max)}` : null),
     tile(all === "last" ? "p50 time to the last" : "p50 spread", timed(percentile(histograms[all], 50)), all === "last" ? "until every subscriber has the event" : "first to last arrival of an event"),
     tile("deliveries", unknown(run.rates.deliveries) ? null : [shortParts(run.rates.deliveries)[0], shortParts(run.rates.deliveries)[1] + "/s"], `${count(run.counts.unique)} in all`),
@@ -82,7 +82,9 @@ function tiles(one) {
     tile("CPU per delivery", timed(s?.cpu_per_delivery_ns), "server, kernel included"),
     tile("memory per connection", unknown(memory?.pss) ? null : bytesParts(memory.pss), unknown(memory?.kernel) ? null : `and ${bytes(memory.kernel)} in the kernel`),
     tile("subscribers up", [count(run.connect.up), ""], `of ${count(run.connect.asked)} asked`, run.connect.up < run.connect.asked),
-  ].map((node) => (node && name !== "delivery" && node.textContent.includes("planned publish") ? (node.querySelector(".note").textContent = "first arrival anywhere to each", node) : node)));
+  ].filter(Boolean);
+  // Full rows: four to a row when that comes out even, else three.
+  return el("dl", { class: figures.length % 4 && figures.length > 4 ? "tiles three" : "tiles" }, figures);
 }
 
 /* Comparison ---------------------------------------------------------------------- */
@@ -207,7 +209,7 @@ function render() {
   const main = document.getElementById("main");
   main.replaceChildren(...sections);
   main.removeAttribute("aria-busy");
-  document.getElementById("contents").replaceChildren(...sections.map((node) => el("a", { href: "#" + node.id }, { latency: "Latency", percentiles: "Percentiles", time: "Over time", events: "Last subscriber", throughput: "Rate", fairness: "Fairness", integrity: "Integrity", connects: "Connecting", server: "Server", setup: "Setup", words: "Words", compare: "Side by side", objectives: "Objectives" }[node.id])));
+  document.getElementById("contents").replaceChildren(...sections.map((node) => el("a", { href: "#" + node.id }, { latency: "Latency", percentiles: "Percentiles", time: "Over time", events: "Events", throughput: "Rate", fairness: "Fairness", integrity: "Integrity", connects: "Connecting", server: "Server", setup: "Setup", words: "Words", compare: "Side by side", objectives: "Objectives" }[node.id])));
   document.getElementById("bottom").replaceChildren(
     el("label", { class: "file" }, "Compare with another run…", el("input", { type: "file", accept: ".json", multiple: true, onchange: (event) => open(event.target.files) })),
     " or drop its .json anywhere on this page. Nothing leaves this computer.");

@@ -159,7 +159,7 @@ function heat(state) {
     return el("div", {}, single(state) ? null : el("h3", {}, one.name), chart({
       label: `Latency over time, ${one.name}`, height: single(state) ? 300 : 230, x, y, xShow: seconds, yShow: tickTime,
       yName: "latency, log scale", xName: "time in the measured window",
-      layers: [heatLayer(one.columns), ...phases(one), line(50, "dash"), line(99, "")], stops,
+      layers: [heatLayer(one.columns), line(50, "dash"), line(99, ""), ...phases(one)], stops,
       read: (_, i) => {
         const { histogram } = one.columns[i];
         const parts = [["p50", percentile(histogram, 50)], ["p99", percentile(histogram, 99)], ["max", histogram.max]];
@@ -168,7 +168,7 @@ function heat(state) {
     }));
   });
   const rows = () => runs.flatMap((one) => one.columns.map(({ from, histogram }) => [seconds(from), one.name, time(percentile(histogram, 50)), time(percentile(histogram, 99)), time(histogram.max), count(histogram.n)]));
-  return section("time", "Latency over time", `Each column is one interval, each cell the number of samples of ${name} in it: darker is more, on a log scale.`,
+  return section("time", "Latency over time", `Each column is one interval, each cell the number of samples of ${name} in it: the stronger the colour, the more, on a log scale.`,
     el("div", { class: "bar" }, keys([["p50", "var(--s1)", "5 4"], ["p99", "var(--s1)", null]])),
     single(state) ? figures : el("div", { class: "multiples" }, figures),
     asTable(["time", "run", "p50", "p99", "max", "samples"], rows, "Latency over time"));
@@ -205,20 +205,22 @@ function events(state) {
 
 // A chart of one figure per interval, a line per run.
 function overTime(state, spec) {
+  // With several runs, one line each; the second kind of line would only tangle them.
+  if (!single(state)) spec = { ...spec, lines: spec.lines.slice(0, 1) };
   const runs = shown(state).filter(({ run }) => rowsOf(run).some((row) => spec.lines.some((line) => !unknown(line.read(row)))));
   if (!runs.length) return null;
-  const lines = runs.flatMap((one) => spec.lines.map((line, i) => ({ ...line, one, color: single(state) ? `var(--s${i})` : one.color, extra: !single(state) && i ? "dash" : "", points: rowsOf(one.run).map((row) => [middle(one.run, row), line.read(row)]) })))
+  const lines = runs.flatMap((one) => spec.lines.map((line, i) => ({ ...line, one, color: single(state) ? `var(--s${i})` : one.color, points: rowsOf(one.run).map((row) => [middle(one.run, row), line.read(row)]) })))
     .filter(({ points }) => points.some(([, y]) => !unknown(y)));
   const longest = runs.reduce((a, b) => (rowsOf(a.run).length >= rowsOf(b.run).length ? a : b)).run;
   const stops = rowsOf(longest).map((row) => middle(longest, row));
   const near = (points, at) => points.reduce((best, point) => (Math.abs(point[0] - at) < Math.abs(best[0] - at) ? point : best), points[0]);
-  const name = (line) => (single(state) ? line.name : spec.lines.length > 1 ? `${line.one.name}, ${line.name}` : line.one.name);
+  const name = (line) => (single(state) ? line.name : line.one.name);
   return el("div", {}, spec.title ? el("h3", {}, spec.title) : null,
-    lines.length > 1 && spec.title ? el("div", { class: "bar" }, keys(lines.map((line) => [name(line), line.color, line.extra ? "5 4" : null]))) : null,
+    lines.length > 1 && spec.title ? el("div", { class: "bar" }, keys(lines.map((line) => [name(line), line.color, null]))) : null,
     chart({
       label: spec.label, height: 210, x: timeAxis(runs), y: scaleOver(lines.flatMap(({ points }) => points.map(([, v]) => v)), false),
-      xShow: seconds, yShow: spec.tick, yName: spec.yName, xName: "time in the measured window",
-      layers: [...phases(runs[0]), ...lines.map(({ points, color, extra }) => lineLayer(points, color, extra))], stops,
+      xShow: seconds, yShow: spec.tick, yTicks: spec.ticks, yName: spec.yName, xName: "time in the measured window",
+      layers: [...phases(runs[0]), ...lines.map(({ points, color }) => lineLayer(points, color))], stops,
       read: (at) => ({ lead: seconds(at), items: lines.map((line) => ({ color: line.color, name: name(line), text: spec.show(near(line.points, at)[1]) })) }),
     }),
     asTable(["time", ...lines.map(name)], () => stops.map((at) => [seconds(at), ...lines.map(({ points }) => spec.show(near(points, at)[1]))]), spec.label));
@@ -231,8 +233,8 @@ function throughput(state) {
 
 function server(state) {
   const charts = [
-    overTime(state, { title: "CPU", label: "CPU over time", yName: "cores; share of a core", show: plain, tick: tickPlain, lines: [{ name: "server, cores", read: (row) => row.server_cpu }, { name: "busiest load generator thread", read: (row) => row.client_cpu }] }),
-    overTime(state, { title: "Memory", label: "Memory over time", yName: "bytes", show: bytes, tick: tickBytes, lines: [{ name: "server process", read: (row) => row.server_pss_bytes }, { name: "sockets in the kernel", read: (row) => row.server_kernel_bytes }] }),
+    overTime(state, { title: single(state) ? "CPU" : "CPU cores of the server", label: "CPU over time", yName: single(state) ? "cores; share of a core" : "cores", show: plain, tick: tickPlain, lines: [{ name: "server, cores", read: (row) => row.server_cpu }, { name: "busiest load generator thread", read: (row) => row.client_cpu }] }),
+    overTime(state, { title: single(state) ? "Memory" : "Memory of the server", label: "Memory over time", yName: "bytes", show: bytes, tick: tickBytes, ticks: binaryTicks, lines: [{ name: "server process", read: (row) => row.server_pss_bytes }, { name: "sockets in the kernel", read: (row) => row.server_kernel_bytes }] }),
   ].filter(Boolean);
   const measured = shown(state).filter(({ run }) => run.server);
   const rows = [
@@ -311,7 +313,9 @@ function integrity(state) {
 
 function connects(state) {
   const runs = shown(state).filter(({ run }) => run.ramp.length > 1);
-  const rows = DEFINITIONS.filter((one) => one.per === "connection").flatMap((one) => shown(state).filter(({ histograms }) => histograms[one.name]).map((r) => [single(state) ? el("span", { title: one.text }, one.name) : `${one.name}, ${r.name}`, ...[50, 90, 99, 99.9].map((p) => time(percentile(r.histograms[one.name], p))), time(r.histograms[one.name].max)]));
+  // Side by side, what a subscriber waits for is enough.
+  const whole = ["connect.ready", "connect.first_event", "reconnect.recover"];
+  const rows = DEFINITIONS.filter((one) => one.per === "connection" && (single(state) || whole.includes(one.name))).flatMap((one) => shown(state).filter(({ histograms }) => histograms[one.name]).map((r) => [single(state) ? el("span", { title: one.text }, one.name) : `${one.name}, ${r.name}`, ...[50, 90, 99, 99.9].map((p) => time(percentile(r.histograms[one.name], p))), time(r.histograms[one.name].max)]));
   const failures = shown(state).flatMap(({ run, name }) => {
     const e = run.connect.errors;
     const parts = [["refused", e.refused], ["reset", e.reset], ["timed out", e.timeout], ["not an event stream", e.mime], ["closed early", e.closed], ["local error", e.local], ...Object.entries(e.status).map(([code, n]) => [`status ${code}`, n])].filter(([, n]) => n);

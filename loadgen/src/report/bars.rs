@@ -28,11 +28,7 @@ pub(crate) fn bars(histogram: &Histogram<u64>) -> Vec<Bar> {
     for to_ns in steps() {
         let below = histogram.count_between(0, to_ns - 1);
         if below > 0 {
-            bars.push(Bar {
-                from_ns,
-                to_ns,
-                count: below - seen,
-            });
+            bars.push(Bar { from_ns, to_ns, count: below - seen });
         }
         (from_ns, seen) = (to_ns, below);
         if below == histogram.len() {
@@ -61,12 +57,9 @@ pub(crate) fn lines(histogram: &Histogram<u64>) -> Vec<String> {
             let share = bar.count as f64 / total as f64;
             let drawn = blocks(bar.count as f64 / most as f64 * WIDTH);
             let count = unit::count(bar.count);
-            format!(
-                "{range:>21} {count:>14} {:>8}  {drawn}",
-                unit::percent(share)
-            )
-            .trim_end()
-            .to_owned()
+            format!("{range:>21} {count:>14} {:>8}  {drawn}", unit::percent(share))
+                .trim_end()
+                .to_owned()
         })
         .collect()
 }
@@ -95,10 +88,7 @@ mod tests {
         }
         histogram.record(0).unwrap();
         let bars = bars(&histogram);
-        assert_eq!(
-            bars.iter().map(|bar| bar.count).sum::<u64>(),
-            histogram.len()
-        );
+        assert_eq!(bars.iter().map(|bar| bar.count).sum::<u64>(), histogram.len());
         assert!(bars.windows(2).all(|pair| pair[0].to_ns == pair[1].from_ns));
     }
 

@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 use super::figure::Statistic;
 use super::model::Run;
 use super::model::event::EventSamples;
-use super::model::metric::{self, Per};
+use super::model::metric::{self, HistogramBlob, Per};
 use super::model::plan::Phase;
 
 /// Resamples per figure: the ends of a 95 % interval then rest on 25 values each.
@@ -22,6 +22,10 @@ const RESAMPLES: usize = 1_000;
 /// Fewer blocks or events than this cannot show their own variation.
 const BLOCKS_MIN: usize = 10;
 
+/// Intervals of a long run are taken together to at most so many blocks: more would not narrow
+/// the result, and longer blocks keep more of what makes neighbours alike.
+const BLOCKS_MAX: usize = 100;
+
 /// Percentiles that get an interval in a report.
 const INTERVALS_FOR: [&str; 5] = ["50", "90", "99", "99.9", "99.99"];
 
@@ -29,17 +33,16 @@ const INTERVALS_FOR: [&str; 5] = ["50", "90", "99", "99.9", "99.99"];
 pub(crate) fn annotate(run: &mut Run) {
     let mut found = Vec::new();
     for (name, metric) in &run.metrics {
-        let Some(resampler) = Resampler::of(run, name) else {
-            continue;
-        };
-        for percentile in INTERVALS_FOR {
-            if metric.percentile(percentile).is_none() {
-                continue;
-            }
-            let percent = percentile.parse().expect("INTERVALS_FOR holds numbers");
-            let values = resampler.replicates(Statistic::Percentile(percent), run.seed);
+        let Some(resampler) = Resampler::of(run, name) else { continue };
+        let given = INTERVALS_FOR.iter().filter(|key| metric.percentile(key).is_some());
+        let keys: Vec<&str> = given.copied().collect();
+        let percent = |key: &&str| key.parse().expect("INTERVALS_FOR holds numbers");
+        let statistics: Vec<Statistic> =
+            keys.iter().map(|key| Statistic::Percentile(percent(key))).collect();
+        let columns = resampler.replicates(&statistics, run.seed);
+        for (key, values) in keys.into_iter().zip(columns) {
             if let Some([low, high]) = interval95(values) {
-                found.push((name.clone(), percentile, [low as u64, high as u64]));
+                found.push((name.clone(), key, [low as u64, high as u64]));
             }
         }
     }
@@ -83,19 +86,26 @@ impl Resampler {
         }
     }
 
-    /// The statistic in each of a thousand resamples; empty for one that a bootstrap cannot
+    /// Each statistic in each of a thousand resamples; empty for one that a bootstrap cannot
     /// judge (an extreme, a count).
-    pub(crate) fn replicates(&self, statistic: Statistic, seed: u64) -> Vec<f64> {
-        if !matches!(statistic, Statistic::Percentile(_) | Statistic::Mean) {
-            return Vec::new();
-        }
+    pub(crate) fn replicates(&self, statistics: &[Statistic], seed: u64) -> Vec<Vec<f64>> {
         let mut random = fastrand::Rng::with_seed(seed);
-        match self {
-            Resampler::Parts(parts) => parts.replicates(statistic, &mut random),
-            Resampler::Samples(histogram) => (0..RESAMPLES)
-                .map(|_| redraw(histogram, statistic, &mut random))
-                .collect(),
+        let mut columns = vec![Vec::with_capacity(RESAMPLES); statistics.len()];
+        let mut counts = Vec::new();
+        for _ in 0..RESAMPLES {
+            if let Resampler::Parts(parts) = self {
+                parts.draw(&mut counts, &mut random);
+            }
+            for (statistic, column) in statistics.iter().zip(&mut columns) {
+                if matches!(statistic, Statistic::Percentile(_) | Statistic::Mean) {
+                    column.push(match self {
+                        Resampler::Parts(parts) => parts.statistic(*statistic, &counts),
+                        Resampler::Samples(histogram) => redraw(histogram, *statistic, &mut random),
+                    });
+                }
+            }
         }
+        columns
     }
 }
 
@@ -138,21 +148,19 @@ impl Parts {
             metric::SPREAD => &events.spread_ns,
             _ => return None,
         };
-        Parts::build(
-            &column
-                .iter()
-                .flatten()
-                .map(|&ns| vec![(ns, 1)])
-                .collect::<Vec<_>>(),
-        )
+        Parts::build(&column.iter().flatten().map(|&ns| vec![(ns, 1)]).collect::<Vec<_>>())
     }
 
     fn of_intervals(run: &Run, name: &str) -> Option<Parts> {
+        let rows = run.series.iter().filter(|row| row.phase == Phase::Measure);
+        let blobs: Vec<&HistogramBlob> = rows.filter_map(|row| row.histograms.get(name)).collect();
         let mut parts = Vec::new();
-        for row in run.series.iter().filter(|row| row.phase == Phase::Measure) {
-            if let Some(blob) = row.histograms.get(name) {
-                parts.push(recorded(&blob.decode().ok()?));
+        for block in blobs.chunks(blobs.len().div_ceil(BLOCKS_MAX).max(1)) {
+            let mut sum = metric::new_histogram();
+            for blob in block {
+                sum += &blob.decode().ok()?;
             }
+            parts.push(recorded(&sum));
         }
         Parts::build(&parts)
     }
@@ -166,29 +174,20 @@ impl Parts {
         values.dedup();
         let index = |value: u64| values.binary_search(&value).expect("every value is listed");
         let numbered = |part: &Vec<(u64, u64)>| {
-            part.iter()
-                .map(|(value, n)| (index(*value) as u32, *n))
-                .collect()
+            part.iter().map(|(value, n)| (index(*value) as u32, *n)).collect()
         };
-        Some(Parts {
-            parts: parts.iter().map(numbered).collect(),
-            values,
-        })
+        Some(Parts { parts: parts.iter().map(numbered).collect(), values })
     }
 
-    fn replicates(&self, statistic: Statistic, random: &mut fastrand::Rng) -> Vec<f64> {
-        let mut counts = vec![0u64; self.values.len()];
-        (0..RESAMPLES)
-            .map(|_| {
-                counts.fill(0);
-                for _ in 0..self.parts.len() {
-                    for &(index, n) in &self.parts[random.usize(..self.parts.len())] {
-                        counts[index as usize] += n;
-                    }
-                }
-                self.statistic(statistic, &counts)
-            })
-            .collect()
+    /// One resample: as many parts as there are, drawn with replacement, their counts added up.
+    fn draw(&self, counts: &mut Vec<u64>, random: &mut fastrand::Rng) {
+        counts.clear();
+        counts.resize(self.values.len(), 0);
+        for _ in 0..self.parts.len() {
+            for &(index, n) in &self.parts[random.usize(..self.parts.len())] {
+                counts[index as usize] += n;
+            }
+        }
     }
 
     fn statistic(&self, statistic: Statistic, counts: &[u64]) -> f64 {
@@ -203,11 +202,7 @@ impl Parts {
                 }
             }
         }
-        let weighted = self
-            .values
-            .iter()
-            .zip(counts)
-            .map(|(value, n)| *value as f64 * *n as f64);
+        let weighted = self.values.iter().zip(counts).map(|(value, n)| *value as f64 * *n as f64);
         weighted.sum::<f64>() / total as f64
     }
 }
@@ -216,12 +211,7 @@ impl Parts {
 fn recorded(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
     histogram
         .iter_recorded()
-        .map(|step| {
-            (
-                histogram.highest_equivalent(step.value_iterated_to()),
-                step.count_at_value(),
-            )
-        })
+        .map(|step| (histogram.highest_equivalent(step.value_iterated_to()), step.count_at_value()))
         .collect()
 }
 
@@ -283,21 +273,16 @@ mod tests {
         use crate::report::model::series::Interval;
         let interval = |slow: bool| {
             let mut histogram = metric::new_histogram();
-            histogram
-                .record_n(if slow { 900_000 } else { 1_000 }, 100_000)
-                .unwrap();
-            let mut row = Interval {
-                phase: Phase::Measure,
-                ..Interval::default()
-            };
+            histogram.record_n(if slow { 900_000 } else { 1_000 }, 100_000).unwrap();
+            let mut row = Interval { phase: Phase::Measure, ..Interval::default() };
             row.record(metric::DELIVERY, &histogram);
             row
         };
         let mut run = Run::new(Vec::new(), 1, 0);
         run.series = (0..30).map(|i| interval(i % 15 == 0)).collect();
         let parts = Resampler::of(&run, metric::DELIVERY).unwrap();
-        let values = parts.replicates(Statistic::Percentile(95.0), 3);
-        let [low, high] = interval95(values).unwrap();
+        let mut columns = parts.replicates(&[Statistic::Percentile(95.0)], 3);
+        let [low, high] = interval95(columns.remove(0)).unwrap();
         // 2 of 30 intervals are slow: 3 million deliveries, and yet p95 is not known at all.
         assert!(low < 2_000.0 && high > 890_000.0, "{low} to {high}");
     }
@@ -314,7 +299,7 @@ mod tests {
     fn extremes_are_not_bootstrapped() {
         let run = uniform_events(100, 1);
         let resampler = Resampler::of(&run, metric::LAST).unwrap();
-        assert!(resampler.replicates(Statistic::Max, 1).is_empty());
-        assert_eq!(resampler.replicates(Statistic::Mean, 1).len(), RESAMPLES);
+        let columns = resampler.replicates(&[Statistic::Max, Statistic::Mean], 1);
+        assert_eq!(columns.iter().map(Vec::len).collect::<Vec<_>>(), [0, RESAMPLES]);
     }
 }

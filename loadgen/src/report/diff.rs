@@ -115,9 +115,7 @@ impl Args {
             return self.figure.clone();
         }
         let names = USUAL.iter().copied().chain(Figure::scalar_names());
-        names
-            .map(|name| Figure::named(name).expect("the usual figures have known names"))
-            .collect()
+        names.map(|name| Figure::named(name).expect("the usual figures have known names")).collect()
     }
 }
 
@@ -140,9 +138,7 @@ fn head(base: &Run, new: &Run) -> Vec<String> {
     }
     for (letter, run) in [("A", base), ("B", new)] {
         if run.verdict.status == Status::Invalid {
-            lines.push(format!(
-                "!  {letter} is INVALID: its figures do not describe the server"
-            ));
+            lines.push(format!("!  {letter} is INVALID: its figures do not describe the server"));
         }
     }
     lines.push(String::new());
@@ -160,10 +156,7 @@ fn repeats(run: &Run) -> String {
 fn differences(a: &Plan, b: &Plan) -> Vec<String> {
     let mut found = Vec::new();
     if a.subscribers != b.subscribers {
-        found.push(format!(
-            "{} and {} subscribers",
-            a.subscribers, b.subscribers
-        ));
+        found.push(format!("{} and {} subscribers", a.subscribers, b.subscribers));
     }
     if a.rate != b.rate || a.arrival != b.arrival || a.size != b.size || a.topics != b.topics {
         found.push(format!("{} and {}", text::load(a), text::load(b)));
@@ -179,10 +172,7 @@ fn differences(a: &Plan, b: &Plan) -> Vec<String> {
 }
 
 fn table(lines: &mut Vec<String>, changes: &[Change]) {
-    lines.push(format!(
-        "{:<30}{:>12}{:>12}{:>12}   95 % interval",
-        "", "A", "B", "change"
-    ));
+    lines.push(format!("{:<30}{:>12}{:>12}{:>12}   95 % interval", "", "A", "B", "change"));
     for change in changes {
         let row = format!(
             "{:<30}{:>12}{:>12}{:>12}   {:<24}{}",

@@ -46,12 +46,7 @@ const fn scalar(
     better: Better,
     read: fn(&Run) -> Option<f64>,
 ) -> Scalar {
-    Scalar {
-        name,
-        unit,
-        better,
-        read,
-    }
+    Scalar { name, unit, better, read }
 }
 
 fn whole(value: Option<u64>) -> Option<f64> {
@@ -60,109 +55,52 @@ fn whole(value: Option<u64>) -> Option<f64> {
 
 /// Every scalar figure, in the order of a report.
 const SCALARS: &[Scalar] = &[
-    scalar("connect.up", Unit::Count, Better::Higher, |run| {
-        Some(run.connect.up as f64)
-    }),
+    scalar("connect.up", Unit::Count, Better::Higher, |run| Some(run.connect.up as f64)),
     scalar("connect.errors", Unit::Count, Better::Lower, |run| {
         Some(run.connect.errors.total() as f64)
     }),
-    scalar("connect.rate", Unit::Rate, Better::Higher, |run| {
-        run.connect.achieved_rate
-    }),
-    scalar("events", Unit::Count, Better::Neither, |run| {
-        Some(run.counts.events as f64)
-    }),
-    scalar("unique", Unit::Count, Better::Neither, |run| {
-        Some(run.counts.unique as f64)
-    }),
-    scalar("lost", Unit::Count, Better::Lower, |run| {
-        whole(run.counts.lost)
-    }),
-    scalar("duplicate", Unit::Count, Better::Lower, |run| {
-        whole(run.counts.duplicate)
-    }),
-    scalar("out_of_order", Unit::Count, Better::Lower, |run| {
-        whole(run.counts.out_of_order)
-    }),
-    scalar("corrupt", Unit::Count, Better::Lower, |run| {
-        whole(run.counts.corrupt)
-    }),
-    scalar("malformed", Unit::Count, Better::Lower, |run| {
-        whole(run.counts.malformed)
-    }),
-    scalar("late", Unit::Count, Better::Lower, |run| {
-        whole(run.counts.late)
-    }),
+    scalar("connect.rate", Unit::Rate, Better::Higher, |run| run.connect.achieved_rate),
+    scalar("events", Unit::Count, Better::Neither, |run| Some(run.counts.events as f64)),
+    scalar("unique", Unit::Count, Better::Neither, |run| Some(run.counts.unique as f64)),
+    scalar("lost", Unit::Count, Better::Lower, |run| whole(run.counts.lost)),
+    scalar("duplicate", Unit::Count, Better::Lower, |run| whole(run.counts.duplicate)),
+    scalar("out_of_order", Unit::Count, Better::Lower, |run| whole(run.counts.out_of_order)),
+    scalar("corrupt", Unit::Count, Better::Lower, |run| whole(run.counts.corrupt)),
+    scalar("malformed", Unit::Count, Better::Lower, |run| whole(run.counts.malformed)),
+    scalar("late", Unit::Count, Better::Lower, |run| whole(run.counts.late)),
     scalar("incomplete_events", Unit::Count, Better::Lower, |run| {
         whole(run.counts.incomplete_events)
     }),
-    scalar("gaps_announced", Unit::Count, Better::Lower, |run| {
-        whole(run.counts.gaps_announced)
-    }),
+    scalar("gaps_announced", Unit::Count, Better::Lower, |run| whole(run.counts.gaps_announced)),
     scalar("disconnects", Unit::Count, Better::Lower, |run| {
         Some(run.counts.disconnects.values().sum::<u64>() as f64)
     }),
-    scalar("events.rate", Unit::Rate, Better::Higher, |run| {
-        run.rates.events
-    }),
-    scalar("deliveries.rate", Unit::Rate, Better::Higher, |run| {
-        run.rates.deliveries
-    }),
-    scalar("wire.rate", Unit::Rate, Better::Neither, |run| {
-        run.rates.wire_bytes
-    }),
-    scalar("achieved_ratio", Unit::Ratio, Better::Higher, |run| {
-        run.rates.achieved_ratio
-    }),
+    scalar("events.rate", Unit::Rate, Better::Higher, |run| run.rates.events),
+    scalar("deliveries.rate", Unit::Rate, Better::Higher, |run| run.rates.deliveries),
+    scalar("wire.rate", Unit::Rate, Better::Neither, |run| run.rates.wire_bytes),
+    scalar("achieved_ratio", Unit::Ratio, Better::Higher, |run| run.rates.achieved_ratio),
     scalar("fairness.jain", Unit::Ratio, Better::Higher, |run| {
         run.fairness.as_ref().map(|fairness| fairness.jain)
     }),
     scalar("fairness.mean_ratio", Unit::Ratio, Better::Lower, |run| {
-        run.fairness
-            .as_ref()
-            .and_then(|fairness| fairness.mean_ratio)
+        run.fairness.as_ref().and_then(|fairness| fairness.mean_ratio)
     }),
     scalar("fairness.position", Unit::Ratio, Better::Neither, |run| {
-        run.fairness
-            .as_ref()
-            .and_then(|fairness| fairness.position_rho)
+        run.fairness.as_ref().and_then(|fairness| fairness.position_rho)
     }),
     scalar("server.cores", Unit::Ratio, Better::Lower, |run| {
         run.server.as_ref().and_then(|server| server.cores)
     }),
-    scalar(
-        "server.cpu_per_delivery",
-        Unit::Time,
-        Better::Lower,
-        |run| {
-            run.server
-                .as_ref()
-                .and_then(|server| server.cpu_per_delivery_ns)
-        },
-    ),
-    scalar(
-        "server.user_memory_per_conn",
-        Unit::Bytes,
-        Better::Lower,
-        |run| {
-            run.server
-                .as_ref()
-                .and_then(|server| server.mem_per_conn.pss)
-        },
-    ),
-    scalar(
-        "server.kernel_memory_per_conn",
-        Unit::Bytes,
-        Better::Lower,
-        |run| {
-            run.server
-                .as_ref()
-                .and_then(|server| server.mem_per_conn.kernel)
-        },
-    ),
-    scalar("rig.busiest_thread", Unit::Ratio, Better::Lower, |run| {
-        run.rig.busiest_thread
+    scalar("server.cpu_per_delivery", Unit::Time, Better::Lower, |run| {
+        run.server.as_ref().and_then(|server| server.cpu_per_delivery_ns)
     }),
+    scalar("server.user_memory_per_conn", Unit::Bytes, Better::Lower, |run| {
+        run.server.as_ref().and_then(|server| server.mem_per_conn.pss)
+    }),
+    scalar("server.kernel_memory_per_conn", Unit::Bytes, Better::Lower, |run| {
+        run.server.as_ref().and_then(|server| server.mem_per_conn.kernel)
+    }),
+    scalar("rig.busiest_thread", Unit::Ratio, Better::Lower, |run| run.rig.busiest_thread),
 ];
 
 /// A figure of a metric.
@@ -204,9 +142,7 @@ impl Statistic {
             "n" => Some(Statistic::Samples),
             _ => {
                 let percent: f64 = text.strip_prefix('p')?.parse().ok()?;
-                (0.0..=100.0)
-                    .contains(&percent)
-                    .then_some(Statistic::Percentile(percent))
+                (0.0..=100.0).contains(&percent).then_some(Statistic::Percentile(percent))
             }
         }
     }
@@ -239,10 +175,7 @@ impl Figure {
             .map(Source::Scalar)
             .or_else(|| statistic(name))
             .ok_or_else(|| unknown(name))?;
-        Ok(Figure {
-            name: name.to_owned(),
-            source,
-        })
+        Ok(Figure { name: name.to_owned(), source })
     }
 
     /// Its value in a run; `None` when the run does not have it, or too few samples support it.
@@ -300,10 +233,7 @@ fn statistic(name: &str) -> Option<Source> {
 }
 
 fn unknown(name: &str) -> String {
-    let metrics: Vec<&str> = DEFINITIONS
-        .iter()
-        .map(|definition| definition.name)
-        .collect();
+    let metrics: Vec<&str> = DEFINITIONS.iter().map(|definition| definition.name).collect();
     let scalars: Vec<&str> = Figure::scalar_names().collect();
     format!(
         "{name:?} is not a figure. A figure is one of {} followed by .p50, .p99, .p99.9 (any \
@@ -346,36 +276,18 @@ mod tests {
 
     #[test]
     fn a_wrong_name_is_answered_with_what_is_allowed() {
-        for name in [
-            "",
-            "p99",
-            "delivery",
-            "delivery.p",
-            "delivery.p101",
-            "delivery.p-1",
-            "x.p9",
-        ] {
+        for name in ["", "p99", "delivery", "delivery.p", "delivery.p101", "delivery.p-1", "x.p9"] {
             let error = Figure::named(name).unwrap_err();
-            assert!(
-                error.contains("delivery.sent") && error.contains("lost"),
-                "{error}"
-            );
+            assert!(error.contains("delivery.sent") && error.contains("lost"), "{error}");
         }
     }
 
     #[test]
     fn figures_agree_with_the_run() {
-        let run = Sample {
-            lose_every: Some(50),
-            ..Sample::default()
-        }
-        .run();
+        let run = Sample { lose_every: Some(50), ..Sample::default() }.run();
         let read = |name: &str| Figure::named(name).unwrap().read(&run);
         let delivery = &run.metrics["delivery"];
-        assert_eq!(
-            read("delivery.p99"),
-            delivery.percentile("99").map(|ns| ns as f64)
-        );
+        assert_eq!(read("delivery.p99"), delivery.percentile("99").map(|ns| ns as f64));
         assert_eq!(read("delivery.max"), Some(delivery.max as f64));
         assert_eq!(read("lost"), run.counts.lost.map(|lost| lost as f64));
         assert_eq!(read("last.p99.9"), None, "200 events do not support p99.9");

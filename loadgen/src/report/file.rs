@@ -43,9 +43,7 @@ pub(crate) fn read_one(path: &str) -> Result<Run, String> {
     let mut runs = read(path)?;
     match runs.len() {
         1 => Ok(runs.remove(0)),
-        n => Err(format!(
-            "{path}: holds {n} runs where one is meant; 'merge' makes one of them"
-        )),
+        n => Err(format!("{path}: holds {n} runs where one is meant; 'merge' makes one of them")),
     }
 }
 
@@ -53,9 +51,7 @@ fn parse(text: &str) -> Result<Vec<Run>, String> {
     let mut runs = Vec::new();
     for value in serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>() {
         let value = value.map_err(|error| format!("not JSON: {error}"))?;
-        let version = value
-            .get("schema_version")
-            .and_then(serde_json::Value::as_u64);
+        let version = value.get("schema_version").and_then(serde_json::Value::as_u64);
         if version != Some(u64::from(SCHEMA_VERSION)) {
             let found = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
             return Err(format!(
@@ -86,8 +82,7 @@ pub(crate) fn write(run: &Run, path: &str) -> Result<(), String> {
 /// A number that JSON cannot hold.
 pub(crate) fn json(run: &Run) -> Result<String, String> {
     let text = serde_json::to_string(run);
-    text.map(|text| text + "\n")
-        .map_err(|error| format!("the run as JSON: {error}"))
+    text.map(|text| text + "\n").map_err(|error| format!("the run as JSON: {error}"))
 }
 
 /// Writes a text; `-` is standard output. A file appears whole or not at all: it is written
@@ -130,16 +125,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json");
         let path = path.to_str().unwrap();
-        let run = Sample {
-            lose_every: Some(9),
-            ..Sample::default()
-        }
-        .run();
+        let run = Sample { lose_every: Some(9), ..Sample::default() }.run();
         write(&run, path).unwrap();
-        assert!(
-            read_one(path).unwrap() == run,
-            "the run changed on its way through {path}"
-        );
+        assert!(read_one(path).unwrap() == run, "the run changed on its way through {path}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -147,11 +135,8 @@ mod tests {
     fn runs_one_after_the_other_are_read_in_order() {
         let one = serde_json::to_string(&Run::new(Vec::new(), 1, 0)).unwrap();
         let two = serde_json::to_string_pretty(&Run::new(Vec::new(), 2, 0)).unwrap();
-        let seeds: Vec<u64> = parse(&format!("{one}{two}\n{one}"))
-            .unwrap()
-            .iter()
-            .map(|run| run.seed)
-            .collect();
+        let seeds: Vec<u64> =
+            parse(&format!("{one}{two}\n{one}")).unwrap().iter().map(|run| run.seed).collect();
         assert_eq!(seeds, [1, 2, 1]);
     }
 
@@ -166,11 +151,7 @@ mod tests {
         ] {
             assert!(parse(text).unwrap_err().contains(word), "{text}");
         }
-        assert!(
-            read("/nonexistent/run.json")
-                .unwrap_err()
-                .contains("/nonexistent/run.json")
-        );
+        assert!(read("/nonexistent/run.json").unwrap_err().contains("/nonexistent/run.json"));
     }
 
     #[test]

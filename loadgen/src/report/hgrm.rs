@@ -38,10 +38,7 @@ pub(crate) fn text(histogram: &Histogram<u64>) -> String {
     let (mean, deviation) = (histogram.mean() / SCALE, histogram.stdev() / SCALE);
     out += &format!("#[Mean    = {mean:12.6}, StdDeviation   = {deviation:12.6}]\n");
     let max = histogram.max() as f64 / SCALE;
-    out += &format!(
-        "#[Max     = {max:12.6}, Total count    = {:12}]\n",
-        histogram.len()
-    );
+    out += &format!("#[Max     = {max:12.6}, Total count    = {:12}]\n", histogram.len());
     let buckets = histogram.buckets();
     out + &format!("#[Buckets = {buckets:12}, SubBuckets     = {SUB_BUCKETS:12}]\n")
 }
@@ -73,11 +70,7 @@ mod tests {
         }
         let points = plotted(&text(&histogram));
         assert!(points.len() > 40, "{}", points.len());
-        assert!(
-            points
-                .iter()
-                .all(|(value, inverse)| value.is_finite() && inverse.is_finite())
-        );
+        assert!(points.iter().all(|(value, inverse)| value.is_finite() && inverse.is_finite()));
         assert!(points.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1));
         for (value, inverse) in points {
             let expected = 10.0 * (1.0 - 1.0 / inverse);
@@ -91,9 +84,7 @@ mod tests {
         histogram.record_n(2_000_000, 4).unwrap();
         let text = text(&histogram);
         let max = histogram.max() as f64 / 1e6;
-        assert!(text.contains(&format!(
-            "#[Max     = {max:12.6}, Total count    =            4]"
-        )));
+        assert!(text.contains(&format!("#[Max     = {max:12.6}, Total count    =            4]")));
         assert!(
             text.lines().any(|line| {
                 line.split_whitespace().collect::<Vec<_>>() == ["2.000895", "1.000000000000", "4"]

@@ -56,10 +56,7 @@ fn whole_window(run: &Run, headline: &str, out: &mut String) {
     let window = run.span(Phase::Measure);
     let (start, length) = window.map_or((0, 0), |span| (span.start_ns, span.length_ns));
     for (name, metric) in &run.metrics {
-        let in_series = run
-            .series
-            .iter()
-            .any(|row| row.histograms.contains_key(name));
+        let in_series = run.series.iter().any(|row| row.histograms.contains_key(name));
         if !in_series {
             let tag = tag(name, Phase::Measure, headline);
             *out += &line(tag.as_deref(), start, length, &metric.histogram);
@@ -94,9 +91,7 @@ mod tests {
             let LogEntry::Interval(interval) = entry.unwrap() else {
                 continue;
             };
-            let tag = interval
-                .tag()
-                .map_or(String::new(), |tag| tag.as_str().to_owned());
+            let tag = interval.tag().map_or(String::new(), |tag| tag.as_str().to_owned());
             let blob = HistogramBlob {
                 data: interval.encoded_histogram().to_owned(),
                 ..HistogramBlob::encode(&metric::new_histogram())
@@ -121,11 +116,7 @@ mod tests {
 
     #[test]
     fn without_a_publisher_the_relative_metric_is_the_headline() {
-        let run = Sample {
-            publisher: false,
-            ..Sample::default()
-        }
-        .run();
+        let run = Sample { publisher: false, ..Sample::default() }.run();
         let found = read(&text(&run));
         assert_eq!(found[""].len(), run.metrics[metric::DELIVERY_RELATIVE].n);
     }
@@ -133,19 +124,9 @@ mod tests {
     #[test]
     fn both_times_and_the_legend_stand_before_the_first_interval() {
         let text = text(&Sample::default().run());
-        let head: Vec<&str> = text
-            .lines()
-            .take_while(|line| !line.contains("HIST"))
-            .collect();
-        for expected in [
-            "#[StartTime: 1795251995.000",
-            "#[BaseTime: 1795251995.000",
-            "\"StartT",
-        ] {
-            assert!(
-                head.iter().any(|line| line.starts_with(expected)),
-                "{expected}"
-            );
+        let head: Vec<&str> = text.lines().take_while(|line| !line.contains("HIST")).collect();
+        for expected in ["#[StartTime: 1795251995.000", "#[BaseTime: 1795251995.000", "\"StartT"] {
+            assert!(head.iter().any(|line| line.starts_with(expected)), "{expected}");
         }
     }
 }

@@ -34,10 +34,7 @@ const ROWS_MAX: usize = 600;
 /// # Errors
 /// A histogram that cannot be decoded.
 pub(crate) fn page(runs: &[Run]) -> Result<String, String> {
-    let runs = runs
-        .iter()
-        .map(bounded)
-        .collect::<Result<Vec<Run>, String>>()?;
+    let runs = runs.iter().map(bounded).collect::<Result<Vec<Run>, String>>()?;
     let title = match runs.as_slice() {
         [run] => run.label(),
         runs => format!("{} runs compared", runs.len()),
@@ -70,9 +67,7 @@ fn fill(value: impl Fn(&str) -> String) -> String {
     let mut parts = PAGE.split("{{");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (place, rest) = part
-            .split_once("}}")
-            .expect("every place of the page is closed");
+        let (place, rest) = part.split_once("}}").expect("every place of the page is closed");
         out += &value(place);
         out += rest;
     }
@@ -92,15 +87,11 @@ fn per(per: Per) -> &'static str {
 /// JSON that can stand in a script element: no `<` is left, so neither `</script>` nor `<!--`
 /// can occur (WHATWG HTML, section 4.12.1.3).
 fn inert(json: &str) -> String {
-    json.replace('<', "\\u003c")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
+    json.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The run with at most [`ROWS_MAX`] rows over time.
@@ -122,11 +113,7 @@ fn halved(rows: &[Interval]) -> Result<Vec<Interval>, String> {
         }
     }
     // A phase of a single row on every pair's border would stop the halving.
-    if out.len() == rows.len() {
-        Ok(out.into_iter().step_by(2).collect())
-    } else {
-        Ok(out)
-    }
+    if out.len() == rows.len() { Ok(out.into_iter().step_by(2).collect()) } else { Ok(out) }
 }
 
 fn joined(a: &Interval, b: &Interval) -> Result<Interval, String> {

@@ -19,13 +19,9 @@ fn suite(run: &Run) -> String {
     let failures = run.slo.iter().filter(|slo| slo.ok == Some(false)).count();
     let skipped = run.slo.iter().filter(|slo| slo.ok.is_none()).count();
     let errors = usize::from(run.verdict.status == Status::Invalid);
-    let seconds = run
-        .span(Phase::Measure)
-        .map_or(0.0, |span| span.length_ns as f64 / 1e9);
+    let seconds = run.span(Phase::Measure).map_or(0.0, |span| span.length_ns as f64 / 1e9);
     // The format wants ISO 8601 without a zone.
-    let started = unit::utc(run.started_unix_ns)
-        .replacen(' ', "T", 1)
-        .replace(" UTC", "");
+    let started = unit::utc(run.started_unix_ns).replacen(' ', "T", 1).replace(" UTC", "");
     let mut out = format!(
         "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\" \
          skipped=\"{skipped}\" time=\"{seconds:.3}\" timestamp=\"{started}\">\n",
@@ -95,16 +91,8 @@ mod tests {
 
     #[test]
     fn outcomes_become_cases_failures_and_skips() {
-        let mut run = Sample {
-            lose_every: Some(10),
-            ..Sample::default()
-        }
-        .run();
-        run.slo.push(SloResult {
-            expr: "connect.tls.p50<1s".to_owned(),
-            value: None,
-            ok: None,
-        });
+        let mut run = Sample { lose_every: Some(10), ..Sample::default() }.run();
+        run.slo.push(SloResult { expr: "connect.tls.p50<1s".to_owned(), value: None, ok: None });
         run.verdict.add(Reason {
             code: "client_cpu".to_owned(),
             status: Status::Invalid,
@@ -113,26 +101,14 @@ mod tests {
             text: "the busiest thread was at 97 %".to_owned(),
         });
         let text = text(&[run]);
-        assert!(
-            text.contains("tests=\"4\" failures=\"1\" errors=\"1\" skipped=\"1\""),
-            "{text}"
-        );
-        assert!(
-            text.contains("name=\"lost==0\"><failure message=\"FAIL"),
-            "{text}"
-        );
+        assert!(text.contains("tests=\"4\" failures=\"1\" errors=\"1\" skipped=\"1\""), "{text}");
+        assert!(text.contains("name=\"lost==0\"><failure message=\"FAIL"), "{text}");
         assert!(text.contains("timestamp=\"2026-11-21T09:06:35\""), "{text}");
-        assert_eq!(
-            text.matches("<testcase").count(),
-            text.matches("</testcase>").count()
-        );
+        assert_eq!(text.matches("<testcase").count(), text.matches("</testcase>").count());
     }
 
     #[test]
     fn names_are_escaped_for_xml() {
-        assert_eq!(
-            escape("a<b & \"c\"\n\u{1}"),
-            "a&lt;b &amp; &quot;c&quot;&#10;\u{fffd}"
-        );
+        assert_eq!(escape("a<b & \"c\"\n\u{1}"), "a&lt;b &amp; &quot;c&quot;&#10;\u{fffd}");
     }
 }

@@ -19,11 +19,7 @@ pub(crate) fn report(runs: &[Run]) -> String {
 }
 
 fn single(run: &Run) -> String {
-    let mut out = format!(
-        "## {}: {}\n\n",
-        cell(&run.label()),
-        run.verdict.status.word()
-    );
+    let mut out = format!("## {}: {}\n\n", cell(&run.label()), run.verdict.status.word());
     for reason in &run.verdict.reasons {
         out += &format!("- **{}**: {}\n", cell(&reason.code), cell(&reason.text));
     }
@@ -33,11 +29,7 @@ fn single(run: &Run) -> String {
     if run.interrupted {
         out += "The run was interrupted; objectives were not judged.\n\n";
     }
-    out += &format!(
-        "{}  \n{}\n\n",
-        cell(&text::target(run)),
-        cell(&text::plan(&run.plan))
-    );
+    out += &format!("{}  \n{}\n\n", cell(&text::target(run)), cell(&text::plan(&run.plan)));
     out += &latencies(run);
     out += &counts(run);
     out + &objectives(run)
@@ -48,13 +40,10 @@ fn latencies(run: &Run) -> String {
     let rows: Vec<String> = shown
         .filter_map(|definition| {
             let metric = run.metrics.get(definition.name)?;
-            let values = COLUMNS
-                .iter()
-                .map(|name| metric.percentile(name))
-                .chain([Some(metric.max)]);
-            let cells: Vec<String> = values
-                .map(|ns| ns.map_or_else(|| "n/a".to_owned(), unit::time))
-                .collect();
+            let values =
+                COLUMNS.iter().map(|name| metric.percentile(name)).chain([Some(metric.max)]);
+            let cells: Vec<String> =
+                values.map(|ns| ns.map_or_else(|| "n/a".to_owned(), unit::time)).collect();
             Some(format!(
                 "| `{}` | {} | {} | {} |\n",
                 definition.name,
@@ -84,18 +73,12 @@ fn counts(run: &Run) -> String {
         format!("{} deliveries", unit::count(counts.unique)),
         format!("lost {}", unit::count_or_unknown(counts.lost)),
         format!("duplicate {}", unit::count_or_unknown(counts.duplicate)),
-        format!(
-            "out of order {}",
-            unit::count_or_unknown(counts.out_of_order)
-        ),
+        format!("out of order {}", unit::count_or_unknown(counts.out_of_order)),
     ];
     if let Some(rate) = run.rates.deliveries {
         parts.push(format!("{} deliveries/s", unit::short(rate)));
     }
-    let cost = run
-        .server
-        .as_ref()
-        .and_then(|server| server.cpu_per_delivery_ns);
+    let cost = run.server.as_ref().and_then(|server| server.cpu_per_delivery_ns);
     parts.extend(cost.map(|ns| format!("{} CPU per delivery", unit::time(ns.round() as u64))));
     format!("{}\n\n", parts.join(" · "))
 }
@@ -108,12 +91,8 @@ fn objectives(run: &Run) -> String {
     for slo in &run.slo {
         let line = text::objective(slo);
         let (outcome, rest) = line.split_once("  ").unwrap_or((line.as_str(), ""));
-        out += &format!(
-            "| `{}` | **{}** {} |\n",
-            cell(&slo.expr),
-            outcome.trim(),
-            cell(rest.trim())
-        );
+        out +=
+            &format!("| `{}` | **{}** {} |\n", cell(&slo.expr), outcome.trim(), cell(rest.trim()));
     }
     out + "\n"
 }
@@ -124,12 +103,8 @@ type Column = (&'static str, fn(&Run) -> Option<String>);
 const COMPARED: &[Column] = &[
     ("verdict", |run| Some(run.verdict.status.word().to_owned())),
     ("subscribers", |run| Some(unit::count(run.connect.up))),
-    ("delivery p50", |run| {
-        percentile(run, metric::DELIVERY, "50")
-    }),
-    ("delivery p99", |run| {
-        percentile(run, metric::DELIVERY, "99")
-    }),
+    ("delivery p50", |run| percentile(run, metric::DELIVERY, "50")),
+    ("delivery p99", |run| percentile(run, metric::DELIVERY, "99")),
     ("last p50", |run| percentile(run, metric::LAST, "50")),
     ("spread p50", |run| percentile(run, metric::SPREAD, "50")),
     ("deliveries/s", |run| run.rates.deliveries.map(unit::short)),
@@ -138,35 +113,23 @@ const COMPARED: &[Column] = &[
         let cost = run.server.as_ref()?.cpu_per_delivery_ns?;
         Some(unit::time(cost.round() as u64))
     }),
-    ("user memory/connection", |run| {
-        run.server.as_ref()?.mem_per_conn.pss.map(unit::bytes)
-    }),
+    ("user memory/connection", |run| run.server.as_ref()?.mem_per_conn.pss.map(unit::bytes)),
 ];
 
 fn percentile(run: &Run, name: &str, percentile: &str) -> Option<String> {
-    run.metrics
-        .get(name)?
-        .percentile(percentile)
-        .map(unit::time)
+    run.metrics.get(name)?.percentile(percentile).map(unit::time)
 }
 
 fn comparison(runs: &[Run]) -> String {
     // A column that no run can fill says nothing.
-    let columns: Vec<&Column> = COMPARED
-        .iter()
-        .filter(|(_, read)| runs.iter().any(|run| read(run).is_some()))
-        .collect();
+    let columns: Vec<&Column> =
+        COMPARED.iter().filter(|(_, read)| runs.iter().any(|run| read(run).is_some())).collect();
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    let mut out = format!(
-        "| run | {} |\n|---|{}\n",
-        names.join(" | "),
-        "---:|".repeat(columns.len())
-    );
+    let mut out =
+        format!("| run | {} |\n|---|{}\n", names.join(" | "), "---:|".repeat(columns.len()));
     for run in runs {
-        let cells: Vec<String> = columns
-            .iter()
-            .map(|(_, read)| read(run).unwrap_or_else(|| "n/a".to_owned()))
-            .collect();
+        let cells: Vec<String> =
+            columns.iter().map(|(_, read)| read(run).unwrap_or_else(|| "n/a".to_owned())).collect();
         out += &format!("| {} | {} |\n", cell(&run.label()), cells.join(" | "));
     }
     out
@@ -198,11 +161,7 @@ mod tests {
     #[test]
     fn every_row_of_a_table_has_the_columns_of_its_head() {
         for publisher in [true, false] {
-            let run = Sample {
-                publisher,
-                ..Sample::default()
-            }
-            .run();
+            let run = Sample { publisher, ..Sample::default() }.run();
             let runs = [run.clone(), run];
             for text in [report(&runs[..1]), report(&runs)] {
                 let mut columns = 0;
@@ -225,15 +184,8 @@ mod tests {
 
     #[test]
     fn a_comparison_leaves_out_what_no_run_has() {
-        let run = Sample {
-            publisher: false,
-            ..Sample::default()
-        }
-        .run();
+        let run = Sample { publisher: false, ..Sample::default() }.run();
         let text = report(&[run.clone(), run]);
-        assert!(
-            text.contains("spread p50") && !text.contains("delivery p99"),
-            "{text}"
-        );
+        assert!(text.contains("spread p50") && !text.contains("delivery p99"), "{text}");
     }
 }

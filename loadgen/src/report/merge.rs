@@ -71,11 +71,7 @@ pub(crate) fn merge(runs: &[Run]) -> Result<Run, String> {
         return Ok(only.clone());
     }
     let order = order(runs);
-    let start = runs
-        .iter()
-        .map(|run| run.started_unix_ns)
-        .min()
-        .unwrap_or(0);
+    let start = runs.iter().map(|run| run.started_unix_ns).min().unwrap_or(0);
     let mut merged = Run {
         name: name(runs),
         labels: common_labels(runs),
@@ -125,11 +121,7 @@ fn order(runs: &[Run]) -> Order {
     };
     let shared = a.1.min(b.1).saturating_sub(a.0.max(b.0));
     let shorter = (a.1 - a.0).min(b.1 - b.0);
-    if shared > 0 && 2 * shared >= shorter {
-        Order::Parallel
-    } else {
-        Order::Repeats
-    }
+    if shared > 0 && 2 * shared >= shorter { Order::Parallel } else { Order::Repeats }
 }
 
 fn name(runs: &[Run]) -> Option<String> {
@@ -152,11 +144,7 @@ fn verdict(runs: &[Run]) -> Verdict {
             verdict.add(reason.clone());
         }
     }
-    verdict.status = runs
-        .iter()
-        .map(|run| run.verdict.status)
-        .max()
-        .unwrap_or_default();
+    verdict.status = runs.iter().map(|run| run.verdict.status).max().unwrap_or_default();
     verdict
 }
 
@@ -263,10 +251,7 @@ fn rates(runs: &[Run], order: Order) -> Rates {
 
 /// The mean over the measured windows, weighted by their lengths.
 fn over_time(runs: &[Run], read: impl Fn(&Run) -> Option<f64>) -> Option<f64> {
-    let seconds = |run: &Run| {
-        run.span(Phase::Measure)
-            .map_or(1.0, |span| span.length_ns as f64)
-    };
+    let seconds = |run: &Run| run.span(Phase::Measure).map_or(1.0, |span| span.length_ns as f64);
     let sum = total(runs, |run| Some(read(run)? * seconds(run)))?;
     Some(sum / runs.iter().map(seconds).sum::<f64>())
 }
@@ -276,16 +261,10 @@ fn metrics(runs: &[Run]) -> Result<BTreeMap<String, Metric>, String> {
     let mut merged = BTreeMap::new();
     let names = runs.iter().flat_map(|run| run.metrics.keys());
     for name in names.collect::<std::collections::BTreeSet<_>>() {
-        let parts: Vec<&Metric> = runs
-            .iter()
-            .filter_map(|run| run.metrics.get(name))
-            .collect();
+        let parts: Vec<&Metric> = runs.iter().filter_map(|run| run.metrics.get(name)).collect();
         let mut sum = metric::new_histogram();
         for part in &parts {
-            let histogram = part
-                .histogram
-                .decode()
-                .map_err(|error| format!("{name}: {error}"))?;
+            let histogram = part.histogram.decode().map_err(|error| format!("{name}: {error}"))?;
             sum += &histogram;
         }
         let n_events = parts.iter().map(|part| part.n_events).sum();
@@ -326,14 +305,9 @@ fn server(runs: &[Run], order: Order) -> Option<host::Server> {
 /// The machine of the first run, with the worst of every reading.
 fn rig(runs: &[Run]) -> host::Rig {
     let worst = |read: fn(&host::Rig) -> Option<f64>| {
-        runs.iter()
-            .filter_map(|run| read(&run.rig))
-            .reduce(f64::max)
+        runs.iter().filter_map(|run| read(&run.rig)).reduce(f64::max)
     };
-    let slowest = runs
-        .iter()
-        .filter_map(|run| run.rig.floor.clone())
-        .max_by_key(|floor| floor.p99);
+    let slowest = runs.iter().filter_map(|run| run.rig.floor.clone()).max_by_key(|floor| floor.p99);
     host::Rig {
         busiest_thread: worst(|rig| rig.busiest_thread),
         steal: worst(|rig| rig.steal),
@@ -349,11 +323,8 @@ fn rig(runs: &[Run]) -> host::Rig {
 
 /// The objectives of all runs, judged again on the merged figures.
 fn objectives(runs: &[Run], merged: &Run) -> Vec<super::model::verdict::SloResult> {
-    let mut exprs: Vec<&str> = runs
-        .iter()
-        .flat_map(|run| &run.slo)
-        .map(|slo| slo.expr.as_str())
-        .collect();
+    let mut exprs: Vec<&str> =
+        runs.iter().flat_map(|run| &run.slo).map(|slo| slo.expr.as_str()).collect();
     let mut seen = std::collections::BTreeSet::new();
     exprs.retain(|expr| seen.insert(*expr));
     exprs
@@ -392,13 +363,7 @@ fn parts(runs: &[Run]) -> Vec<Run> {
         ..run.clone()
     };
     runs.iter()
-        .flat_map(|run| {
-            if run.runs.is_empty() {
-                vec![slim(run)]
-            } else {
-                run.runs.clone()
-            }
-        })
+        .flat_map(|run| if run.runs.is_empty() { vec![slim(run)] } else { run.runs.clone() })
         .collect()
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod hgrm;
 pub(crate) mod hlog;
 pub(crate) mod html;
 pub(crate) mod junit;
+pub(crate) mod live;
 pub(crate) mod markdown;
 pub(crate) mod merge;
 pub(crate) mod model;
@@ -16,6 +17,7 @@ pub(crate) mod ndjson;
 pub(crate) mod objective;
 pub(crate) mod output;
 pub(crate) mod plot;
+pub(crate) mod prometheus;
 #[cfg(test)]
 mod sample;
 pub(crate) mod show;

@@ -16,10 +16,7 @@ pub(crate) fn write(out: &mut impl Write, row: &Interval, histograms: bool) -> i
     let line = if histograms {
         serde_json::to_string(row)
     } else {
-        let bare = Interval {
-            histograms: std::collections::BTreeMap::new(),
-            ..row.clone()
-        };
+        let bare = Interval { histograms: std::collections::BTreeMap::new(), ..row.clone() };
         serde_json::to_string(&bare)
     };
     let mut line = line.map_err(io::Error::other)?;
@@ -41,21 +38,15 @@ mod tests {
             write(&mut out, row, true).unwrap();
         }
         let text = String::from_utf8(out).unwrap();
-        let rows: Vec<Interval> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let rows: Vec<Interval> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert!(rows == run.series, "the series changed on its way");
     }
 
     #[test]
     fn histograms_can_be_left_out() {
         let run = Sample::default().run();
-        let row = run
-            .series
-            .iter()
-            .find(|row| !row.histograms.is_empty())
-            .unwrap();
+        let row = run.series.iter().find(|row| !row.histograms.is_empty()).unwrap();
         let mut out = Vec::new();
         write(&mut out, row, false).unwrap();
         let read: Interval = serde_json::from_slice(&out).unwrap();

@@ -42,10 +42,7 @@ impl Comparison {
 
     /// The sign, as it is written.
     fn sign(self) -> &'static str {
-        SIGNS
-            .iter()
-            .find(|(_, one)| *one == self)
-            .map_or("", |(sign, _)| sign)
+        SIGNS.iter().find(|(_, one)| *one == self).map_or("", |(sign, _)| sign)
     }
 }
 
@@ -80,12 +77,7 @@ impl Objective {
         })?;
         let figure = Figure::named(name)?;
         let bound = quantity(bound, figure.unit())?;
-        Ok(Objective {
-            expr: expr.to_owned(),
-            figure,
-            comparison,
-            bound,
-        })
+        Ok(Objective { expr: expr.to_owned(), figure, comparison, bound })
     }
 
     /// A value of the objective's figure, the sign and its bound, as text.
@@ -120,26 +112,15 @@ fn split(expr: &str) -> Option<(&str, Comparison, &str)> {
 /// A sentence that names the text and the suffixes allowed for the unit.
 pub(crate) fn quantity(text: &str, unit: Unit) -> Result<f64, String> {
     let suffixes: &[(&str, f64)] = match unit {
-        Unit::Time => &[
-            ("ns", 1.0),
-            ("us", 1e3),
-            ("µs", 1e3),
-            ("ms", 1e6),
-            ("s", 1e9),
-            ("m", 60e9),
-        ],
-        Unit::Bytes => &[
-            ("KiB", 1024.0),
-            ("MiB", 1048576.0),
-            ("GiB", 1073741824.0),
-            ("B", 1.0),
-        ],
+        Unit::Time => {
+            &[("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9)]
+        }
+        Unit::Bytes => &[("KiB", 1024.0), ("MiB", 1048576.0), ("GiB", 1073741824.0), ("B", 1.0)],
         Unit::Ratio => &[("%", 0.01)],
         Unit::Count | Unit::Rate => &[("k", 1e3), ("M", 1e6), ("G", 1e9)],
     };
-    let found = suffixes
-        .iter()
-        .find_map(|(suffix, scale)| Some((text.strip_suffix(suffix)?, *scale)));
+    let found =
+        suffixes.iter().find_map(|(suffix, scale)| Some((text.strip_suffix(suffix)?, *scale)));
     // A bare 80 for a time could be meant in any unit; only zero is the same in all.
     let needs_unit = unit == Unit::Time && found.is_none() && text.trim() != "0";
     let (number, scale) = found.unwrap_or((text, 1.0));
@@ -147,10 +128,7 @@ pub(crate) fn quantity(text: &str, unit: Unit) -> Result<f64, String> {
         Ok(value) if value.is_finite() && !needs_unit => Ok(value * scale),
         _ => {
             let names: Vec<&str> = suffixes.iter().map(|(suffix, _)| *suffix).collect();
-            Err(format!(
-                "{text:?} is not a value: a number with one of {}",
-                names.join(", ")
-            ))
+            Err(format!("{text:?} is not a value: a number with one of {}", names.join(", ")))
         }
     }
 }
@@ -162,11 +140,7 @@ mod tests {
 
     #[test]
     fn an_objective_is_judged_on_the_figure_it_names() {
-        let run = Sample {
-            lose_every: Some(50),
-            ..Sample::default()
-        }
-        .run();
+        let run = Sample { lose_every: Some(50), ..Sample::default() }.run();
         let judge = |expr: &str| Objective::parse(expr).unwrap().judge(&run).ok;
         assert_eq!(judge("delivery.p99<10s"), Some(true));
         assert_eq!(judge("delivery.p99 < 1us"), Some(false));
@@ -188,15 +162,8 @@ mod tests {
 
     #[test]
     fn a_malformed_objective_is_refused_with_a_reason() {
-        for expr in [
-            "",
-            "lost",
-            "lost=0",
-            "p99<1ms",
-            "delivery.p99<80",
-            "delivery.p99<",
-            "lost<x",
-        ] {
+        for expr in ["", "lost", "lost=0", "p99<1ms", "delivery.p99<80", "delivery.p99<", "lost<x"]
+        {
             assert!(Objective::parse(expr).is_err(), "{expr}");
         }
     }
@@ -214,10 +181,7 @@ mod tests {
             ("10k", Unit::Count, 10_000.0),
         ];
         for (text, unit, value) in ok {
-            assert!(
-                (quantity(text, unit).unwrap() - value).abs() < 1e-6,
-                "{text}"
-            );
+            assert!((quantity(text, unit).unwrap() - value).abs() < 1e-6, "{text}");
         }
         for (text, unit) in [("80", Unit::Time), ("ms", Unit::Time), ("nan", Unit::Ratio)] {
             assert!(quantity(text, unit).is_err(), "{text}");

@@ -55,25 +55,14 @@ impl Args {
         one(&self.hlog, &|| Ok(hlog::text(run)));
         one(&self.junit, &|| Ok(junit::text(runs)));
         one(&self.md, &|| Ok(markdown::report(runs)));
-        if failed.is_empty() {
-            Ok(())
-        } else {
-            Err(failed.join("; "))
-        }
+        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
     }
 
     /// Whether a result goes to standard output, where nothing else may then be written.
     pub(crate) fn takes_stdout(&self) -> bool {
-        [
-            &self.json,
-            &self.html,
-            &self.hgrm,
-            &self.hlog,
-            &self.junit,
-            &self.md,
-        ]
-        .into_iter()
-        .any(|path| path.as_deref() == Some("-"))
+        [&self.json, &self.html, &self.hgrm, &self.hlog, &self.junit, &self.md]
+            .into_iter()
+            .any(|path| path.as_deref() == Some("-"))
     }
 }
 
@@ -104,10 +93,7 @@ mod tests {
         let error = args.write(&Sample::default().run()).unwrap_err();
         assert!(error.contains("/nonexistent/run.json"), "{error}");
         for name in ["run.html", "run.hgrm", "run.hlog", "run.xml", "run.md"] {
-            assert!(
-                folder.path().join(name).metadata().unwrap().len() > 0,
-                "{name}"
-            );
+            assert!(folder.path().join(name).metadata().unwrap().len() > 0, "{name}");
         }
         assert!(!args.takes_stdout());
     }

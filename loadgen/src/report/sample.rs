@@ -68,11 +68,7 @@ impl Recorded {
     }
 
     fn add(&mut self, name: &'static str, ns: u64) {
-        self.0
-            .entry(name)
-            .or_insert_with(metric::new_histogram)
-            .record(ns)
-            .unwrap();
+        self.0.entry(name).or_insert_with(metric::new_histogram).record(ns).unwrap();
     }
 }
 
@@ -135,9 +131,7 @@ impl Sample {
         run.target = plan::Target {
             url: "http://127.0.0.1:8080/events/{topic}".to_owned(),
             profile: Some("downpour".to_owned()),
-            publish_url: self
-                .publisher
-                .then(|| "http://127.0.0.1:8080/events/{topic}".to_owned()),
+            publish_url: self.publisher.then(|| "http://127.0.0.1:8080/events/{topic}".to_owned()),
             http: "1.1".to_owned(),
             tls: None,
             loopback: true,
@@ -147,17 +141,9 @@ impl Sample {
             scenario: "run".to_owned(),
             subscribers: self.subscribers as u64,
             connect_rate: Some(self.subscribers as f64 / 2.0),
-            rate: if self.publisher {
-                vec![[0.0, rate]]
-            } else {
-                Vec::new()
-            },
+            rate: if self.publisher { vec![[0.0, rate]] } else { Vec::new() },
             arrival: self.publisher.then(|| "fixed".to_owned()),
-            size: Some(plan::SizePlan {
-                kind: "const".to_owned(),
-                min_bytes: 100,
-                max_bytes: 100,
-            }),
+            size: Some(plan::SizePlan { kind: "const".to_owned(), min_bytes: 100, max_bytes: 100 }),
             topics: 1,
             distribution: None,
             phases: plan::PhasePlan {
@@ -168,12 +154,7 @@ impl Sample {
                 drain_ns: SECOND,
             },
             horizon_ns: 5 * SECOND,
-            stamp: if self.publisher {
-                "payload"
-            } else {
-                "relative"
-            }
-            .to_owned(),
+            stamp: if self.publisher { "payload" } else { "relative" }.to_owned(),
             publishers: u32::from(self.publisher),
             sources: 1,
             threads: 1,
@@ -208,14 +189,8 @@ impl Sample {
         for _ in 0..n {
             let tcp = 40_000 + spread(random, 60_000.0);
             connects.add(metric::CONNECT_TCP, tcp);
-            connects.add(
-                metric::CONNECT_TTFB,
-                tcp + 50_000 + spread(random, 80_000.0),
-            );
-            connects.add(
-                metric::CONNECT_READY,
-                tcp + 60_000 + spread(random, 120_000.0),
-            );
+            connects.add(metric::CONNECT_TTFB, tcp + 50_000 + spread(random, 80_000.0));
+            connects.add(metric::CONNECT_READY, tcp + 60_000 + spread(random, 120_000.0));
         }
         for (name, histogram) in &connects.0 {
             run.record(name, histogram, None);
@@ -224,12 +199,7 @@ impl Sample {
             let up = n * i / 100;
             let late = if (40..60).contains(&i) { n / 50 } else { 0 };
             let t_ns = CONNECT * i / 100;
-            run.ramp.push(RampPoint {
-                t_ns,
-                planned: Some(up),
-                up: up - late.min(up),
-                failed: 0,
-            });
+            run.ramp.push(RampPoint { t_ns, planned: Some(up), up: up - late.min(up), failed: 0 });
         }
     }
 }
@@ -246,18 +216,10 @@ impl Imitation {
             (Phase::Settle, CONNECT, SETTLE),
             (Phase::Warmup, CONNECT + SETTLE, WARMUP),
             (Phase::Measure, WINDOW, self.sample.measure_seconds * SECOND),
-            (
-                Phase::Drain,
-                WINDOW + self.sample.measure_seconds * SECOND,
-                SECOND,
-            ),
+            (Phase::Drain, WINDOW + self.sample.measure_seconds * SECOND, SECOND),
         ];
         for (phase, start_ns, length_ns) in spans {
-            run.timeline.push(PhaseSpan {
-                phase,
-                start_ns,
-                length_ns,
-            });
+            run.timeline.push(PhaseSpan { phase, start_ns, length_ns });
             let mut t_ns = start_ns;
             while t_ns < start_ns + length_ns {
                 let step = SECOND.min(start_ns + length_ns - t_ns);
@@ -268,10 +230,7 @@ impl Imitation {
         }
         if self.sample.stall_ns > 0 {
             let text = "server stopped by the run (SIGSTOP)".to_owned();
-            run.marks.push(Mark {
-                t_ns: self.stall_start(),
-                text,
-            });
+            run.marks.push(Mark { t_ns: self.stall_start(), text });
         }
     }
 
@@ -290,11 +249,7 @@ impl Imitation {
             self.event(phase, t_ns + i * SECOND / rate);
         }
         let n = self.sample.subscribers as u64;
-        let up = if phase == Phase::Connect {
-            n * (t_ns + length_ns) / CONNECT
-        } else {
-            n
-        };
+        let up = if phase == Phase::Connect { n * (t_ns + length_ns) / CONNECT } else { n };
         let busy_ns = self.interval_deliveries * self.sample.delivery_ns;
         let mut row = Interval {
             t_ns,
@@ -330,11 +285,7 @@ impl Imitation {
         }
         let jitter = 1.0 + self.sample.jitter * (self.random.f64() - 0.3);
         let cost = self.sample.delivery_ns as f64 * jitter;
-        let first_served = if self.sample.rotate {
-            self.random.u64(..n)
-        } else {
-            0
-        };
+        let first_served = if self.sample.rotate { self.random.u64(..n) } else { 0 };
         let mut arrivals = Vec::with_capacity(n as usize);
         for turn in 0..n {
             let noise = spread(&mut self.random, 4_000.0);
@@ -356,11 +307,7 @@ impl Imitation {
         let mut slowest = (0, 0);
         for &(subscriber, arrival) in arrivals {
             self.offered += 1;
-            if self
-                .sample
-                .lose_every
-                .is_some_and(|every| self.offered.is_multiple_of(every))
-            {
+            if self.sample.lose_every.is_some_and(|every| self.offered.is_multiple_of(every)) {
                 self.interval_lost += 1;
                 self.lost += u64::from(phase == Phase::Measure);
                 continue;
@@ -473,18 +420,12 @@ fn hosts(run: &mut Run, sample: &Sample, unique: u64) {
     run.server = sample.publisher.then(|| host::Server {
         pid: Some(912),
         command: Some(format!("{} --listen 127.0.0.1:8080", sample.name)),
-        cpu_ns: host::CpuTime {
-            user: cpu / 5,
-            sys: cpu * 4 / 5,
-        },
+        cpu_ns: host::CpuTime { user: cpu / 5, sys: cpu * 4 / 5 },
         cores: Some(cpu as f64 / (sample.measure_seconds * SECOND) as f64),
         cpu_per_delivery_ns: Some(sample.delivery_ns as f64),
         softirq_cores: Some(0.21),
         pss_bytes: Some(4_000_000 + sample.subscribers as u64 * 80),
-        mem_per_conn: host::MemoryPerConnection {
-            pss: Some(80.0),
-            kernel: Some(3_900.0),
-        },
+        mem_per_conn: host::MemoryPerConnection { pss: Some(80.0), kernel: Some(3_900.0) },
         fds: Some(sample.subscribers as u64 + 14),
         net: host::NetHealth {
             listen_overflows: Some(0),
@@ -502,25 +443,16 @@ fn hosts(run: &mut Run, sample: &Sample, unique: u64) {
         governor: None,
         busiest_thread: Some(0.41),
         runqueue_wait_ns: Some(8_400_000),
-        softnet: host::Softnet {
-            dropped: Some(0),
-            squeezed: Some(2),
-        },
+        softnet: host::Softnet { dropped: Some(0), squeezed: Some(2) },
         steal: Some(0.001),
-        floor: Some(host::RigFloor {
-            source: "floor.json".to_owned(),
-            p99: 440_000,
-        }),
+        floor: Some(host::RigFloor { source: "floor.json".to_owned(), p99: 440_000 }),
         bandwidth_floor: None,
         limits: BTreeMap::from([("nofile".to_owned(), "20000".to_owned())]),
     };
 }
 
 fn objectives(run: &mut Run) {
-    let p99 = run
-        .metrics
-        .get(metric::DELIVERY)
-        .and_then(|delivery| delivery.percentile("99"));
+    let p99 = run.metrics.get(metric::DELIVERY).and_then(|delivery| delivery.percentile("99"));
     run.slo = vec![
         SloResult {
             expr: "delivery.p99<80ms".to_owned(),
@@ -541,42 +473,22 @@ mod tests {
 
     #[test]
     fn a_sample_run_is_consistent_with_itself() {
-        let run = Sample {
-            lose_every: Some(97),
-            ..Sample::default()
-        }
-        .run();
+        let run = Sample { lose_every: Some(97), ..Sample::default() }.run();
         let counts = &run.counts;
         assert_eq!(counts.expected, Some(counts.unique + counts.lost.unwrap()));
         assert_eq!(run.metrics[metric::DELIVERY].n, counts.unique);
         assert_eq!(run.metrics[metric::LAST].n, counts.events);
         let rows = run.series.iter().filter(|row| row.phase == Phase::Measure);
         assert_eq!(rows.map(|row| row.deliveries).sum::<u64>(), counts.unique);
-        assert_eq!(
-            run,
-            Sample {
-                lose_every: Some(97),
-                ..Sample::default()
-            }
-            .run()
-        );
+        assert_eq!(run, Sample { lose_every: Some(97), ..Sample::default() }.run());
     }
 
     #[test]
     fn a_sample_without_a_publisher_has_relative_figures_only() {
-        let run = Sample {
-            publisher: false,
-            ..Sample::default()
-        }
-        .run();
+        let run = Sample { publisher: false, ..Sample::default() }.run();
         let names: Vec<&str> = run.metrics.keys().map(String::as_str).collect();
         assert!(names.contains(&metric::DELIVERY_RELATIVE) && names.contains(&metric::SPREAD));
-        for name in [
-            metric::DELIVERY,
-            metric::FIRST,
-            metric::LAST,
-            metric::PUBLISH_SLIP,
-        ] {
+        for name in [metric::DELIVERY, metric::FIRST, metric::LAST, metric::PUBLISH_SLIP] {
             assert!(!names.contains(&name), "{name}");
         }
         assert_eq!(run.counts.lost, None);

@@ -62,10 +62,7 @@ impl Args {
 
     fn report(&self, runs: &[Run]) -> Result<String, String> {
         let each = |form: &dyn Fn(&Run) -> Result<String, String>| -> Result<String, String> {
-            runs.iter()
-                .map(form)
-                .collect::<Result<Vec<_>, _>>()
-                .map(|all| all.join("\n"))
+            runs.iter().map(form).collect::<Result<Vec<_>, _>>().map(|all| all.join("\n"))
         };
         match self.form {
             Form::Text => each(&|run| Ok(text::report(run, self.latency))),
@@ -80,12 +77,7 @@ impl Args {
     fn histogram(&self, run: &Run) -> Result<hdrhistogram::Histogram<u64>, String> {
         let metric = run.metrics.get(&self.metric).ok_or_else(|| {
             let known: Vec<&str> = run.metrics.keys().map(String::as_str).collect();
-            format!(
-                "{}: no metric {:?}; it has {}",
-                run.label(),
-                self.metric,
-                known.join(", ")
-            )
+            format!("{}: no metric {:?}; it has {}", run.label(), self.metric, known.join(", "))
         })?;
         metric.histogram.decode()
     }
@@ -104,46 +96,24 @@ mod tests {
     use crate::report::sample::Sample;
 
     fn args(form: Form, metric: &str) -> Args {
-        Args {
-            files: Vec::new(),
-            form,
-            metric: metric.to_owned(),
-            latency: false,
-        }
+        Args { files: Vec::new(), form, metric: metric.to_owned(), latency: false }
     }
 
     #[test]
     fn every_form_is_made_of_every_kind_of_run() {
         for publisher in [true, false] {
-            let runs = [Sample {
-                publisher,
-                ..Sample::default()
-            }
-            .run()];
-            let metric = if publisher {
-                metric::DELIVERY
-            } else {
-                metric::DELIVERY_RELATIVE
-            };
+            let runs = [Sample { publisher, ..Sample::default() }.run()];
+            let metric = if publisher { metric::DELIVERY } else { metric::DELIVERY_RELATIVE };
             for form in <Form as clap::ValueEnum>::value_variants() {
-                assert!(
-                    !args(*form, metric).report(&runs).unwrap().is_empty(),
-                    "{form:?}"
-                );
+                assert!(!args(*form, metric).report(&runs).unwrap().is_empty(), "{form:?}");
             }
         }
     }
 
     #[test]
     fn a_missing_metric_is_answered_with_those_there_are() {
-        let runs = [Sample {
-            publisher: false,
-            ..Sample::default()
-        }
-        .run()];
-        let error = args(Form::Hist, metric::DELIVERY)
-            .report(&runs)
-            .unwrap_err();
+        let runs = [Sample { publisher: false, ..Sample::default() }.run()];
+        let error = args(Form::Hist, metric::DELIVERY).report(&runs).unwrap_err();
         assert!(error.contains("delivery.relative"), "{error}");
     }
 }

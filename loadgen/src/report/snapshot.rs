@@ -58,3 +58,38 @@ pub(crate) struct Snapshot {
     /// Delivery (or relative delivery) since the snapshot before.
     pub(crate) recent: Histogram<u64>,
 }
+
+/// A snapshot for tests, with figures that follow from a seed.
+#[cfg(test)]
+pub(crate) fn sample(seed: u64) -> Snapshot {
+    use super::model::metric;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut delivery = metric::new_histogram();
+    for _ in 0..5_000 {
+        delivery.record(1_000_000 + random.u64(..4_000_000)).unwrap();
+    }
+    Snapshot {
+        label: "sample".to_owned(),
+        phase: Phase::Measure,
+        elapsed_ns: 17_000_000_000,
+        phase_elapsed_ns: 12_000_000_000,
+        phase_length_ns: Some(30_000_000_000),
+        asked: 5_000,
+        up: 5_000,
+        connecting: 0,
+        connect_errors: 0,
+        disconnects: 0,
+        events: 240,
+        events_planned_rate: Some(20.0),
+        deliveries: 1_200_000,
+        wire_bytes: 175_200_000,
+        lost: Some(0),
+        duplicate: Some(0),
+        out_of_order: Some(0),
+        client_cpu: Some(0.41),
+        server_cpu: Some(0.62),
+        server_pss_bytes: Some(4_400_000),
+        recent: delivery.clone(),
+        metrics: BTreeMap::from([(metric::DELIVERY, delivery.clone()), (metric::LAST, delivery)]),
+    }
+}

@@ -8,8 +8,7 @@
 use super::hgrm;
 use super::model::counts::Wave;
 use super::model::metric::{self, Definition, Metric, Per};
-use super::model::plan::{Phase, Plan};
-use super::model::series::Interval;
+use super::model::plan::Plan;
 use super::model::verdict::SloResult;
 use super::model::{Run, host};
 use super::objective::Objective;
@@ -54,15 +53,8 @@ fn block(name: &str, text: &str) -> String {
 }
 
 fn head(lines: &mut Vec<String>, run: &Run) {
-    let name = run
-        .name
-        .as_ref()
-        .map_or_else(String::new, |name| format!("   run \"{name}\""));
-    let cut = if run.interrupted {
-        " (interrupted)"
-    } else {
-        ""
-    };
+    let name = run.name.as_ref().map_or_else(String::new, |name| format!("   run \"{name}\""));
+    let cut = if run.interrupted { " (interrupted)" } else { "" };
     lines.push(format!(
         "{} {}{name}   VERDICT: {}{cut}",
         run.tool.name,
@@ -70,10 +62,7 @@ fn head(lines: &mut Vec<String>, run: &Run) {
         run.verdict.status.word()
     ));
     for reason in &run.verdict.reasons {
-        lines.push(block(
-            reason.status.word().to_lowercase().as_str(),
-            &reason.text,
-        ));
+        lines.push(block(reason.status.word().to_lowercase().as_str(), &reason.text));
     }
     lines.push(block("started", &unit::utc(run.started_unix_ns)));
     lines.push(block("target", &target(run)));
@@ -89,12 +78,7 @@ fn head(lines: &mut Vec<String>, run: &Run) {
 pub(crate) fn target(run: &Run) -> String {
     let target = &run.target;
     let mut parts = vec![target.url.clone()];
-    parts.extend(
-        target
-            .profile
-            .as_ref()
-            .map(|profile| format!("profile {profile}")),
-    );
+    parts.extend(target.profile.as_ref().map(|profile| format!("profile {profile}")));
     if !target.http.is_empty() {
         parts.push(format!("http/{}", target.http));
     }
@@ -102,12 +86,7 @@ pub(crate) fn target(run: &Run) -> String {
     if target.loopback {
         parts.push("LOOPBACK".to_owned());
     }
-    parts.extend(
-        target
-            .hosts
-            .filter(|&n| n > 1)
-            .map(|n| format!("{n} machines")),
-    );
+    parts.extend(target.hosts.filter(|&n| n > 1).map(|n| format!("{n} machines")));
     parts.join("   ")
 }
 
@@ -118,9 +97,9 @@ pub(crate) fn plan(plan: &Plan) -> String {
         subscribers += &format!(" from {} source addresses", plan.sources);
     }
     let phases = &plan.phases;
-    let mut window = unit::time(phases.measure_ns);
+    let mut window = unit::length(phases.measure_ns);
     if phases.warmup_ns > 0 {
-        window += &format!(" after {} warm-up", unit::time(phases.warmup_ns));
+        window += &format!(" after {} warm-up", unit::length(phases.warmup_ns));
     }
     format!("{subscribers} | {} | {window}", load(plan))
 }
@@ -174,11 +153,7 @@ pub(crate) fn clock(run: &Run) -> String {
 
 fn connect(lines: &mut Vec<String>, run: &Run) {
     let connect = &run.connect;
-    let mut text = format!(
-        "{} / {} up",
-        unit::count(connect.up),
-        unit::count(connect.asked)
-    );
+    let mut text = format!("{} / {} up", unit::count(connect.up), unit::count(connect.asked));
     if let Some(length) = connect.length_ns {
         text += &format!(" in {}", unit::time(length));
     }
@@ -222,24 +197,12 @@ fn delivery(lines: &mut Vec<String>, run: &Run) {
     let mut parts = vec![format!("{} events", unit::count(counts.events))];
     parts.push(match counts.expected {
         Some(due) => {
-            format!(
-                "{} of {} deliveries",
-                unit::count(counts.unique),
-                unit::count(due)
-            )
+            format!("{} of {} deliveries", unit::count(counts.unique), unit::count(due))
         }
         None => format!("{} deliveries", unit::count(counts.unique)),
     });
-    parts.extend(
-        run.rates
-            .deliveries
-            .map(|rate| format!("{} deliveries/s", unit::short(rate))),
-    );
-    parts.extend(
-        run.rates
-            .wire_bytes
-            .map(|rate| format!("{}/s read", unit::bytes(rate))),
-    );
+    parts.extend(run.rates.deliveries.map(|rate| format!("{} deliveries/s", unit::short(rate))));
+    parts.extend(run.rates.wire_bytes.map(|rate| format!("{}/s read", unit::bytes(rate))));
     lines.push(String::new());
     lines.push(block("DELIVERY", &parts.join("   ")));
     table(lines, run, |definition| {
@@ -269,10 +232,7 @@ fn table(lines: &mut Vec<String>, run: &Run, chosen: impl Fn(&Definition) -> boo
     if rows.is_empty() {
         return;
     }
-    let names = COLUMNS
-        .iter()
-        .map(|name| format!("p{name}"))
-        .chain(["max".to_owned()]);
+    let names = COLUMNS.iter().map(|name| format!("p{name}")).chain(["max".to_owned()]);
     let cells: String = names.map(|name| format!("{name:>CELL$}")).collect();
     lines.push(format!("{:TITLE$}{cells}", ""));
     for (definition, metric) in rows {
@@ -292,31 +252,20 @@ fn row(definition: &Definition, metric: &Metric) -> String {
     if metric.censored > 0 {
         note += &format!(", {} cut at the horizon", unit::count(metric.censored));
     }
-    let title = if definition.name == metric::LAST {
-        "LAST"
-    } else {
-        definition.title
-    };
+    let title = if definition.name == metric::LAST { "LAST" } else { definition.title };
     format!("  {title:<w$}{cells}   {note}", w = TITLE - 2)
 }
 
 /// The confidence line below the two headline rows.
 fn interval(definition: &Definition, metric: &Metric) -> Option<String> {
-    let shown = [
-        metric::DELIVERY,
-        metric::LAST,
-        metric::SPREAD,
-        metric::DELIVERY_RELATIVE,
-    ];
+    let shown = [metric::DELIVERY, metric::LAST, metric::SPREAD, metric::DELIVERY_RELATIVE];
     if !shown.contains(&definition.name) {
         return None;
     }
-    let (name, [low, high]) = ["99", "90", "50"]
-        .iter()
-        .find_map(|name| Some((name, metric.ci95.get(*name)?)))?;
-    let events = metric
-        .n_events
-        .map_or_else(String::new, |n| format!(", {} events", unit::count(n)));
+    let (name, [low, high]) =
+        ["99", "90", "50"].iter().find_map(|name| Some((name, metric.ci95.get(*name)?)))?;
+    let events =
+        metric.n_events.map_or_else(String::new, |n| format!(", {} events", unit::count(n)));
     Some(format!(
         "{:TITLE$}{:>CELL$}95 % interval of p{name}: {} to {} (bootstrap{events})",
         "",
@@ -336,10 +285,8 @@ fn integrity(lines: &mut Vec<String>, run: &Run) {
         ("malformed", counts.malformed),
         ("incomplete events", counts.incomplete_events),
     ];
-    let text: Vec<String> = named
-        .iter()
-        .map(|(name, n)| format!("{name} {}", unit::count_or_unknown(*n)))
-        .collect();
+    let text: Vec<String> =
+        named.iter().map(|(name, n)| format!("{name} {}", unit::count_or_unknown(*n))).collect();
     lines.push(String::new());
     lines.push(block("INTEGRITY", &text.join("   ")));
     let rest = [
@@ -373,9 +320,7 @@ fn fairness(lines: &mut Vec<String>, run: &Run) {
             .map(|ratio| format!("slowest/fastest subscriber mean {}", unit::digits(ratio))),
     );
     parts.extend(
-        fairness
-            .position_rho
-            .map(|rho| format!("position bias {rho:+.2} ({})", position(rho))),
+        fairness.position_rho.map(|rho| format!("position bias {rho:+.2} ({})", position(rho))),
     );
     parts.extend(
         fairness
@@ -383,10 +328,7 @@ fn fairness(lines: &mut Vec<String>, run: &Run) {
             .map(|share| format!("same 1 % last in {}", unit::percent(share))),
     );
     if fairness.silent > 0 {
-        parts.push(format!(
-            "{} subscribers received nothing",
-            unit::count(fairness.silent)
-        ));
+        parts.push(format!("{} subscribers received nothing", unit::count(fairness.silent)));
     }
     lines.push(block("FAIRNESS", &parts.join("   ")));
 }
@@ -437,10 +379,7 @@ fn populations(lines: &mut Vec<String>, run: &Run) {
     }
     if let Some(storm) = &run.storm {
         for (i, wave) in storm.waves.iter().enumerate() {
-            lines.push(block(
-                "STORM",
-                &format!("wave {}   {}", i + 1, wave_line(wave)),
-            ));
+            lines.push(block("STORM", &format!("wave {}   {}", i + 1, wave_line(wave))));
         }
         let text = format!(
             "missing without notice {}   doubled {}",
@@ -465,9 +404,7 @@ fn wave_line(wave: &Wave) -> String {
 
 fn server(lines: &mut Vec<String>, run: &Run) {
     let Some(server) = &run.server else { return };
-    let mut cpu = server
-        .pid
-        .map_or_else(String::new, |pid| format!("pid {pid}   "));
+    let mut cpu = server.pid.map_or_else(String::new, |pid| format!("pid {pid}   "));
     cpu += &format!(
         "CPU {} user + {} kernel",
         unit::time(server.cpu_ns.user),
@@ -501,11 +438,7 @@ fn memory(server: &host::Server) -> String {
             show(per.kernel)
         ));
     }
-    parts.extend(
-        server
-            .pss_bytes
-            .map(|bytes| format!("process {}", unit::bytes(bytes as f64))),
-    );
+    parts.extend(server.pss_bytes.map(|bytes| format!("process {}", unit::bytes(bytes as f64))));
     parts.extend(server.fds.map(|fds| format!("fds {}", unit::count(fds))));
     let net = &server.net;
     let named = [
@@ -523,24 +456,13 @@ fn memory(server: &host::Server) -> String {
 fn rig(lines: &mut Vec<String>, run: &Run) {
     let rig = &run.rig;
     let mut parts = Vec::new();
-    parts.extend(
-        rig.busiest_thread
-            .map(|share| format!("busiest thread {}", unit::percent(share))),
-    );
-    parts.extend(
-        rig.runqueue_wait_ns
-            .map(|ns| format!("waited for a CPU {}", unit::time(ns))),
-    );
+    parts
+        .extend(rig.busiest_thread.map(|share| format!("busiest thread {}", unit::percent(share))));
+    parts.extend(rig.runqueue_wait_ns.map(|ns| format!("waited for a CPU {}", unit::time(ns))));
     parts.extend(rig.softnet.dropped.map(|n| format!("softnet drops {n}")));
-    parts.extend(
-        rig.steal
-            .map(|share| format!("steal {}", unit::percent(share))),
-    );
-    parts.extend(
-        rig.floor
-            .as_ref()
-            .map(|floor| format!("rig floor p99 {}", unit::time(floor.p99))),
-    );
+    parts.extend(rig.steal.map(|share| format!("steal {}", unit::percent(share))));
+    parts
+        .extend(rig.floor.as_ref().map(|floor| format!("rig floor p99 {}", unit::time(floor.p99))));
     let machine: Vec<String> = [
         rig.cpu_count.map(|n| format!("{n} CPUs")),
         rig.cpu_model.clone(),
@@ -582,12 +504,9 @@ pub(crate) fn objective(slo: &SloResult) -> String {
 }
 
 fn definitions(lines: &mut Vec<String>, run: &Run) {
-    let used = metric::DEFINITIONS
-        .iter()
-        .filter(|one| run.metrics.contains_key(one.name));
-    let mut named: Vec<String> = used
-        .map(|one| format!("  {:<22}{}", one.name, one.text))
-        .collect();
+    let used = metric::DEFINITIONS.iter().filter(|one| run.metrics.contains_key(one.name));
+    let mut named: Vec<String> =
+        used.map(|one| format!("  {:<22}{}", one.name, one.text)).collect();
     if named.is_empty() {
         return;
     }
@@ -608,36 +527,7 @@ fn spectra(lines: &mut Vec<String>, run: &Run) {
             continue;
         };
         lines.push(String::new());
-        lines.push(format!(
-            "Percentile spectrum of {} (ms): {}",
-            definition.name, definition.text
-        ));
+        lines.push(format!("Percentile spectrum of {} (ms): {}", definition.name, definition.text));
         lines.push(hgrm::text(&histogram).trim_end().to_owned());
     }
-}
-
-/// One interval of a running test in one line, for terminals that are not terminals.
-pub(crate) fn interval_line(row: &Interval) -> String {
-    let time = |ns: Option<u64>| ns.map_or_else(|| "n/a".to_owned(), unit::time);
-    let seconds = row.length_ns.max(1) as f64 / 1e9;
-    let mut text = format!(
-        "{:>7} {:<8} up {:>9}   {:>8} ev/s   {:>8} del/s",
-        unit::time(row.t_ns),
-        row.phase.word(),
-        unit::count(row.up),
-        unit::short(row.events as f64 / seconds),
-        unit::short(row.deliveries as f64 / seconds)
-    );
-    if matches!(row.phase, Phase::Warmup | Phase::Measure) {
-        text += &format!(
-            "   p50 {:>8}   p99 {:>8}   max {:>8}",
-            time(row.p50_ns),
-            time(row.p99_ns),
-            time(row.max_ns)
-        );
-    }
-    if let Some(lost) = row.lost.filter(|&lost| lost > 0) {
-        text += &format!("   lost {}", unit::count(lost));
-    }
-    text
 }

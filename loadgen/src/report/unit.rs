@@ -27,8 +27,7 @@ pub(crate) fn milliseconds(ns: u64) -> String {
 pub(crate) fn digits(value: f64) -> String {
     let size = value.abs();
     if size >= 999.5 {
-        let sign = if value < 0.0 { "-" } else { "" };
-        return format!("{sign}{}", count(size.round() as u64));
+        return count_signed(value.round());
     }
     let decimals = match size {
         s if s >= 99.95 => 0,
@@ -58,24 +57,41 @@ pub(crate) fn count_or_unknown(value: Option<u64>) -> String {
     value.map_or_else(|| "unknown".to_owned(), count)
 }
 
-/// A large number in short: `999`, `19.8 k`, `4.99 M`, `1.23 G`.
+/// A large number in short: `20`, `999`, `19.8 k`, `4.99 M`, `1.23 G`.
 pub(crate) fn short(value: f64) -> String {
-    match value.abs() {
-        v if v < 999.5 => digits(value).trim_end_matches(".00").to_owned(),
-        v if v < 999_500.0 => format!("{} k", digits(value / 1e3)),
-        v if v < 999_500_000.0 => format!("{} M", digits(value / 1e6)),
-        _ => format!("{} G", digits(value / 1e9)),
-    }
+    scaled(value, 1_000.0, &["", " k", " M", " G"])
 }
 
 /// Bytes as text, in powers of 1024: `128 B`, `2.90 KiB`, `1.20 GiB`.
 pub(crate) fn bytes(value: f64) -> String {
-    const KIB: f64 = 1024.0;
-    match value.abs() {
-        v if v < KIB => format!("{} B", digits(value).trim_end_matches(".00")),
-        v if v < KIB * KIB => format!("{} KiB", digits(value / KIB)),
-        v if v < KIB * KIB * KIB => format!("{} MiB", digits(value / (KIB * KIB))),
-        _ => format!("{} GiB", digits(value / (KIB * KIB * KIB))),
+    scaled(value, 1_024.0, &[" B", " KiB", " MiB", " GiB", " TiB"])
+}
+
+/// A value with the largest unit that leaves something before the point. Whole numbers have no
+/// digits after it: they were planned or counted, not measured.
+fn scaled(value: f64, base: f64, units: &[&str]) -> String {
+    let (mut value, mut unit) = (value, 0);
+    while value.abs() >= base * 0.9995 && unit + 1 < units.len() {
+        value /= base;
+        unit += 1;
+    }
+    let number = if value.fract() == 0.0 { count_signed(value) } else { digits(value) };
+    number + units[unit]
+}
+
+fn count_signed(value: f64) -> String {
+    let sign = if value < 0.0 { "-" } else { "" };
+    format!("{sign}{}", count(value.abs() as u64))
+}
+
+/// A planned length, without digits that were never there: `30 s`, `1.5 s`, `500 ms`, `5m 00s`.
+pub(crate) fn length(ns: u64) -> String {
+    let text = time(ns);
+    match text.split_once(' ') {
+        Some((number, unit)) if number.contains('.') => {
+            format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => text,
     }
 }
 
@@ -90,10 +106,7 @@ pub(crate) fn utc(unix_ns: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
     let (hour, minute) = (second / 3_600, second % 3_600 / 60);
-    format!(
-        "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{:02} UTC",
-        second % 60
-    )
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{:02} UTC", second % 60)
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.
@@ -110,11 +123,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
@@ -151,10 +160,17 @@ mod tests {
         assert_eq!(count(300_000_000), "300,000,000");
         assert_eq!(short(4_990_000.0), "4.99 M");
         assert_eq!(short(19_800.0), "19.8 k");
-        assert_eq!(short(20.0), "20.0");
+        assert_eq!(short(20.0), "20");
+        assert_eq!(short(20_500.0), "20.5 k");
+        assert_eq!(short(-3_000.0), "-3 k");
         assert_eq!(short(0.0), "0");
         assert_eq!(bytes(128.0), "128 B");
         assert_eq!(bytes(2_970.0), "2.90 KiB");
+        assert_eq!(bytes(0.0), "0 B");
+        assert_eq!(length(30_000_000_000), "30 s");
+        assert_eq!(length(1_500_000_000), "1.5 s");
+        assert_eq!(length(100_000_000), "100 ms");
+        assert_eq!(length(0), "0 ns");
         assert_eq!(percent(0.41), "41.0 %");
         assert_eq!(digits(-1_234.4), "-1,234");
         assert_eq!(digits(0.0384), "0.0384");

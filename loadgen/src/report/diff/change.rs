@@ -26,12 +26,7 @@ impl Change {
         } else {
             within_runs(&figure, base, new)
         };
-        Change {
-            base: figure.read(base),
-            new: figure.read(new),
-            figure,
-            interval95,
-        }
+        Change { base: figure.read(base), new: figure.read(new), figure, interval95 }
     }
 
     /// The relative change; `None` when a side is missing or the base is zero.
@@ -106,15 +101,12 @@ fn percent(share: f64) -> String {
 fn within_runs(figure: &Figure, base: &Run, new: &Run) -> Option<[f64; 2]> {
     let (metric, statistic) = figure.statistic()?;
     figure.read(base).and(figure.read(new))?;
-    let a = Resampler::of(base, metric)?.replicates(statistic, base.seed);
+    let a = Resampler::of(base, metric)?.replicates(&[statistic], base.seed);
     // Another stream of random numbers: the same run on both sides must not agree with itself
     // resample by resample.
-    let b = Resampler::of(new, metric)?.replicates(statistic, !new.seed);
-    let ratios = a
-        .iter()
-        .zip(&b)
-        .filter(|(a, _)| **a > 0.0)
-        .map(|(a, b)| b / a - 1.0);
+    let b = Resampler::of(new, metric)?.replicates(&[statistic], !new.seed);
+    let pairs = a.iter().flatten().zip(b.iter().flatten());
+    let ratios = pairs.filter(|(a, _)| **a > 0.0).map(|(a, b)| b / a - 1.0);
     confidence::interval95(ratios.collect())
 }
 
@@ -134,11 +126,7 @@ fn between_runs(figure: &Figure, base: &[Run], new: &[Run]) -> Option<[f64; 2]> 
     let error = error_a + error_b;
     let freedom = error * error
         / (error_a * error_a / (a.len() - 1) as f64 + error_b * error_b / (b.len() - 1) as f64);
-    let half = if error > 0.0 {
-        student_975(freedom) * error.sqrt()
-    } else {
-        0.0
-    };
+    let half = if error > 0.0 { student_975(freedom) * error.sqrt() } else { 0.0 };
     let difference = mean_b - mean_a;
     Some([(difference - half) / mean_a, (difference + half) / mean_a])
 }

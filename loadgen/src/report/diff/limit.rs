@@ -58,12 +58,7 @@ impl FromStr for Limit {
             }
             None => Bound::Absolute(sign * quantity(size, figure.unit())?),
         };
-        Ok(Limit {
-            expr: expr.to_owned(),
-            figure,
-            above: expr[at..].starts_with('>'),
-            bound,
-        })
+        Ok(Limit { expr: expr.to_owned(), figure, above: expr[at..].starts_with('>'), bound })
     }
 }
 
@@ -76,20 +71,10 @@ impl Limit {
             Bound::Absolute(bound) => change.absolute().map(|value| (value, bound)),
         };
         let Some((value, bound)) = measured.or_else(|| self.from_zero(change)) else {
-            let text = format!(
-                "FAIL    {}   cannot be judged: a side has no value",
-                self.expr
-            );
-            return Outcome {
-                breached: true,
-                text,
-            };
+            let text = format!("FAIL    {}   cannot be judged: a side has no value", self.expr);
+            return Outcome { breached: true, text };
         };
-        let beyond = if self.above {
-            value > bound
-        } else {
-            value < bound
-        };
+        let beyond = if self.above { value > bound } else { value < bound };
         let breached = beyond && change.significant();
         let word = match (breached, beyond) {
             (true, _) => "FAIL",
@@ -106,13 +91,6 @@ impl Limit {
             return None;
         };
         let change = change.absolute()?;
-        Some((
-            if change == 0.0 {
-                0.0
-            } else {
-                f64::INFINITY.copysign(change)
-            },
-            bound,
-        ))
+        Some((if change == 0.0 { 0.0 } else { f64::INFINITY.copysign(change) }, bound))
     }
 }

@@ -26,10 +26,7 @@ fn shift(run: &Run, start: u64) -> u64 {
 pub(super) fn rows(runs: &[Run], start: u64, order: Order) -> Result<Vec<Interval>, String> {
     let moved = runs.iter().flat_map(|run| {
         let by = shift(run, start);
-        run.series.iter().map(move |row| Interval {
-            t_ns: row.t_ns + by,
-            ..row.clone()
-        })
+        run.series.iter().map(move |row| Interval { t_ns: row.t_ns + by, ..row.clone() })
     });
     let mut rows: Vec<Interval> = moved.collect();
     rows.sort_by_key(|row| row.t_ns);
@@ -38,18 +35,10 @@ pub(super) fn rows(runs: &[Run], start: u64, order: Order) -> Result<Vec<Interva
     }
     // Rows of different generators never begin at the same nanosecond; they belong together
     // when they begin within half an interval of each other.
-    let length = rows
-        .iter()
-        .map(|row| row.length_ns)
-        .max()
-        .unwrap_or(1)
-        .max(1);
+    let length = rows.iter().map(|row| row.length_ns).max().unwrap_or(1).max(1);
     let mut slots: BTreeMap<(u64, Phase), Vec<Interval>> = BTreeMap::new();
     for row in rows {
-        slots
-            .entry(((row.t_ns + length / 2) / length, row.phase))
-            .or_default()
-            .push(row);
+        slots.entry(((row.t_ns + length / 2) / length, row.phase)).or_default().push(row);
     }
     slots.into_values().map(|rows| add(&rows)).collect()
 }
@@ -92,10 +81,9 @@ pub(super) fn timeline(runs: &[Run], start: u64, order: Order) -> Vec<PhaseSpan>
         .iter()
         .flat_map(|run| {
             let by = shift(run, start);
-            run.timeline.iter().map(move |span| PhaseSpan {
-                start_ns: span.start_ns + by,
-                ..span.clone()
-            })
+            run.timeline
+                .iter()
+                .map(move |span| PhaseSpan { start_ns: span.start_ns + by, ..span.clone() })
         })
         .collect();
     spans.sort_by_key(|span| (span.start_ns, span.phase));
@@ -109,11 +97,7 @@ pub(super) fn timeline(runs: &[Run], start: u64, order: Order) -> Vec<PhaseSpan>
         *entry = (entry.0.min(span.start_ns), entry.1.max(end));
     }
     hull.into_iter()
-        .map(|(phase, (start_ns, end))| PhaseSpan {
-            phase,
-            start_ns,
-            length_ns: end - start_ns,
-        })
+        .map(|(phase, (start_ns, end))| PhaseSpan { phase, start_ns, length_ns: end - start_ns })
         .collect()
 }
 
@@ -123,10 +107,7 @@ pub(super) fn marks(runs: &[Run], start: u64) -> Vec<Mark> {
         .iter()
         .flat_map(|run| {
             let by = shift(run, start);
-            run.marks.iter().map(move |mark| Mark {
-                t_ns: mark.t_ns + by,
-                ..mark.clone()
-            })
+            run.marks.iter().map(move |mark| Mark { t_ns: mark.t_ns + by, ..mark.clone() })
         })
         .collect();
     marks.sort_by_key(|mark| mark.t_ns);
@@ -163,10 +144,7 @@ pub(super) fn ramp(runs: &[Run], start: u64, order: Order) -> Vec<RampPoint> {
             let by = shift(run, start);
             run.ramp
                 .iter()
-                .map(|point| RampPoint {
-                    t_ns: point.t_ns + by,
-                    ..point.clone()
-                })
+                .map(|point| RampPoint { t_ns: point.t_ns + by, ..point.clone() })
                 .collect()
         })
         .collect();
@@ -185,12 +163,7 @@ pub(super) fn ramp(runs: &[Run], start: u64, order: Order) -> Vec<RampPoint> {
 
 /// The sum of all ramps at a time; a ramp holds its value between its points.
 fn at(ramps: &[Vec<RampPoint>], t_ns: u64) -> RampPoint {
-    let mut sum = RampPoint {
-        t_ns,
-        planned: Some(0),
-        up: 0,
-        failed: 0,
-    };
+    let mut sum = RampPoint { t_ns, planned: Some(0), up: 0, failed: 0 };
     for ramp in ramps {
         let after = ramp.partition_point(|point| point.t_ns <= t_ns);
         let Some(point) = after.checked_sub(1).map(|i| &ramp[i]) else {

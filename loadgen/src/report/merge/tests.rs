@@ -4,19 +4,8 @@ use super::*;
 use crate::report::sample::Sample;
 
 fn two() -> [Run; 2] {
-    let one = Sample {
-        seed: 1,
-        lose_every: Some(13),
-        ..Sample::default()
-    }
-    .run();
-    let two = Sample {
-        seed: 2,
-        subscribers: 300,
-        delivery_ns: 9_000,
-        ..Sample::default()
-    }
-    .run();
+    let one = Sample { seed: 1, lose_every: Some(13), ..Sample::default() }.run();
+    let two = Sample { seed: 2, subscribers: 300, delivery_ns: 9_000, ..Sample::default() }.run();
     [one, two]
 }
 
@@ -30,11 +19,7 @@ fn percentiles_of_a_merge_are_those_of_the_summed_histogram() {
             sum += &run.metrics[name].histogram.decode().unwrap();
         }
         assert_eq!(metric.histogram.decode().unwrap(), sum, "{name}");
-        assert_eq!(
-            metric.percentile("50"),
-            Some(sum.value_at_percentile(50.0)),
-            "{name}"
-        );
+        assert_eq!(metric.percentile("50"), Some(sum.value_at_percentile(50.0)), "{name}");
     }
 }
 
@@ -42,10 +27,7 @@ fn percentiles_of_a_merge_are_those_of_the_summed_histogram() {
 fn counts_add_and_unknown_stays_unknown() {
     let mut runs = two();
     let merged = merge(&runs).unwrap();
-    assert_eq!(
-        merged.counts.unique,
-        runs[0].counts.unique + runs[1].counts.unique
-    );
+    assert_eq!(merged.counts.unique, runs[0].counts.unique + runs[1].counts.unique);
     assert_eq!(merged.counts.lost, runs[0].counts.lost);
     runs[1].counts.lost = None;
     assert_eq!(merge(&runs).unwrap().counts.lost, None);
@@ -59,11 +41,7 @@ fn generators_side_by_side_add_their_rates_and_subscribers() {
     assert_eq!(merged.plan.subscribers, 500);
     let rate = |run: &Run| run.rates.deliveries.unwrap();
     assert!((rate(&merged) - rate(&runs[0]) - rate(&runs[1])).abs() < 1e-6);
-    let measured = merged
-        .series
-        .iter()
-        .filter(|row| row.phase == Phase::Measure)
-        .count();
+    let measured = merged.series.iter().filter(|row| row.phase == Phase::Measure).count();
     assert_eq!(measured, 10, "rows of the same second are one row");
     let deliveries: u64 = merged
         .series
@@ -72,12 +50,7 @@ fn generators_side_by_side_add_their_rates_and_subscribers() {
         .map(|row| row.deliveries)
         .sum();
     assert_eq!(deliveries, merged.counts.unique);
-    assert!(
-        merged
-            .notes
-            .iter()
-            .any(|note| note.contains("side by side"))
-    );
+    assert!(merged.notes.iter().any(|note| note.contains("side by side")));
 }
 
 #[test]
@@ -89,11 +62,7 @@ fn repeats_keep_their_rate_and_follow_each_other() {
     let rate = |run: &Run| run.rates.deliveries.unwrap();
     let mean = (rate(&runs[0]) + rate(&runs[1])) / 2.0;
     assert!((rate(&merged) - mean).abs() < 1e-6);
-    let measured = merged
-        .series
-        .iter()
-        .filter(|row| row.phase == Phase::Measure)
-        .count();
+    let measured = merged.series.iter().filter(|row| row.phase == Phase::Measure).count();
     assert_eq!(measured, 20);
     assert!(merged.series.is_sorted_by_key(|row| row.t_ns));
     assert!(merged.notes.is_empty());
@@ -113,12 +82,7 @@ fn a_merge_of_merges_holds_the_plain_runs() {
     let merged = merge(&runs).unwrap();
     let again = merge(&[merged, runs[0].clone()]).unwrap();
     assert_eq!(again.runs.len(), 3);
-    assert!(
-        again
-            .runs
-            .iter()
-            .all(|run| run.runs.is_empty() && run.series.is_empty())
-    );
+    assert!(again.runs.iter().all(|run| run.runs.is_empty() && run.series.is_empty()));
 }
 
 #[test]

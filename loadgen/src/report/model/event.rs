@@ -55,10 +55,7 @@ impl EventSamples {
     /// Puts rows into columns, ordered by time. `total` is the number they were drawn from.
     pub(crate) fn from_rows(mut rows: Vec<EventSample>, total: u64) -> EventSamples {
         rows.sort_by_key(|row| row.at_ns);
-        let mut columns = EventSamples {
-            total,
-            ..EventSamples::default()
-        };
+        let mut columns = EventSamples { total, ..EventSamples::default() };
         for row in rows {
             columns.at_ns.push(row.at_ns);
             columns.first_ns.push(row.first_ns);
@@ -115,11 +112,7 @@ pub(crate) struct EventSampler {
 impl EventSampler {
     /// A sampler whose choices follow from `seed`.
     pub(crate) fn new(seed: u64) -> EventSampler {
-        EventSampler {
-            rows: Vec::new(),
-            seen: 0,
-            random: fastrand::Rng::with_seed(seed),
-        }
+        EventSampler { rows: Vec::new(), seen: 0, random: fastrand::Rng::with_seed(seed) }
     }
 
     /// Offers one event.

@@ -88,18 +88,12 @@ impl Fairness {
             .iter()
             .enumerate()
             .filter(|(_, one)| one.n > 0)
-            .map(|(order, one)| Served {
-                order,
-                mean: one.sum_ns as f64 / one.n as f64,
-            })
+            .map(|(order, one)| Served { order, mean: one.sum_ns as f64 / one.n as f64 })
             .collect();
         if served.is_empty() {
             return None;
         }
-        let low = served
-            .iter()
-            .map(|one| one.mean)
-            .fold(f64::INFINITY, f64::min);
+        let low = served.iter().map(|one| one.mean).fold(f64::INFINITY, f64::min);
         let high = served.iter().map(|one| one.mean).fold(0.0, f64::max);
         Some(Fairness {
             subscribers: served.len() as u64,
@@ -125,11 +119,7 @@ struct Served {
 fn jain(served: &[Served]) -> f64 {
     let sum: f64 = served.iter().map(|one| one.mean).sum();
     let squares: f64 = served.iter().map(|one| one.mean * one.mean).sum();
-    if squares == 0.0 {
-        1.0
-    } else {
-        sum * sum / (served.len() as f64 * squares)
-    }
+    if squares == 0.0 { 1.0 } else { sum * sum / (served.len() as f64 * squares) }
 }
 
 /// Spearman's rank correlation of order and mean, with equal means sharing their rank.
@@ -197,10 +187,7 @@ fn by_order(served: &[Served]) -> Vec<OrderPoint> {
         .chunks(group)
         .map(|chunk| {
             let sum: f64 = chunk.iter().map(|one| one.mean).sum();
-            let low = chunk
-                .iter()
-                .map(|one| one.mean)
-                .fold(f64::INFINITY, f64::min);
+            let low = chunk.iter().map(|one| one.mean).fold(f64::INFINITY, f64::min);
             let high = chunk.iter().map(|one| one.mean).fold(0.0, f64::max);
             OrderPoint {
                 order: chunk[0].order as u64,

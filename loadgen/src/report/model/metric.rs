@@ -231,9 +231,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
 
 /// The definition of a metric name, if it is one of ours.
 pub(crate) fn definition(name: &str) -> Option<&'static Definition> {
-    DEFINITIONS
-        .iter()
-        .find(|definition| definition.name == name)
+    DEFINITIONS.iter().find(|definition| definition.name == name)
 }
 
 /// The percentiles given in every report, as their JSON keys.
@@ -361,10 +359,7 @@ impl HistogramBlob {
     /// A sentence that says what is wrong: another format, bad base64, a damaged histogram.
     pub(crate) fn decode(&self) -> Result<Histogram<u64>, String> {
         if self.format != BLOB_FORMAT {
-            return Err(format!(
-                "histogram format is {:?}, known is {BLOB_FORMAT:?}",
-                self.format
-            ));
+            return Err(format!("histogram format is {:?}, known is {BLOB_FORMAT:?}", self.format));
         }
         let bytes = STANDARD
             .decode(self.data.as_bytes())

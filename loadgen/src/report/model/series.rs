@@ -71,8 +71,7 @@ impl Interval {
             metric::LAST => self.last_max_ns = Some(histogram.max()),
             _ => {}
         }
-        self.histograms
-            .insert(name.to_owned(), HistogramBlob::encode(histogram));
+        self.histograms.insert(name.to_owned(), HistogramBlob::encode(histogram));
     }
 
     fn read_delivery(&mut self, histogram: &Histogram<u64>) {

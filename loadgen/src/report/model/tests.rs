@@ -41,10 +41,7 @@ fn every_field_of_the_schema_has_a_description() {
             continue;
         };
         for (field, property) in properties {
-            assert!(
-                property["description"].is_string(),
-                "{name}.{field} has no description"
-            );
+            assert!(property["description"].is_string(), "{name}.{field} has no description");
         }
     }
 }
@@ -92,26 +89,12 @@ fn a_cut_blob_is_refused_or_still_whole() {
     histogram.record(5).unwrap();
     let good = HistogramBlob::encode(&histogram);
     for cut in 0..good.data.len() {
-        let blob = HistogramBlob {
-            data: good.data[..cut].to_owned(),
-            ..good.clone()
-        };
+        let blob = HistogramBlob { data: good.data[..cut].to_owned(), ..good.clone() };
         // The last bytes are the checksum of zlib, after all of the data.
         let whole = cut + 8 >= good.data.len();
-        assert!(
-            blob.decode()
-                .map_or(true, |read| whole && read == histogram),
-            "cut at {cut}"
-        );
+        assert!(blob.decode().map_or(true, |read| whole && read == histogram), "cut at {cut}");
     }
-    assert!(
-        HistogramBlob {
-            format: "v1".to_owned(),
-            ..good
-        }
-        .decode()
-        .is_err()
-    );
+    assert!(HistogramBlob { format: "v1".to_owned(), ..good }.decode().is_err());
 }
 
 #[test]
@@ -162,10 +145,7 @@ fn an_interval_reads_its_row_from_the_headline_metric() {
     row.record(metric::DELIVERY_SENT, &histogram);
     assert_eq!(row.p50_ns, None);
     row.record(metric::DELIVERY, &histogram);
-    assert_eq!(
-        (row.p50_ns, row.p99_ns, row.max_ns),
-        (Some(700), None, Some(700))
-    );
+    assert_eq!((row.p50_ns, row.p99_ns, row.max_ns), (Some(700), None, Some(700)));
     row.record(metric::LAST, &histogram);
     assert_eq!(row.last_max_ns, Some(700));
     assert_eq!(row.histograms.len(), 3);
@@ -173,12 +153,7 @@ fn an_interval_reads_its_row_from_the_headline_metric() {
 
 #[test]
 fn first_connected_first_served_shows_as_full_position_bias() {
-    let served = |mean: u64| Moments {
-        n: 2,
-        sum_ns: 2 * mean,
-        max_ns: mean,
-        times_last: 0,
-    };
+    let served = |mean: u64| Moments { n: 2, sum_ns: 2 * mean, max_ns: mean, times_last: 0 };
     let rising: Vec<Moments> = (1..=100).map(|i| served(i * 10)).collect();
     let fairness = Fairness::of(&rising).unwrap();
     assert!((fairness.position_rho.unwrap() - 1.0).abs() < 1e-12);
@@ -190,15 +165,7 @@ fn first_connected_first_served_shows_as_full_position_bias() {
 
 #[test]
 fn equal_subscribers_have_a_jain_index_of_one_and_no_bias() {
-    let all = vec![
-        Moments {
-            n: 1,
-            sum_ns: 5,
-            max_ns: 5,
-            times_last: 0
-        };
-        50
-    ];
+    let all = vec![Moments { n: 1, sum_ns: 5, max_ns: 5, times_last: 0 }; 50];
     let fairness = Fairness::of(&all).unwrap();
     assert!((fairness.jain - 1.0).abs() < 1e-12);
     assert_eq!(fairness.position_rho, None);
@@ -206,15 +173,7 @@ fn equal_subscribers_have_a_jain_index_of_one_and_no_bias() {
 
 #[test]
 fn a_silent_subscriber_is_counted_and_enters_no_mean() {
-    let all = [
-        Moments {
-            n: 1,
-            sum_ns: 5,
-            max_ns: 5,
-            times_last: 0,
-        },
-        Moments::default(),
-    ];
+    let all = [Moments { n: 1, sum_ns: 5, max_ns: 5, times_last: 0 }, Moments::default()];
     let fairness = Fairness::of(&all).unwrap();
     assert_eq!((fairness.subscribers, fairness.silent), (1, 1));
     assert_eq!(Fairness::of(&[Moments::default()]), None);
@@ -223,35 +182,12 @@ fn a_silent_subscriber_is_counted_and_enters_no_mean() {
 
 #[test]
 fn the_picture_of_many_subscribers_keeps_its_extremes() {
-    let mut all = vec![
-        Moments {
-            n: 1,
-            sum_ns: 10,
-            max_ns: 10,
-            times_last: 1
-        };
-        100_001
-    ];
-    all[77_777] = Moments {
-        n: 1,
-        sum_ns: 9_999,
-        max_ns: 9_999,
-        times_last: 100_000,
-    };
+    let mut all = vec![Moments { n: 1, sum_ns: 10, max_ns: 10, times_last: 1 }; 100_001];
+    all[77_777] = Moments { n: 1, sum_ns: 9_999, max_ns: 9_999, times_last: 100_000 };
     let fairness = Fairness::of(&all).unwrap();
     assert!(fairness.by_order.len() <= POINTS_MAX);
-    assert_eq!(
-        fairness
-            .by_order
-            .iter()
-            .map(|point| point.subscribers)
-            .sum::<u64>(),
-        100_001
-    );
-    assert_eq!(
-        fairness.by_order.iter().map(|point| point.max_ns).max(),
-        Some(9_999)
-    );
+    assert_eq!(fairness.by_order.iter().map(|point| point.subscribers).sum::<u64>(), 100_001);
+    assert_eq!(fairness.by_order.iter().map(|point| point.max_ns).max(), Some(9_999));
     assert!(fairness.last_share_top_percent.unwrap() > 0.5);
 }
 
@@ -260,20 +196,14 @@ fn the_event_sampler_keeps_a_bounded_uniform_sample_in_order() {
     let mut sampler = EventSampler::new(7);
     let offered = 4 * EVENT_SAMPLES_MAX as u64;
     for at_ns in (0..offered).rev() {
-        sampler.push(EventSample {
-            at_ns,
-            ..EventSample::default()
-        });
+        sampler.push(EventSample { at_ns, ..EventSample::default() });
     }
     let samples = sampler.finish().unwrap();
     assert_eq!((samples.total, samples.len()), (offered, EVENT_SAMPLES_MAX));
     assert!(samples.at_ns.is_sorted_by(|a, b| a < b));
     let mean = samples.at_ns.iter().sum::<u64>() as f64 / EVENT_SAMPLES_MAX as f64;
     let middle = offered as f64 / 2.0;
-    assert!(
-        (mean / middle - 1.0).abs() < 0.03,
-        "mean {mean}, middle {middle}"
-    );
+    assert!((mean / middle - 1.0).abs() < 0.03, "mean {mean}, middle {middle}");
 }
 
 #[test]
