@@ -33,7 +33,7 @@ const EXIT_BREACHED: u8 = 3;
 Example: how many subscribers get every event within 250 ms, at 10 and at 50 events/s?
   downpour-load find --from 1k --to 100k --slo 'last.p99<250ms' --slo 'lost==0' \\
       --frontier rate=10,50 --spawn 'downpour --listen 127.0.0.1:8080' \\
-      -- http://127.0.0.1:8080/events/t --duration 10s")]
+      -- http://127.0.0.1:8080 --duration 10s")]
 pub(crate) struct Args {
     /// The flag of `run` to vary: subscribers, rate or size, or any other that takes a number
     #[arg(long, default_value = "subscribers")]
@@ -56,8 +56,8 @@ pub(crate) struct Args {
     /// Search again for each of these values of another flag of `run`
     #[arg(long, value_name = "FLAG=A,B,C")]
     frontier: Option<String>,
-    /// Start this server before each trial and end it behind it, so that no trial sees the
-    /// memory of another
+    /// Start this server for each trial and end it behind it, as `run --spawn`, so that no trial
+    /// sees what another left behind
     #[arg(long, value_name = "COMMAND")]
     spawn: Option<String>,
     /// Run this before each trial
@@ -106,12 +106,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Ok(found)
     });
     match result {
-        Ok(found)
-            if found
-                .searches
-                .iter()
-                .all(|one| matches!(one.answer, Answer::None { .. })) =>
-        {
+        Ok(found) if found.searches.iter().all(|one| matches!(one.answer, Answer::None { .. })) => {
             ExitCode::from(EXIT_BREACHED)
         }
         Ok(_) => ExitCode::SUCCESS,
@@ -125,25 +120,18 @@ pub(crate) fn run(args: Args) -> ExitCode {
 fn find(args: Args) -> Result<Found, String> {
     let (Count(lowest), Count(highest)) = (args.from, args.to);
     if lowest == 0 || lowest > highest {
-        return Err(format!(
-            "--from {lowest} --to {highest}: give 1 <= from <= to"
-        ));
+        return Err(format!("--from {lowest} --to {highest}: give 1 <= from <= to"));
     }
     if args.repeats == 0 {
         return Err("--repeats 0 tries nothing; give 1 or more".to_owned());
     }
-    let range = Range {
-        lowest,
-        highest,
-        precision: args.precision,
-        repeats: args.repeats,
-    };
+    let range = Range { lowest, highest, precision: args.precision, repeats: args.repeats };
     let fixed = frontier(args.frontier.as_deref())?;
+    let spawn = args.spawn.into_iter().flat_map(|line| ["--spawn".to_owned(), line]);
     let setting = Setting {
-        spawn: args.spawn,
         between: args.between,
         objectives: args.objectives,
-        arguments: args.run,
+        arguments: args.run.into_iter().chain(spawn).collect(),
     };
     let mut searches = Vec::new();
     for fixed in &fixed {
@@ -181,11 +169,7 @@ fn search(
     }
     let answer = search.answer().expect("the search is over");
     println!("{}\n", sentence(answer, vary));
-    Ok(Searched {
-        fixed: label,
-        trials,
-        answer,
-    })
+    Ok(Searched { fixed: label, trials, answer })
 }
 
 fn row(trial: &Trial, objectives: &[Objective]) -> String {
@@ -194,13 +178,10 @@ fn row(trial: &Trial, objectives: &[Objective]) -> String {
         Outcome::Breached => "breached",
         Outcome::Invalid => "no result",
     };
-    let figures = objectives
-        .iter()
-        .zip(&trial.slo)
-        .map(|(objective, slo)| match slo.value {
-            Some(value) => format!("{}: {}", slo.expr, objective.show(value)),
-            None => format!("{}: unknown", slo.expr),
-        });
+    let figures = objectives.iter().zip(&trial.slo).map(|(objective, slo)| match slo.value {
+        Some(value) => format!("{}: {}", slo.expr, objective.show(value)),
+        None => format!("{}: unknown", slo.expr),
+    });
     let figures: Vec<String> = figures.collect();
     let reason = match trial.outcome {
         Outcome::Invalid => trial.reasons.first().map(|text| format!("   {text}")),
@@ -224,11 +205,7 @@ fn sentence(answer: Answer, vary: &str) -> String {
         Answer::None { fails, limit } => {
             format!("NONE   even {} {vary} fail: {}", count(fails), whose(limit))
         }
-        Answer::Between {
-            holds,
-            fails,
-            limit,
-        } => format!(
+        Answer::Between { holds, fails, limit } => format!(
             "FOUND  {} {vary} hold, {} do not: {}",
             count(holds),
             count(fails),
@@ -247,14 +224,10 @@ fn frontier(text: Option<&str>) -> Result<Vec<Option<[String; 2]>>, String> {
     };
     match text.split_once('=') {
         Some((flag, values)) if !flag.is_empty() && values.split(',').all(|it| !it.is_empty()) => {
-            let flags = values
-                .split(',')
-                .map(|value| [format!("--{flag}"), value.to_owned()]);
+            let flags = values.split(',').map(|value| [format!("--{flag}"), value.to_owned()]);
             Ok(flags.map(Some).collect())
         }
-        _ => Err(format!(
-            "--frontier {text:?}: give a flag of run and its values, rate=10,50"
-        )),
+        _ => Err(format!("--frontier {text:?}: give a flag of run and its values, rate=10,50")),
     }
 }
 
@@ -272,10 +245,7 @@ mod tests {
     #[test]
     fn a_frontier_is_one_search_for_each_value() {
         let rate = |value: &str| Some(["--rate".to_owned(), value.to_owned()]);
-        assert_eq!(
-            frontier(Some("rate=10,50")),
-            Ok(vec![rate("10"), rate("50")])
-        );
+        assert_eq!(frontier(Some("rate=10,50")), Ok(vec![rate("10"), rate("50")]));
         assert_eq!(frontier(None), Ok(vec![None]));
         for text in ["rate", "=10", "rate=", "rate=1,,2"] {
             assert!(frontier(Some(text)).is_err(), "{text}");

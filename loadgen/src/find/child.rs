@@ -44,7 +44,7 @@ pub(crate) fn start(arguments: &[String]) -> Result<Started, String> {
     let saved = scratch();
     let program = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
     let child = Command::new(program)
-        .arg("run")
+        .args(["run", "--quiet"])
         .args(arguments)
         .arg("--json")
         .arg(&saved)
@@ -63,20 +63,14 @@ impl Started {
     ///
     /// If it cannot be waited for.
     pub(crate) fn finish(self) -> Result<Finished, String> {
-        let output = self
-            .child
-            .wait_with_output()
-            .map_err(|error| error.to_string())?;
+        let output = self.child.wait_with_output().map_err(|error| error.to_string())?;
         let run = match file::read_one(&self.saved.to_string_lossy()) {
             Ok(run) => Ok(run),
             Err(error) => Err(reason(&output, &error)),
         };
         // Gone already if the run saved nothing.
         let _ = std::fs::remove_file(&self.saved);
-        Ok(Finished {
-            run,
-            code: output.status.code(),
-        })
+        Ok(Finished { run, code: output.status.code() })
     }
 }
 

@@ -43,11 +43,7 @@ pub(super) enum Answer {
     /// Even the lowest value fails.
     None { fails: u64, limit: Limit },
     /// The first holds, the second fails.
-    Between {
-        holds: u64,
-        fails: u64,
-        limit: Limit,
-    },
+    Between { holds: u64, fails: u64, limit: Limit },
     /// The highest value of the range holds.
     Beyond { holds: u64 },
 }
@@ -80,21 +76,9 @@ impl Search {
     ///
     /// If the range is empty, starts at zero, or asks for no repeats or no precision.
     pub(super) fn new(range: Range) -> Self {
-        assert!(
-            range.lowest > 0 && range.lowest <= range.highest,
-            "an empty range"
-        );
-        assert!(
-            range.repeats > 0 && range.precision > 0.0,
-            "no way to settle a value"
-        );
-        Self {
-            range,
-            holds: None,
-            fails: None,
-            value: range.lowest,
-            outcomes: Vec::new(),
-        }
+        assert!(range.lowest > 0 && range.lowest <= range.highest, "an empty range");
+        assert!(range.repeats > 0 && range.precision > 0.0, "no way to settle a value");
+        Self { range, holds: None, fails: None, value: range.lowest, outcomes: Vec::new() }
     }
 
     /// The value to try next, or none when the answer is there.
@@ -124,11 +108,7 @@ impl Search {
             (Some(holds), None) if holds == self.range.highest => Some(Answer::Beyond { holds }),
             (Some(holds), Some((fails, limit))) => {
                 let close = fails as f64 <= holds as f64 * (1.0 + self.range.precision);
-                (close || fails == holds + 1).then_some(Answer::Between {
-                    holds,
-                    fails,
-                    limit,
-                })
+                (close || fails == holds + 1).then_some(Answer::Between { holds, fails, limit })
             }
             _ => None,
         }
@@ -151,25 +131,13 @@ impl Search {
 /// failed for whatever reason count together against holding; among them the server's own
 /// failures decide whose limit it is.
 fn majority(outcomes: &[Outcome], repeats: u32) -> Option<Outcome> {
-    let count = |wanted| {
-        outcomes
-            .iter()
-            .filter(|outcome| **outcome == wanted)
-            .count() as u32
-    };
-    let (held, breached, invalid) = (
-        count(Outcome::Held),
-        count(Outcome::Breached),
-        count(Outcome::Invalid),
-    );
+    let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u32;
+    let (held, breached, invalid) =
+        (count(Outcome::Held), count(Outcome::Breached), count(Outcome::Invalid));
     if held * 2 > repeats {
         Some(Outcome::Held)
     } else if (breached + invalid) * 2 >= repeats {
-        Some(if breached >= invalid {
-            Outcome::Breached
-        } else {
-            Outcome::Invalid
-        })
+        Some(if breached >= invalid { Outcome::Breached } else { Outcome::Invalid })
     } else {
         None
     }
@@ -180,12 +148,7 @@ mod tests {
     use super::*;
 
     fn range(lowest: u64, highest: u64, precision: f64) -> Range {
-        Range {
-            lowest,
-            highest,
-            precision,
-            repeats: 1,
-        }
+        Range { lowest, highest, precision, repeats: 1 }
     }
 
     /// Searches for `limit` and returns the answer and the values tried.
@@ -193,11 +156,7 @@ mod tests {
         let (mut search, mut tried) = (Search::new(range), Vec::new());
         while let Some(value) = search.next() {
             tried.push(value);
-            search.record(if value <= limit {
-                Outcome::Held
-            } else {
-                beyond
-            });
+            search.record(if value <= limit { Outcome::Held } else { beyond });
         }
         (search.answer().expect("it ended"), tried)
     }
@@ -210,10 +169,7 @@ mod tests {
                     let (answer, tried) =
                         search(range(lowest, highest, 0.05), limit, Outcome::Breached);
                     let case = format!("{limit} in {lowest}..={highest}: {answer:?} by {tried:?}");
-                    assert!(
-                        tried.iter().all(|value| (lowest..=highest).contains(value)),
-                        "{case}"
-                    );
+                    assert!(tried.iter().all(|value| (lowest..=highest).contains(value)), "{case}");
                     let mut distinct = tried.clone();
                     distinct.sort_unstable();
                     distinct.dedup();
@@ -235,26 +191,14 @@ mod tests {
     #[test]
     fn a_wide_range_takes_few_values() {
         let (answer, tried) = search(range(100, 1_000_000, 0.05), 314_159, Outcome::Breached);
-        assert!(
-            matches!(answer, Answer::Between { holds, .. } if holds > 299_000),
-            "{answer:?}"
-        );
+        assert!(matches!(answer, Answer::Between { holds, .. } if holds > 299_000), "{answer:?}");
         assert!(tried.len() <= 14 + 5 + 2, "{tried:?}");
     }
 
     #[test]
     fn a_rig_at_its_limit_is_not_taken_for_the_server() {
         let (answer, _) = search(range(1, 100, 0.05), 10, Outcome::Invalid);
-        assert!(
-            matches!(
-                answer,
-                Answer::Between {
-                    limit: Limit::Rig,
-                    ..
-                }
-            ),
-            "{answer:?}"
-        );
+        assert!(matches!(answer, Answer::Between { limit: Limit::Rig, .. }), "{answer:?}");
     }
 
     #[test]
@@ -273,11 +217,7 @@ mod tests {
             (&[B], 2, Some(B)),
             (&[H], 2, None),
         ] {
-            assert_eq!(
-                majority(outcomes, repeats),
-                settled,
-                "{outcomes:?} of {repeats}"
-            );
+            assert_eq!(majority(outcomes, repeats), settled, "{outcomes:?} of {repeats}");
         }
     }
 }

@@ -46,11 +46,7 @@ pub(super) enum Role {
     /// Subscribed, but the head of the response is held back.
     HeldBack { request: Request, number: u32 },
     /// A subscriber.
-    Streaming {
-        topic: String,
-        framing: Framing,
-        tap: Tap,
-    },
+    Streaming { topic: String, framing: Framing, tap: Tap },
 }
 
 /// A publication that is still arriving.
@@ -93,8 +89,7 @@ impl Connection {
         let length = self.input.len();
         self.input.resize(length + READ_BYTES, 0);
         let result = self.socket.read(&mut self.input[length..]);
-        self.input
-            .truncate(length + result.as_ref().copied().unwrap_or(0));
+        self.input.truncate(length + result.as_ref().copied().unwrap_or(0));
         match result {
             Ok(0) => Progress::Over,
             Ok(_) => Progress::More,
@@ -107,10 +102,7 @@ impl Connection {
     /// Hands `output` to the socket, at most `write_bytes_max` bytes per call.
     pub(super) fn flush(&mut self, write_bytes_max: usize) -> Progress {
         while self.sent < self.output.len() {
-            let end = self
-                .output
-                .len()
-                .min(self.sent.saturating_add(write_bytes_max));
+            let end = self.output.len().min(self.sent.saturating_add(write_bytes_max));
             match self.socket.write(&self.output[self.sent..end]) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -124,11 +116,7 @@ impl Connection {
         }
         self.output.clear();
         self.sent = 0;
-        if self.closing.is_some() {
-            Progress::Over
-        } else {
-            Progress::More
-        }
+        if self.closing.is_some() { Progress::Over } else { Progress::More }
     }
 
     /// Whether its subscriber has left too much unread.

@@ -23,9 +23,7 @@ impl Server {
         name: Option<String>,
         data: Vec<u8>,
     ) -> io::Result<String> {
-        let event = self
-            .topics
-            .accept(topic, name, data, self.options.history_events);
+        let event = self.topics.accept(topic, name, data, self.options.history_events);
         if self.journal.summary.events == 0 {
             for (at, by) in self.injector.timed_stalls() {
                 self.set_timer(Instant::now() + at, Timer::Stall(by));
@@ -38,16 +36,14 @@ impl Server {
         if self.injector.delay().is_zero() {
             self.deliver(topic, &event)?;
         } else {
-            self.delayed
-                .push_back((Instant::now(), topic.to_owned(), Rc::clone(&event)));
+            self.delayed.push_back((Instant::now(), topic.to_owned(), Rc::clone(&event)));
         }
         Ok(self.writer.id(event.number))
     }
 
     pub(super) fn deliver(&mut self, topic: &str, event: &Rc<Event>) -> io::Result<()> {
         let mut places = std::mem::take(&mut self.places);
-        self.topics
-            .serve_order(topic, self.options.order, &mut places);
+        self.topics.serve_order(topic, self.options.order, &mut places);
         for &place in &places {
             let Some(mut connection) = self.connections[place].take() else {
                 continue;
@@ -94,12 +90,10 @@ impl Server {
             match piece {
                 Piece::Event(event, corrupted) => {
                     self.journal.summary.deliveries += 1;
-                    self.writer
-                        .event(*framing, &event, corrupted, &mut connection.output);
+                    self.writer.event(*framing, &event, corrupted, &mut connection.output);
                 }
                 Piece::Gap { hole, after } => {
-                    self.writer
-                        .gap(*framing, hole, after, &mut connection.output);
+                    self.writer.gap(*framing, hole, after, &mut connection.output);
                 }
                 Piece::Close { reset } => connection.closing = Some(reset),
             }

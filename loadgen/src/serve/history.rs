@@ -26,12 +26,7 @@ pub(super) struct Event {
 
 impl Event {
     pub(super) fn new(number: u64, name: Option<String>, data: Vec<u8>) -> Self {
-        Self {
-            number,
-            name,
-            data,
-            written: OnceCell::new(),
-        }
+        Self { number, name, data, written: OnceCell::new() }
     }
 }
 
@@ -135,34 +130,20 @@ impl History {
         let oldest_cursor = self.head - self.kept.len() as u64;
         let hole = |reason, missing| Some(Hole { reason, missing });
         match start {
-            Start::Live => Resume {
-                after: self.head,
-                hole: None,
-            },
-            Start::Earliest => Resume {
-                after: oldest_cursor,
-                hole: None,
-            },
-            Start::After(number) if number > self.head => Resume {
-                after: self.head,
-                hole: hole(Reason::UnknownId, None),
-            },
+            Start::Live => Resume { after: self.head, hole: None },
+            Start::Earliest => Resume { after: oldest_cursor, hole: None },
+            Start::After(number) if number > self.head => {
+                Resume { after: self.head, hole: hole(Reason::UnknownId, None) }
+            }
             Start::After(number) if number < oldest_cursor => Resume {
                 after: oldest_cursor,
                 hole: hole(Reason::Evicted, Some(oldest_cursor - number)),
             },
-            Start::After(number) => Resume {
-                after: number,
-                hole: None,
-            },
-            Start::OtherEpoch => Resume {
-                after: oldest_cursor,
-                hole: hole(Reason::OtherEpoch, None),
-            },
-            Start::Unknown => Resume {
-                after: self.head,
-                hole: hole(Reason::UnknownId, None),
-            },
+            Start::After(number) => Resume { after: number, hole: None },
+            Start::OtherEpoch => {
+                Resume { after: oldest_cursor, hole: hole(Reason::OtherEpoch, None) }
+            }
+            Start::Unknown => Resume { after: self.head, hole: hole(Reason::UnknownId, None) },
         }
     }
 
@@ -192,10 +173,8 @@ mod tests {
                 let history = history(accepted, events_max);
                 for after in 0..=accepted {
                     let resume = history.resume(Start::After(after));
-                    let replayed: Vec<u64> = history
-                        .behind(resume.after)
-                        .map(|event| event.number)
-                        .collect();
+                    let replayed: Vec<u64> =
+                        history.behind(resume.after).map(|event| event.number).collect();
                     let missing = resume.hole.map_or(0, |hole| hole.missing.expect("known"));
                     let expected: Vec<u64> = (after + missing + 1..=accepted).collect();
                     assert_eq!(replayed, expected, "{accepted} accepted, {events_max} kept");
@@ -212,10 +191,7 @@ mod tests {
         assert_eq!(reason(Start::from_id("a-6", "a")), Some(Reason::UnknownId));
         assert_eq!(reason(Start::from_id("b-5", "a")), Some(Reason::OtherEpoch));
         assert_eq!(reason(Start::from_id("a-x", "a")), Some(Reason::UnknownId));
-        assert_eq!(
-            reason(Start::from_id("rubbish", "a")),
-            Some(Reason::UnknownId)
-        );
+        assert_eq!(reason(Start::from_id("rubbish", "a")), Some(Reason::UnknownId));
         assert_eq!(reason(Start::from_id("a-b-5", "a-b")), None);
         assert_eq!(reason(Start::from_id("", "a")), None);
         assert_eq!(history.resume(Start::from_id("earliest", "a")).after, 2);

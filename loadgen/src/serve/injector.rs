@@ -92,10 +92,7 @@ pub(super) enum Admission {
 impl Injector {
     /// Arms the faults of a script.
     pub(super) fn new(faults: Vec<Fault>, resume_gap: ResumeGap) -> Self {
-        let armed = faults
-            .into_iter()
-            .map(|fault| Armed { fault, met: 0 })
-            .collect();
+        let armed = faults.into_iter().map(|fault| Armed { fault, met: 0 }).collect();
         Self { armed, resume_gap }
     }
 
@@ -133,22 +130,14 @@ impl Injector {
                 Fault::Status(status) => {
                     armed.met += 1;
                     let in_first = status.first.is_none_or(|first| armed.met <= first);
-                    if in_first
-                        && status
-                            .every
-                            .is_none_or(|every| armed.met.is_multiple_of(every))
+                    if in_first && status.every.is_none_or(|every| armed.met.is_multiple_of(every))
                     {
-                        return Admission::Refuse {
-                            status: status.code,
-                        };
+                        return Admission::Refuse { status: status.code };
                     }
                 }
                 Fault::SlowHead(slow) if slow.subscriber.is_none_or(|it| it == subscriber) => {
                     armed.met += 1;
-                    if slow
-                        .every
-                        .is_none_or(|every| armed.met.is_multiple_of(every))
-                    {
+                    if slow.every.is_none_or(|every| armed.met.is_multiple_of(every)) {
                         head_delay = Some(slow.by.0);
                     }
                 }
@@ -172,21 +161,12 @@ impl Injector {
                 return None;
             }
             ResumeGap::Late => {
-                tap.untold = Some(Untold {
-                    hole,
-                    wait: 1,
-                    after,
-                });
+                tap.untold = Some(Untold { hole, wait: 1, after });
                 "late"
             }
             ResumeGap::Never => "never",
         };
-        Some(Injected {
-            fault: "gap",
-            event: None,
-            missing: hole.missing,
-            told: Some(told),
-        })
+        Some(Injected { fault: "gap", event: None, missing: hole.missing, told: Some(told) })
     }
 
     /// Turns the delivery of `event` into the pieces to write, and says what is wrong with them.
@@ -208,12 +188,7 @@ impl Injector {
         }
         let mut injected = Vec::new();
         let mut record = |fault, missing, told| {
-            injected.push(Injected {
-                fault,
-                event: Some(Rc::clone(event)),
-                missing,
-                told,
-            });
+            injected.push(Injected { fault, event: Some(Rc::clone(event)), missing, told });
         };
         if let Some(gap) = meeting.gap {
             record("gap", Some(gap.missing), Some(tap.leave_out(&gap)));
@@ -277,24 +252,18 @@ impl Armed {
     fn meets(&mut self, tap: &Tap, number: u64) -> bool {
         let which = match &self.fault {
             Fault::Drop(which) | Fault::Duplicate(which) | Fault::Swap(which) => which.clone(),
-            Fault::Corrupt(fault) => Which {
-                subscriber: fault.subscriber,
-                event: fault.event,
-                every: fault.every,
-            },
-            Fault::Gap(gap) => Which {
-                subscriber: gap.subscriber,
-                event: Some(gap.event),
-                every: None,
-            },
+            Fault::Corrupt(fault) => {
+                Which { subscriber: fault.subscriber, event: fault.event, every: fault.every }
+            }
+            Fault::Gap(gap) => {
+                Which { subscriber: gap.subscriber, event: Some(gap.event), every: None }
+            }
             Fault::Close(close) => {
                 let fits = close.subscriber.is_none_or(|it| it == tap.number)
                     && close.event.is_none_or(|it| it == number);
                 let on_this_connection = tap.delivered + 1;
                 return fits
-                    && close
-                        .every
-                        .is_none_or(|every| on_this_connection.is_multiple_of(every));
+                    && close.every.is_none_or(|every| on_this_connection.is_multiple_of(every));
             }
             _ => return false,
         };
@@ -304,19 +273,13 @@ impl Armed {
             return false;
         }
         self.met += 1;
-        which
-            .every
-            .is_none_or(|every| self.met.is_multiple_of(every))
+        which.every.is_none_or(|every| self.met.is_multiple_of(every))
     }
 }
 
 impl Tap {
     pub(super) fn new(number: u32, arrival: u64) -> Self {
-        Self {
-            number,
-            arrival,
-            ..Self::default()
-        }
+        Self { number, arrival, ..Self::default() }
     }
 
     /// Starts a hole at the event in hand and returns how it will be told.
@@ -326,10 +289,7 @@ impl Tap {
             return "never";
         }
         self.untold = Some(Untold {
-            hole: Hole {
-                reason: Reason::Lapped,
-                missing: Some(gap.missing),
-            },
+            hole: Hole { reason: Reason::Lapped, missing: Some(gap.missing) },
             wait: gap.late,
             after: gap.event + gap.missing - 1,
         });
@@ -340,10 +300,7 @@ impl Tap {
         match &mut self.untold {
             Some(untold) if untold.wait > 0 => untold.wait -= 1,
             Some(untold) => {
-                pieces.push(Piece::Gap {
-                    hole: untold.hole,
-                    after: untold.after,
-                });
+                pieces.push(Piece::Gap { hole: untold.hole, after: untold.after });
                 self.untold = None;
             }
             None => {}

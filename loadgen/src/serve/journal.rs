@@ -75,27 +75,18 @@ pub(super) struct Journal {
 
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Journal")
-            .field("summary", &self.summary)
-            .finish_non_exhaustive()
+        f.debug_struct("Journal").field("summary", &self.summary).finish_non_exhaustive()
     }
 }
 
 impl Journal {
     pub(super) fn new(out: Box<dyn Write>) -> Self {
-        Self {
-            out,
-            summary: Summary::default(),
-        }
+        Self { out, summary: Summary::default() }
     }
 
     /// Writes and counts one injected fault.
     pub(super) fn injected(&mut self, injection: Injection) -> io::Result<()> {
-        *self
-            .summary
-            .injected
-            .entry(injection.fault.clone())
-            .or_default() += 1;
+        *self.summary.injected.entry(injection.fault.clone()).or_default() += 1;
         self.write(&Line::Injected(injection))
     }
 

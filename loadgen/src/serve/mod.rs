@@ -138,10 +138,7 @@ fn writer(wire: &Wire) -> Writer {
         framing: wire.framing.unwrap_or(Framing::Close),
         line_end: wire.line_end.unwrap_or(LineEnd::Lf),
         // Base 36 keeps ids short; the start in nanoseconds keeps two starts apart.
-        epoch: wire
-            .epoch
-            .clone()
-            .unwrap_or_else(|| base36(crate::clock::now_ns())),
+        epoch: wire.epoch.clone().unwrap_or_else(|| base36(crate::clock::now_ns())),
     }
 }
 
@@ -151,9 +148,7 @@ fn options(wire: &Wire) -> Options {
         order: wire.order.unwrap_or(Order::First),
         history_events: wire.history_events.unwrap_or(HISTORY_EVENTS),
         retry: wire.retry.map(|span| span.0),
-        heartbeat: wire
-            .heartbeat
-            .map(|span| span.0.max(Duration::from_millis(1))),
+        heartbeat: wire.heartbeat.map(|span| span.0.max(Duration::from_millis(1))),
     }
 }
 

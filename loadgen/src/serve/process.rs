@@ -5,10 +5,7 @@
 //!
 //! This module knows nothing of what the server serves.
 
-#![expect(
-    unsafe_code,
-    reason = "kill(2) has no safe form in the standard library"
-)]
+#![expect(unsafe_code, reason = "kill(2) has no safe form in the standard library")]
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -52,10 +49,7 @@ impl ServerProcess {
     /// If there is no shell to start it.
     pub(crate) fn shell(line: &str) -> io::Result<Self> {
         let mut command = Command::new("sh");
-        command
-            .args(["-c", line])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+        command.args(["-c", line]).stdin(Stdio::null()).stdout(Stdio::null());
         Self::start(&mut command)
     }
 
@@ -65,14 +59,7 @@ impl ServerProcess {
     ///
     /// If it cannot be started.
     pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
-        Ok(Self {
-            child: command.process_group(0).spawn()?,
-        })
-    }
-
-    /// The process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        Ok(Self { child: command.process_group(0).spawn()? })
     }
 
     /// Ends its standard input, if that was a pipe.
@@ -127,11 +114,7 @@ impl ServerProcess {
         // reaped only by methods of this type, and an unreaped leader keeps its id taken. Handing
         // out the child itself, to be waited for elsewhere, would break that.
         let result = unsafe { libc::kill(group, number) };
-        if result == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     /// Ends the server in order, or by force if it does not go.
@@ -170,9 +153,7 @@ mod tests {
     #[test]
     fn a_dropped_server_takes_what_it_started_with_it() {
         let mut command = Command::new("sh");
-        command
-            .args(["-c", "sleep 1000 & sleep 1000"])
-            .stdout(Stdio::piped());
+        command.args(["-c", "sleep 1000 & sleep 1000"]).stdout(Stdio::piped());
         let mut server = ServerProcess::start(&mut command).expect("a shell");
         let mut output = server.take_stdout().expect("piped");
         drop(server);

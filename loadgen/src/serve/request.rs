@@ -63,9 +63,7 @@ impl Request {
     pub(super) fn take(input: &mut Vec<u8>) -> Result<Option<Self>, String> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_COUNT_MAX];
         let mut head = httparse::Request::new(&mut headers);
-        let status = head
-            .parse(input)
-            .map_err(|error| format!("request head: {error}"))?;
+        let status = head.parse(input).map_err(|error| format!("request head: {error}"))?;
         let httparse::Status::Complete(length) = status else {
             if input.len() > HEAD_BYTES_MAX {
                 return Err(format!("request head: over {HEAD_BYTES_MAX} bytes"));
@@ -91,18 +89,13 @@ impl Request {
 
     /// The value of a query parameter.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     fn read_header(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name.to_ascii_lowercase().as_str() {
             "content-length" => {
-                let length = value
-                    .parse()
-                    .map_err(|_| format!("Content-Length: {value}"))?;
+                let length = value.parse().map_err(|_| format!("Content-Length: {value}"))?;
                 self.body = Body::Length(length);
             }
             "transfer-encoding" if value.eq_ignore_ascii_case("chunked") => {
@@ -150,11 +143,7 @@ impl Chunk {
                 Ok(httparse::Status::Partial) => return Ok(false),
                 Ok(httparse::Status::Complete((length, size))) => {
                     input.drain(..length);
-                    *self = if size == 0 {
-                        Self::Trailer
-                    } else {
-                        Self::Data(size)
-                    };
+                    *self = if size == 0 { Self::Trailer } else { Self::Data(size) };
                 }
             },
             Self::Data(left) => {
@@ -191,9 +180,7 @@ impl Chunk {
 }
 
 fn move_bytes(left: &mut u64, input: &mut Vec<u8>, body: &mut Vec<u8>) {
-    let count = usize::try_from(*left)
-        .unwrap_or(usize::MAX)
-        .min(input.len());
+    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
     body.extend(input.drain(..count));
     *left -= count as u64;
 }
@@ -201,9 +188,7 @@ fn move_bytes(left: &mut u64, input: &mut Vec<u8>, body: &mut Vec<u8>) {
 fn pairs(query: &str) -> Vec<(String, String)> {
     let fields = query.split('&').filter(|field| !field.is_empty());
     let pairs = fields.map(|field| field.split_once('=').unwrap_or((field, "")));
-    pairs
-        .map(|(key, value)| (decoded(key), decoded(value)))
-        .collect()
+    pairs.map(|(key, value)| (decoded(key), decoded(value))).collect()
 }
 
 /// A query component with `+` and `%XX` undone (WHATWG URL, section 5.1).

@@ -63,17 +63,12 @@ impl Server {
         connection: &mut Connection,
         request: Request,
     ) -> io::Result<()> {
-        let topic = request
-            .path
-            .strip_prefix("/events/")
-            .filter(|topic| !topic.is_empty());
+        let topic = request.path.strip_prefix("/events/").filter(|topic| !topic.is_empty());
         match (request.method.as_str(), topic) {
             ("GET", Some(_)) => self.subscribe(place, connection, &request)?,
             ("POST", _) if topic.is_some() || request.path == "/events" => {
                 if request.expects_continue {
-                    connection
-                        .output
-                        .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                    connection.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 }
                 connection.role = Role::Publishing(Publication {
                     request,
@@ -89,11 +84,7 @@ impl Server {
                   Access-Control-Allow-Headers: *\r\n\r\n",
             ),
             _ => {
-                answer(
-                    connection,
-                    404,
-                    "GET or POST /events/{topic}, or POST /events",
-                );
+                answer(connection, 404, "GET or POST /events/{topic}, or POST /events");
                 // A body that nobody will read must not be taken for a request.
                 connection.closing = Some(false);
             }
@@ -107,26 +98,16 @@ impl Server {
         connection: &mut Connection,
         request: &Request,
     ) -> io::Result<()> {
-        let named = request
-            .parameter("subscriber")
-            .and_then(|text| text.parse().ok());
+        let named = request.parameter("subscriber").and_then(|text| text.parse().ok());
         let number = named.unwrap_or(self.subscriptions);
         let fault = match self.injector.admit(number) {
             Admission::Accept { head_delay: None } => {
                 return self.start_stream(place, connection, request, number);
             }
-            Admission::Accept {
-                head_delay: Some(delay),
-            } => {
-                let timer = Timer::Head {
-                    place,
-                    serial: connection.serial,
-                };
+            Admission::Accept { head_delay: Some(delay) } => {
+                let timer = Timer::Head { place, serial: connection.serial };
                 self.set_timer(Instant::now() + delay, timer);
-                connection.role = Role::HeldBack {
-                    request: request.clone(),
-                    number,
-                };
+                connection.role = Role::HeldBack { request: request.clone(), number };
                 "slow-head"
             }
             Admission::Refuse { status } => {
@@ -135,12 +116,7 @@ impl Server {
             }
         };
         let topic = request.path.trim_start_matches("/events/");
-        let injected = Injected {
-            fault,
-            event: None,
-            missing: None,
-            told: None,
-        };
+        let injected = Injected { fault, event: None, missing: None, told: None };
         self.record(topic, number, connection.peer, &injected)
     }
 
@@ -166,41 +142,28 @@ impl Server {
     ) -> io::Result<()> {
         let topic = request.path.trim_start_matches("/events/").to_owned();
         let id = request.last_event_id.as_deref();
-        let id = id
-            .or_else(|| request.parameter("last_event_id"))
-            .unwrap_or_default();
+        let id = id.or_else(|| request.parameter("last_event_id")).unwrap_or_default();
         let history = self.topics.history(&topic);
         let resume = history.resume(Start::from_id(id, &self.writer.epoch));
         let replay: Vec<_> = history.behind(resume.after).cloned().collect();
         let framing = self.writer.framing_for(request.http_minor);
         self.writer.head(request.http_minor, &mut connection.output);
         let prime = resume.hole.is_none().then_some(resume.after);
-        self.writer
-            .opening(framing, self.options.retry, prime, &mut connection.output);
+        self.writer.opening(framing, self.options.retry, prime, &mut connection.output);
         let arrival = self.topics.subscribe(&topic, place);
         let mut tap = Tap::new(number, arrival);
         self.subscriptions += 1;
         self.journal.summary.subscriptions += 1;
         if let Some(hole) = resume.hole {
             let mut pieces = Vec::new();
-            let injected = self
-                .injector
-                .resume(&mut tap, hole, resume.after, &mut pieces);
-            connection.role = Role::Streaming {
-                topic: topic.clone(),
-                framing,
-                tap,
-            };
+            let injected = self.injector.resume(&mut tap, hole, resume.after, &mut pieces);
+            connection.role = Role::Streaming { topic: topic.clone(), framing, tap };
             self.write_pieces(connection, &mut pieces);
             if let Some(injected) = injected {
                 self.record(&topic, number, connection.peer, &injected)?;
             }
         } else {
-            connection.role = Role::Streaming {
-                topic,
-                framing,
-                tap,
-            };
+            connection.role = Role::Streaming { topic, framing, tap };
         }
         for event in replay {
             self.deliver_to(connection, &event)?;
@@ -232,9 +195,7 @@ impl Server {
             return Ok(Err(format!("body: over {BODY_BYTES_MAX} bytes")));
         }
         if done {
-            let Publication {
-                accepted, last_id, ..
-            } = publication;
+            let Publication { accepted, last_id, .. } = publication;
             let text = serde_json::json!({ "accepted": accepted, "id": last_id }).to_string();
             connection.role = Role::Idle;
             respond(connection, 200, "application/json", &text);
@@ -317,11 +278,7 @@ fn respond(connection: &mut Connection, status: u16, content_type: &str, text: &
         _ => "As Scripted",
     };
     // These two must not have a body (RFC 9110, sections 15.3.5 and 15.4.5).
-    let text = if matches!(status, 204 | 304) {
-        ""
-    } else {
-        text
-    };
+    let text = if matches!(status, 204 | 304) { "" } else { text };
     let head = format!(
         "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\n\
          Content-Length: {}\r\n\r\n{text}",

@@ -291,16 +291,16 @@ impl Fault {
             Self::Stall(stall) if stall.event.is_some() == stall.at.is_some() => Err(format!(
                 "{name}: when? give either event (a number) or at (a time after the first event)"
             )),
-            Self::Gap(gap) if gap.missing == 0 => Err(format!(
-                "{name}: missing=0 leaves nothing out; give 1 or more"
-            )),
+            Self::Gap(gap) if gap.missing == 0 => {
+                Err(format!("{name}: missing=0 leaves nothing out; give 1 or more"))
+            }
             Self::Status(status) if !(200..=599).contains(&status.code) => {
                 Err(format!("{name}: code={} is not in 200..=599", status.code))
             }
             Self::Status(Status { every: Some(0), .. })
-            | Self::SlowHead(SlowHead { every: Some(0), .. }) => Err(format!(
-                "{name}: every=0 names no subscription; give 1 or more"
-            )),
+            | Self::SlowHead(SlowHead { every: Some(0), .. }) => {
+                Err(format!("{name}: every=0 names no subscription; give 1 or more"))
+            }
             _ => Ok(()),
         }
     }
@@ -359,44 +359,22 @@ mod tests {
     use super::*;
 
     fn fault(text: &str) -> Fault {
-        text.parse()
-            .unwrap_or_else(|error| panic!("{text}: {error}"))
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
     #[test]
     fn a_flag_and_a_table_mean_the_same_fault() {
         let pairs = [
             ("delay:by=5ms", "kind='delay'\nby='5ms'"),
-            (
-                "stall:by=100ms,event=50",
-                "kind='stall'\nby='100ms'\nevent=50",
-            ),
+            ("stall:by=100ms,event=50", "kind='stall'\nby='100ms'\nevent=50"),
             ("stall:by=1s,at=2s", "kind='stall'\nby='1s'\nat='2s'"),
             ("drop:every=1000", "kind='drop'\nevery=1000"),
-            (
-                "swap:subscriber=3,event=17",
-                "kind='swap'\nsubscriber=3\nevent=17",
-            ),
-            (
-                "corrupt:event=9,byte=40",
-                "kind='corrupt'\nevent=9\nbyte=40",
-            ),
-            (
-                "gap:event=5,missing=3,silent=true",
-                "kind='gap'\nevent=5\nmissing=3\nsilent=true",
-            ),
-            (
-                "close:every=7,reset=true",
-                "kind='close'\nevery=7\nreset=true",
-            ),
-            (
-                "status:code=503,first=2",
-                "kind='status'\ncode=503\nfirst=2",
-            ),
-            (
-                "slow-head:by=2s,every=2",
-                "kind='slow-head'\nby='2s'\nevery=2",
-            ),
+            ("swap:subscriber=3,event=17", "kind='swap'\nsubscriber=3\nevent=17"),
+            ("corrupt:event=9,byte=40", "kind='corrupt'\nevent=9\nbyte=40"),
+            ("gap:event=5,missing=3,silent=true", "kind='gap'\nevent=5\nmissing=3\nsilent=true"),
+            ("close:every=7,reset=true", "kind='close'\nevery=7\nreset=true"),
+            ("status:code=503,first=2", "kind='status'\ncode=503\nfirst=2"),
+            ("slow-head:by=2s,every=2", "kind='slow-head'\nby='2s'\nevery=2"),
         ];
         for (flag, table) in pairs {
             let script = Script::from_toml(&format!("[[fault]]\n{table}")).expect(table);
@@ -422,10 +400,7 @@ mod tests {
         ];
         for (flag, hint) in cases {
             let error = flag.parse::<Fault>().expect_err(flag);
-            assert!(
-                error.contains(hint),
-                "{flag}: `{error}` does not say `{hint}`"
-            );
+            assert!(error.contains(hint), "{flag}: `{error}` does not say `{hint}`");
         }
     }
 
@@ -437,13 +412,8 @@ mod tests {
 
     #[test]
     fn a_flag_of_the_command_line_wins_over_the_script() {
-        let file = Script::from_toml("[wire]\nline-end='cr'\nretry='1s'")
-            .expect("valid")
-            .wire;
-        let flags = Wire {
-            line_end: Some(LineEnd::Crlf),
-            ..Wire::default()
-        };
+        let file = Script::from_toml("[wire]\nline-end='cr'\nretry='1s'").expect("valid").wire;
+        let flags = Wire { line_end: Some(LineEnd::Crlf), ..Wire::default() };
         let wire = flags.or(file);
         assert_eq!(wire.line_end, Some(LineEnd::Crlf));
         assert_eq!(wire.retry, Some(Span(Duration::from_secs(1))));

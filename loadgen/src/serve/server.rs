@@ -98,24 +98,12 @@ pub(super) struct Parts {
 impl Server {
     /// Registers the listener and says in the journal where it listens.
     pub(super) fn new(parts: Parts) -> io::Result<Self> {
-        let Parts {
-            mut listener,
-            mut stop,
-            options,
-            writer,
-            injector,
-            mut journal,
-        } = parts;
+        let Parts { mut listener, mut stop, options, writer, injector, mut journal } = parts;
         let poll = Poll::new()?;
-        poll.registry()
-            .register(&mut listener, LISTENER, Interest::READABLE)?;
-        poll.registry()
-            .register(&mut stop, STOP, Interest::READABLE)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        poll.registry().register(&mut stop, STOP, Interest::READABLE)?;
         let address = listener.local_addr()?;
-        journal.write(&Line::Listening {
-            address,
-            epoch: writer.epoch.clone(),
-        })?;
+        journal.write(&Line::Listening { address, epoch: writer.epoch.clone() })?;
         let mut server = Self {
             poll,
             listener,
@@ -175,36 +163,21 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.peek().map(|Reverse((due, _))| *due);
-        let delayed = self
-            .delayed
-            .front()
-            .map(|(at, ..)| *at + self.injector.delay());
+        let delayed = self.delayed.front().map(|(at, ..)| *at + self.injector.delay());
         let due = [timer, delayed].into_iter().flatten().min()?;
         let left = due.saturating_duration_since(Instant::now());
-        Some(if left <= POLL_RESOLUTION {
-            Duration::ZERO
-        } else {
-            left - POLL_RESOLUTION
-        })
+        Some(if left <= POLL_RESOLUTION { Duration::ZERO } else { left - POLL_RESOLUTION })
     }
 
     fn run_due(&mut self) -> io::Result<()> {
         let delay = self.injector.delay();
-        while self
-            .delayed
-            .front()
-            .is_some_and(|(at, ..)| at.elapsed() >= delay)
-        {
+        while self.delayed.front().is_some_and(|(at, ..)| at.elapsed() >= delay) {
             let (at, topic, event) = self.delayed.pop_front().expect("just seen");
             self.journal.delayed(at.elapsed());
             self.deliver(&topic, &event)?;
         }
         let now = Instant::now();
-        while self
-            .timers
-            .peek()
-            .is_some_and(|Reverse((due, _))| *due <= now)
-        {
+        while self.timers.peek().is_some_and(|Reverse((due, _))| *due <= now) {
             let Reverse((due, timer)) = self.timers.pop().expect("just seen");
             match timer {
                 Timer::Stall(by) => self.stall(by, None)?,
@@ -230,9 +203,7 @@ impl Server {
                 self.connections.len() - 1
             });
             let interest = Interest::READABLE | Interest::WRITABLE;
-            self.poll
-                .registry()
-                .register(&mut socket, Token(place), interest)?;
+            self.poll.registry().register(&mut socket, Token(place), interest)?;
             self.serials += 1;
             self.connections[place] = Some(Connection::new(socket, peer, self.serials));
         }
@@ -243,11 +214,7 @@ impl Server {
         let Some(mut connection) = self.connections[place].take() else {
             return Ok(());
         };
-        let mut progress = if readable {
-            Progress::More
-        } else {
-            Progress::Blocked
-        };
+        let mut progress = if readable { Progress::More } else { Progress::Blocked };
         for _ in 0..READS_PER_TURN {
             if progress != Progress::More {
                 break;

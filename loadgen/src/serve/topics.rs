@@ -65,11 +65,7 @@ impl Topics {
     /// Fills `places` with every subscriber of every topic.
     pub(super) fn all_subscribers(&self, places: &mut Vec<usize>) {
         places.clear();
-        places.extend(
-            self.topics
-                .values()
-                .flat_map(|topic| topic.subscribers.values()),
-        );
+        places.extend(self.topics.values().flat_map(|topic| topic.subscribers.values()));
     }
 
     fn topic(&mut self, name: &str) -> &mut Topic {

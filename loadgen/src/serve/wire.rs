@@ -41,11 +41,7 @@ impl Writer {
 
     /// The framing of a response: an HTTP/1.0 client knows no chunks (RFC 9112, section 6.1).
     pub(super) fn framing_for(&self, http_minor: u8) -> Framing {
-        if http_minor == 0 {
-            Framing::Close
-        } else {
-            self.framing
-        }
+        if http_minor == 0 { Framing::Close } else { self.framing }
     }
 
     /// Appends what every stream starts with: a comment, the reconnection time, and the id to
@@ -75,16 +71,10 @@ impl Writer {
         out: &mut Vec<u8>,
     ) {
         match corrupted {
-            None => frame(
-                framing,
-                event.written.get_or_init(|| self.text(event, &event.data)),
-                out,
-            ),
-            Some(offset) => frame(
-                framing,
-                &self.text(event, &falsify(&event.data, offset)),
-                out,
-            ),
+            None => {
+                frame(framing, event.written.get_or_init(|| self.text(event, &event.data)), out)
+            }
+            Some(offset) => frame(framing, &self.text(event, &falsify(&event.data, offset)), out),
         }
     }
 
@@ -97,11 +87,7 @@ impl Writer {
             "missing": hole.missing,
             "resume_id": id,
         });
-        let lines = [
-            "event: gap".to_owned(),
-            format!("id: {id}"),
-            format!("data: {data}"),
-        ];
+        let lines = ["event: gap".to_owned(), format!("id: {id}"), format!("data: {data}")];
         frame(framing, &self.unit(lines.iter().map(String::as_bytes)), out);
     }
 
@@ -118,15 +104,10 @@ impl Writer {
     fn text(&self, event: &Event, data: &[u8]) -> Vec<u8> {
         let id = format!("id: {}", self.id(event.number));
         let name = event.name.as_ref().map(|name| format!("event: {name}"));
-        let data: Vec<Vec<u8>> = payload_lines(data)
-            .map(|line| [b"data: ", line].concat())
-            .collect();
+        let data: Vec<Vec<u8>> =
+            payload_lines(data).map(|line| [b"data: ", line].concat()).collect();
         let head = [Some(id.as_bytes()), name.as_deref().map(str::as_bytes)];
-        self.unit(
-            head.into_iter()
-                .flatten()
-                .chain(data.iter().map(Vec::as_slice)),
-        )
+        self.unit(head.into_iter().flatten().chain(data.iter().map(Vec::as_slice)))
     }
 
     /// The lines and the empty one that ends them.
@@ -136,12 +117,7 @@ impl Writer {
             LineEnd::Cr => b"\r",
             LineEnd::Crlf => b"\r\n",
         };
-        lines
-            .chain([&b""[..]])
-            .flat_map(|line| [line, end])
-            .flatten()
-            .copied()
-            .collect()
+        lines.chain([&b""[..]]).flat_map(|line| [line, end]).flatten().copied().collect()
     }
 }
 
@@ -165,11 +141,7 @@ fn payload_lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
             rest = None;
             return Some(data);
         };
-        let next = if data[end..].starts_with(b"\r\n") {
-            end + 2
-        } else {
-            end + 1
-        };
+        let next = if data[end..].starts_with(b"\r\n") { end + 2 } else { end + 1 };
         rest = Some(&data[next..]);
         Some(&data[..end])
     })
@@ -192,11 +164,7 @@ mod tests {
     use crate::serve::history::Reason;
 
     fn writer(framing: Framing, line_end: LineEnd) -> Writer {
-        Writer {
-            framing,
-            line_end,
-            epoch: "e".into(),
-        }
+        Writer { framing, line_end, epoch: "e".into() }
     }
 
     fn event(data: &str) -> Event {
@@ -222,11 +190,7 @@ mod tests {
 
     #[test]
     fn every_line_end_and_framing_is_written_as_asked() {
-        for (line_end, end) in [
-            (LineEnd::Lf, "\n"),
-            (LineEnd::Cr, "\r"),
-            (LineEnd::Crlf, "\r\n"),
-        ] {
+        for (line_end, end) in [(LineEnd::Lf, "\n"), (LineEnd::Cr, "\r"), (LineEnd::Crlf, "\r\n")] {
             let plain = format!("id: e-7{end}event: tick{end}data: a{end}{end}");
             let writer = writer(Framing::Chunked, line_end);
             let close = text(|out| writer.event(Framing::Close, &event("a"), None, out));
@@ -242,9 +206,8 @@ mod tests {
         let good = text(|out| writer.event(Framing::Close, &event("axb"), None, out));
         for offset in 0..5 {
             let bad = text(|out| writer.event(Framing::Close, &event("axb"), Some(offset), out));
-            let at: Vec<usize> = (0..good.len())
-                .filter(|&at| good.as_bytes()[at] != bad.as_bytes()[at])
-                .collect();
+            let at: Vec<usize> =
+                (0..good.len()).filter(|&at| good.as_bytes()[at] != bad.as_bytes()[at]).collect();
             let data_at = good.find("axb").expect("the payload");
             assert_eq!(at, [data_at + offset.min(2)]);
             assert_eq!(good.len(), bad.len());
@@ -261,15 +224,9 @@ mod tests {
     #[test]
     fn a_gap_says_why_how_many_and_where_the_stream_goes_on() {
         let writer = writer(Framing::Close, LineEnd::Lf);
-        let hole = Hole {
-            reason: Reason::Evicted,
-            missing: Some(3),
-        };
+        let hole = Hole { reason: Reason::Evicted, missing: Some(3) };
         let written = text(|out| writer.gap(Framing::Close, hole, 9, out));
-        let data = written
-            .lines()
-            .find_map(|line| line.strip_prefix("data: "))
-            .expect("data");
+        let data = written.lines().find_map(|line| line.strip_prefix("data: ")).expect("data");
         let data: serde_json::Value = serde_json::from_str(data).expect("JSON");
         assert!(written.starts_with("event: gap\nid: e-9\n"), "{written}");
         assert_eq!(data["reason"], "evicted");

@@ -3,10 +3,7 @@
 use super::*;
 
 fn injector(faults: &[&str]) -> Injector {
-    let faults = faults
-        .iter()
-        .map(|text| text.parse().expect(text))
-        .collect();
+    let faults = faults.iter().map(|text| text.parse().expect(text)).collect();
     Injector::new(faults, ResumeGap::Exact)
 }
 
@@ -37,10 +34,7 @@ fn streams(
             words.extend(pieces.iter().map(word));
         }
     }
-    (
-        written.iter().map(|words| words.join(" ")).collect(),
-        records,
-    )
+    (written.iter().map(|words| words.join(" ")).collect(), records)
 }
 
 fn word(piece: &Piece) -> String {
@@ -79,11 +73,7 @@ fn a_fault_with_an_address_meets_that_delivery_only() {
         assert_eq!(written, ["1 2 3 4", met, "1 2 3 4"], "{fault}");
         let name = fault.split(':').next().expect("a kind");
         assert_eq!(records.len(), 1, "{fault}");
-        assert_eq!(
-            (records[0].0, records[0].1, records[0].2),
-            (name, 1, 2),
-            "{fault}"
-        );
+        assert_eq!((records[0].0, records[0].1, records[0].2), (name, 1, 2), "{fault}");
     }
 }
 
@@ -115,10 +105,7 @@ fn a_swapped_event_that_nothing_follows_stays_held() {
 
 #[test]
 fn a_resumed_hole_is_told_first_later_or_never() {
-    let hole = Hole {
-        reason: Reason::Evicted,
-        missing: Some(4),
-    };
+    let hole = Hole { reason: Reason::Evicted, missing: Some(4) };
     for (resume_gap, expected, told) in [
         (ResumeGap::Exact, "gap(4,4) 5 6", None),
         (ResumeGap::Late, "5 gap(4,4) 6", Some("late")),
@@ -153,14 +140,7 @@ fn a_slow_head_meets_the_named_subscriber() {
     let mut injector = injector(&["slow-head:by=2s,subscriber=1"]);
     let delays: Vec<bool> = (0..3)
         .map(|number| injector.admit(number))
-        .map(|admission| {
-            matches!(
-                admission,
-                Admission::Accept {
-                    head_delay: Some(_)
-                }
-            )
-        })
+        .map(|admission| matches!(admission, Admission::Accept { head_delay: Some(_) }))
         .collect();
     assert_eq!(delays, [false, true, false]);
 }
