@@ -128,10 +128,10 @@ def status_bytes(path, name):
     return 0
 
 
-def slab_bytes():
-    """Bytes in use in all slab caches of the kernel. Takes root."""
+def slabs():
+    """Bytes in use in each slab cache of the kernel. Takes root."""
     rows = [line.split() for line in Path("/proc/slabinfo").read_text().splitlines()[2:]]
-    return sum(int(row[1]) * int(row[3]) for row in rows)
+    return {row[0]: int(row[1]) * int(row[3]) for row in rows}
 
 
 def tcp_sockets():

@@ -11,6 +11,9 @@ from statistics import mean, median
 # Above this share of its CPU a client no longer reads at once what has come, and events queue up
 # in a server, which then may send several at once.
 BUSY_MAX = 0.9
+# Sockets of other programs that do not matter beside thousands of subscribers.
+FOREIGN_SOCKETS_MAX = 50
+COUNTS = ("missing", "closed", "softnet_dropped", "tcp_retransmitted", "foreign_sockets")
 # Below this share of its due events a client has put less load on the server than was asked for.
 PUBLISHED_MIN = 0.99
 
@@ -131,7 +134,7 @@ def doubts(rounds):
     for name in rounds.names():
         runs = rounds.figures_of(name)
         total = {key: sum(f.get(key) or 0 for f in runs)
-                 for key in ("missing", "closed", "softnet_dropped", "tcp_retransmitted")}
+                 for key in COUNTS}
         published = min((f["published_share"] for f in runs if f.get("published_share")), default=1)
         server, client = (max(f.get(f"{who}_busy") or 0 for f in runs) for who in ("server", "client"))
         said = [
@@ -140,6 +143,8 @@ def doubts(rounds):
             total["softnet_dropped"] and f"loopback dropped {total['softnet_dropped']} packets "
                                          "(net.core.netdev_max_backlog)",
             total["tcp_retransmitted"] and f"{total['tcp_retransmitted']} segments were sent again",
+            total["foreign_sockets"] > FOREIGN_SOCKETS_MAX
+            and f"{total['foreign_sockets']} sockets of others came or went meanwhile",
             published < PUBLISHED_MIN and f"it took only {published:.0%} of the events that were due",
             server > BUSY_MAX and f"the server was {server:.0%} busy",
             client > BUSY_MAX and f"the client was {client:.0%} busy and limits what it measures",
