@@ -83,9 +83,7 @@ pub(crate) fn choose(choice: BackendChoice) -> Result<Backend, String> {
     }
     let support = UringSupport::probe();
     match (support.available, choice) {
-        (Ok(()), _) => {
-            Ok(Backend::Uring { vectored: support.vectored_send, table: table_files() })
-        }
+        (Ok(()), _) => Ok(Backend::Uring { vectored: support.vectored_send, table: table_files() }),
         (Err(refusal), BackendChoice::Uring) => Err(format!("--backend uring: {refusal}")),
         (Err(refusal), _) => Ok(Backend::Epoll { refused: Some(refusal.to_string()) }),
     }

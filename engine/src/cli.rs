@@ -31,9 +31,9 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn resolved(args: ServeArgs, run: fn(Config) -> ExitCode) -> ExitCode {
+fn resolved(args: ServeArgs, run: fn(&Config) -> ExitCode) -> ExitCode {
     match Config::resolve(args, &kernel::allowed_cpus()) {
-        Ok(config) => run(config),
+        Ok(config) => run(&config),
         Err(refused) => {
             eprintln!("error: {refused}");
             ExitCode::from(USAGE)
@@ -41,14 +41,14 @@ fn resolved(args: ServeArgs, run: fn(Config) -> ExitCode) -> ExitCode {
     }
 }
 
-fn examine(config: Config) -> ExitCode {
+fn examine(config: &Config) -> ExitCode {
     raise_descriptors();
-    let report = doctor::examine(&config, &Machine::read());
+    let report = doctor::examine(config, &Machine::read());
     print!("{report}");
     if report.has_problem() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn serve(config: Config) -> ExitCode {
+fn serve(config: &Config) -> ExitCode {
     raise_descriptors();
     // Before the first thread, so that no signal finds its default.
     let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
@@ -59,7 +59,7 @@ fn serve(config: Config) -> ExitCode {
         }
     };
     let bound = config.memory_bound();
-    let engine = match Engine::start(config) {
+    let engine = match Engine::start(config.clone()) {
         Ok(engine) => engine,
         Err(error) => {
             eprintln!("error: {error}");

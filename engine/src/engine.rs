@@ -94,8 +94,10 @@ impl Engine {
         });
         let per_address = config.connections_per_address_max.unwrap_or(0) as u32;
         let limits = Arc::new(Limits::new(config.connections_max, per_address));
-        let made: Vec<_> =
-            (0..config.workers).map(|_| made(&config)).collect::<io::Result<_>>().map_err(failed)?;
+        let made: Vec<_> = (0..config.workers)
+            .map(|_| made(&config))
+            .collect::<io::Result<_>>()
+            .map_err(|error| failed(&error))?;
         let (mut senders, mut seeds) = (Vec::new(), Vec::new());
         for (sender, seed) in made {
             senders.push(sender);
@@ -236,10 +238,10 @@ fn spawn_aborting(
             std::process::abort();
         }
     };
-    thread::Builder::new().name(name.to_owned()).spawn(guarded).map_err(failed)
+    thread::Builder::new().name(name.to_owned()).spawn(guarded).map_err(|error| failed(&error))
 }
 
-fn failed(error: io::Error) -> StartError {
+fn failed(error: &io::Error) -> StartError {
     StartError(format!("the kernel refuses a thread or a descriptor: {error}"))
 }
 
@@ -280,9 +282,7 @@ fn listen(config: &Config) -> Result<Bound, StartError> {
 fn not_bound(flag: &str, address: SocketAddr, error: &io::Error) -> StartError {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "; another process listens there: give another port",
-        io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
         _ => "",
     };

@@ -90,10 +90,7 @@ impl FromStr for EventId {
         }
         let epoch = u64::from_str_radix(epoch, 16).map_err(|_| NotAnEventId)?;
         let sequence = sequence.parse().map_err(|_| NotAnEventId)?;
-        Ok(EventId {
-            epoch: Epoch(epoch),
-            sequence,
-        })
+        Ok(EventId { epoch: Epoch(epoch), sequence })
     }
 }
 
@@ -140,10 +137,9 @@ impl fmt::Display for EventError {
                 f,
                 "`topic` must be 1 to {TOPIC_BYTES_MAX} bytes of UTF-8 without control characters"
             ),
-            EventError::Name => write!(
-                f,
-                "`event` must be at most {NAME_BYTES_MAX} bytes without NUL, CR or LF"
-            ),
+            EventError::Name => {
+                write!(f, "`event` must be at most {NAME_BYTES_MAX} bytes without NUL, CR or LF")
+            }
             EventError::NameReserved => write!(
                 f,
                 "`event` must not be `{GAP_EVENT}`: subscribers are told of missing events by it"
@@ -189,11 +185,7 @@ impl Event<'_> {
         }
         put_data(&mut bytes, self.data);
         bytes.extend_from_slice(b"\n");
-        Ok(Draft {
-            bytes,
-            topic_bytes: self.topic.len() as u16,
-            id_bytes: id_bytes as u16,
-        })
+        Ok(Draft { bytes, topic_bytes: self.topic.len() as u16, id_bytes: id_bytes as u16 })
     }
 
     fn check(&self) -> Result<(), EventError> {

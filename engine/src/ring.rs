@@ -21,7 +21,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, Sender};
 
 use self::sync::{AtomicBool, AtomicU64, Ordering, fence};
 
@@ -219,10 +219,7 @@ impl<T> RingReceiver<T> {
     /// The next event, if there is one.
     #[must_use]
     pub fn pop(&self) -> Option<T> {
-        match self.receiver.try_recv() {
-            Ok(item) => Some(item),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.receiver.try_recv().ok()
     }
 
     /// True when there is no event.

@@ -83,9 +83,9 @@ impl Topic {
     fn position(&self, cursor: u64) -> usize {
         // Most cursors are at the head or just behind it.
         match self.history.back() {
-            Some(newest) if newest.sequence > cursor => self
-                .history
-                .partition_point(|frame| frame.sequence <= cursor),
+            Some(newest) if newest.sequence > cursor => {
+                self.history.partition_point(|frame| frame.sequence <= cursor)
+            }
             _ => self.history.len(),
         }
     }
@@ -211,10 +211,7 @@ impl Topics {
     /// # Panics
     /// When its sequence is not above all earlier ones: the one order of all events is broken.
     pub fn append(&mut self, frame: Frame, mut touched: impl FnMut(SetIndex)) {
-        assert!(
-            frame.sequence > self.head,
-            "events arrive in the order of their sequences"
-        );
+        assert!(frame.sequence > self.head, "events arrive in the order of their sequences");
         self.head = frame.sequence;
         let index = self.topic(frame.topic());
         let topic = &mut self.topics[index as usize];
@@ -242,10 +239,7 @@ impl Topics {
             let Some(topic) = self.oldest() else {
                 return false;
             };
-            let oldest = self.topics[topic as usize]
-                .history
-                .front()
-                .expect("`oldest` has events");
+            let oldest = self.topics[topic as usize].history.front().expect("`oldest` has events");
             if now_ns.saturating_sub(oldest.published_at) <= self.bounds.age_ns_max {
                 return false;
             }
@@ -268,8 +262,7 @@ impl Topics {
 
     fn drop_stale_order(&mut self) {
         let topics = &self.topics;
-        self.order
-            .retain(|&(sequence, topic)| is_kept(topics, sequence, topic));
+        self.order.retain(|&(sequence, topic)| is_kept(topics, sequence, topic));
     }
 
     /// Evicts the oldest event of `topic` unless a healthy subscriber still needs it.
@@ -287,10 +280,7 @@ impl Topics {
 
     fn evict(&mut self, topic: u32) {
         let topic = &mut self.topics[topic as usize];
-        let frame = topic
-            .history
-            .pop_front()
-            .expect("there is an event to evict");
+        let frame = topic.history.pop_front().expect("there is an event to evict");
         let bytes = frame.memory_bytes() + EVENT_OVERHEAD_BYTES;
         topic.evicted_through = frame.sequence;
         topic.bytes -= bytes;
@@ -350,9 +340,7 @@ impl Topics {
 /// whose index was given to another has only events newer than the entry.
 fn is_kept(topics: &Slab<Topic>, sequence: u64, topic: u32) -> bool {
     let history = topics.get(topic as usize).map(|topic| &topic.history);
-    history
-        .and_then(VecDeque::front)
-        .is_some_and(|oldest| oldest.sequence <= sequence)
+    history.and_then(VecDeque::front).is_some_and(|oldest| oldest.sequence <= sequence)
 }
 
 /// One topic, for people to look at.

@@ -176,9 +176,8 @@ async fn page(admin: &Admin, request: &Request<'_>) -> Result<(&'static str, Str
 /// Alive: every worker turns its loop.
 fn health(admin: &Admin) -> Result<String, Refusal> {
     let now_ns = admin.stats.now_ns();
-    let hung = |stats: &crate::stats::WorkerStats| {
-        now_ns.saturating_sub(stats.turned_at.get()) > HUNG_NS
-    };
+    let hung =
+        |stats: &crate::stats::WorkerStats| now_ns.saturating_sub(stats.turned_at.get()) > HUNG_NS;
     match admin.stats.workers.iter().position(hung) {
         // A worker that has drained has ended and hangs no more.
         Some(worker) if !admin.is_draining() => {
@@ -219,7 +218,8 @@ async fn topics(admin: &Admin, query: Option<&str>) -> Result<String, Refusal> {
             other => return Err(unknown(other, "prefix, limit")),
         }
     }
-    let reports = gather(admin, |reply| Command::Topics { prefix: prefix.clone(), count_max, reply });
+    let reports =
+        gather(admin, |reply| Command::Topics { prefix: prefix.clone(), count_max, reply });
     let mut reports: Vec<TopicsReport> = reports.await?;
     let count = reports.iter().map(|report| report.count).max().unwrap_or(0);
     let mut rows: Vec<TopicRow> = Vec::new();

@@ -275,7 +275,9 @@ impl Lines {
                     self.accepted += count;
                     return Ok(());
                 }
-                Err((refusal, Drafts::Many(back))) if refusal.status == Status::ServiceUnavailable => {
+                Err((refusal, Drafts::Many(back)))
+                    if refusal.status == Status::ServiceUnavailable =>
+                {
                     if Instant::now() >= deadline || control.is_draining() {
                         return Err(refusal.into());
                     }

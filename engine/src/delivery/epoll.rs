@@ -7,8 +7,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
@@ -45,7 +45,12 @@ impl Epoll {
     /// When the kernel has no descriptor left.
     pub(crate) fn new(doorbell: BorrowedFd<'_>) -> io::Result<Epoll> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, doorbell, EventData::new_u64(u64::MAX), EventFlags::IN | EventFlags::ET)?;
+        epoll::add(
+            &epoll,
+            doorbell,
+            EventData::new_u64(u64::MAX),
+            EventFlags::IN | EventFlags::ET,
+        )?;
         Ok(Epoll { epoll, sockets: Vec::new(), events: Vec::with_capacity(EVENTS_MAX) })
     }
 

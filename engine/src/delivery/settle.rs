@@ -7,10 +7,10 @@ use std::ops::ControlFlow;
 
 use rustix::io::Errno;
 
+use super::Delivery;
 use super::lane::{Lane, Outcome};
 use super::plan::{Part, Plan, PlannedBatch, PlannedSend, Purpose};
 use super::slots::State;
-use super::Delivery;
 use crate::close::CloseReason;
 use crate::event::Frame;
 use crate::topic::{Cursor, Gap};
@@ -75,8 +75,7 @@ impl<L: Lane> Delivery<L> {
 
     /// A part was taken: the cursor goes to where that ends.
     fn settle_short(&mut self, plan: &Plan, batch: &PlannedBatch, send: PlannedSend, sent: usize) {
-        let mut progress =
-            Progress { left: sent, cursor: send.before, frames: 0, crossed: false };
+        let mut progress = Progress { left: sent, cursor: send.before, frames: 0, crossed: false };
         for part in plan.parts(batch) {
             if self.pass(plan, *part, send.slot, &mut progress).is_break() {
                 break;
@@ -139,12 +138,7 @@ impl<L: Lane> Delivery<L> {
         ControlFlow::Continue(())
     }
 
-    fn pass_frame(
-        &mut self,
-        frame: &Frame,
-        slot: u32,
-        progress: &mut Progress,
-    ) -> ControlFlow<()> {
+    fn pass_frame(&mut self, frame: &Frame, slot: u32, progress: &mut Progress) -> ControlFlow<()> {
         if progress.left == 0 {
             return ControlFlow::Break(());
         }

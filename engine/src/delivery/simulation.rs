@@ -288,8 +288,7 @@ impl World {
             let pass = pass.expect("below the limit");
             let names = client.names.clone();
             let vacant = self.delivery.slots.vacant().expect("fewer clients than slots");
-            let subscribed =
-                self.delivery.subscribe(&names, &resume, self.socket.as_fd(), pass);
+            let subscribed = self.delivery.subscribe(&names, &resume, self.socket.as_fd(), pass);
             subscribed.expect("there is a slot");
             self.clients[index].connected = true;
             let socket = self.delivery.lane.sockets.get_mut(&vacant).expect("attached");
@@ -311,9 +310,8 @@ impl World {
         // What stands after the last blank line was not dispatched.
         let complete = text.rfind("\n\n").map_or("", |end| &text[..end + 2]);
         for block in complete.split_terminator("\n\n") {
-            let field = |name: &str| {
-                block.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "))
-            };
+            let field =
+                |name: &str| block.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
             if block == ":" || field("retry").is_some() {
                 continue;
             }

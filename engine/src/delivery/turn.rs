@@ -376,4 +376,3 @@ fn oldest(topics: &Topics, parts: &[Part]) -> u64 {
     });
     first.map_or(0, |frame| frame.published_at)
 }
-

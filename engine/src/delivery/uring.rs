@@ -208,7 +208,9 @@ impl Uring {
     unsafe fn queue_send(&mut self, index: usize, send: &Outgoing<'_>) {
         let (ring, file) = self.place(send.slot);
         let entry = match send.buffers {
-            [one] => opcode::Send::new(file, one.as_ptr(), one.len() as u32).flags(SEND_FLAGS).build(),
+            [one] => {
+                opcode::Send::new(file, one.as_ptr(), one.len() as u32).flags(SEND_FLAGS).build()
+            }
             many if self.vectored => {
                 let iovecs = many.as_ptr().cast::<u8>();
                 let send = opcode::Send::new(file, iovecs, many.len() as u32);

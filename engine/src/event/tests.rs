@@ -3,20 +3,11 @@
 use super::*;
 
 fn id(sequence: u64) -> EventId {
-    EventId {
-        epoch: Epoch::new(0xabc),
-        sequence,
-    }
+    EventId { epoch: Epoch::new(0xabc), sequence }
 }
 
 fn event<'a>(data: &'a str) -> Event<'a> {
-    Event {
-        topic: "t",
-        data,
-        event: None,
-        id: None,
-        retry: None,
-    }
+    Event { topic: "t", data, event: None, id: None, retry: None }
 }
 
 fn wire(event: &Event<'_>, sequence: u64) -> String {
@@ -54,29 +45,16 @@ fn read(stream: &str) -> Vec<(String, String, String)> {
 
 #[test]
 fn an_event_is_its_id_its_fields_and_its_data() {
-    assert_eq!(
-        wire(&event("hello"), 7),
-        "id: 000000000abc-7\ndata: hello\n\n"
-    );
-    let full = Event {
-        topic: "t",
-        data: "a\nb",
-        event: Some("tick"),
-        id: Some("own"),
-        retry: Some(1500),
-    };
-    assert_eq!(
-        wire(&full, 7),
-        "id: own\nevent: tick\nretry: 1500\ndata: a\ndata: b\n\n"
-    );
+    assert_eq!(wire(&event("hello"), 7), "id: 000000000abc-7\ndata: hello\n\n");
+    let full =
+        Event { topic: "t", data: "a\nb", event: Some("tick"), id: Some("own"), retry: Some(1500) };
+    assert_eq!(wire(&full, 7), "id: own\nevent: tick\nretry: 1500\ndata: a\ndata: b\n\n");
     assert_eq!(wire(&event(""), 1), "id: 000000000abc-1\ndata: \n\n");
 }
 
 #[test]
 fn a_reader_gets_back_every_short_mix_of_line_ends_and_field_syntax() {
-    const ALPHABET: [&str; 9] = [
-        "\r", "\n", "x", ":", " ", "data", "\u{feff}", "\u{2028}", "\0",
-    ];
+    const ALPHABET: [&str; 9] = ["\r", "\n", "x", ":", " ", "data", "\u{feff}", "\u{2028}", "\0"];
     for length in 0..5u32 {
         for number in 0..ALPHABET.len().pow(length) {
             let mut number = number;
@@ -87,11 +65,7 @@ fn a_reader_gets_back_every_short_mix_of_line_ends_and_field_syntax() {
             }
             let expected = data.replace("\r\n", "\n").replace('\r', "\n");
             let seen = read(&wire(&event(&data), 3));
-            assert_eq!(
-                seen,
-                [("000000000abc-3".into(), String::new(), expected)],
-                "{data:?}"
-            );
+            assert_eq!(seen, [("000000000abc-3".into(), String::new(), expected)], "{data:?}");
         }
     }
 }
@@ -124,12 +98,8 @@ fn bounds_hold_at_the_bound_and_not_beyond() {
     assert_eq!(with.encode().unwrap_err(), EventError::Id);
     with.id = Some(&long);
     assert_eq!(with.encode().unwrap_err(), EventError::Id);
-    for (retry, allowed) in [
-        (0, false),
-        (1, true),
-        (RETRY_MS_MAX, true),
-        (RETRY_MS_MAX + 1, false),
-    ] {
+    for (retry, allowed) in [(0, false), (1, true), (RETRY_MS_MAX, true), (RETRY_MS_MAX + 1, false)]
+    {
         let mut with = event("x");
         with.retry = Some(retry);
         assert_eq!(with.encode().is_ok(), allowed, "{retry}");

@@ -148,10 +148,7 @@ impl Filling<'_> {
             }
             self.runs.pop();
             // As long as no other history has an older frame, this one's frames are one piece.
-            let before = self
-                .runs
-                .peek()
-                .map_or(u64::MAX, |Reverse(other)| other.sequence);
+            let before = self.runs.peek().map_or(u64::MAX, |Reverse(other)| other.sequence);
             let (next, complete) = self.take_run(run, last.min(before - 1));
             if let Some(next) = next {
                 self.runs.push(Reverse(next));
@@ -168,16 +165,9 @@ impl Filling<'_> {
         let mut count = 0;
         let mut next = None;
         let mut complete = true;
-        for frame in self.topics[run.topic as usize]
-            .history
-            .range(run.index as usize..)
-        {
+        for frame in self.topics[run.topic as usize].history.range(run.index as usize..) {
             let index = run.index + count;
-            next = Some(Run {
-                sequence: frame.sequence,
-                topic: run.topic,
-                index,
-            });
+            next = Some(Run { sequence: frame.sequence, topic: run.topic, index });
             if frame.sequence > last {
                 break;
             }
@@ -194,11 +184,7 @@ impl Filling<'_> {
             next = None;
         }
         if count > 0 {
-            self.pieces.push(Piece::Frames {
-                topic: run.topic,
-                index: run.index,
-                count,
-            });
+            self.pieces.push(Piece::Frames { topic: run.topic, index: run.index, count });
         }
         (next, complete)
     }
@@ -234,9 +220,7 @@ impl Topics {
         let mut crossed = false;
         if let Some(at) = gap_at {
             if filling.take_through(at) {
-                filling
-                    .pieces
-                    .push(Piece::Gap(gap(cursor.standing, missing, at)));
+                filling.pieces.push(Piece::Gap(gap(cursor.standing, missing, at)));
                 filling.sequence = at;
                 crossed = true;
                 filling.take_through(self.gap_after(set, at).unwrap_or(u64::MAX));
@@ -248,25 +232,10 @@ impl Topics {
         self.merge.runs = filling.runs.into_vec();
         let left = kept - frames;
         let pending = gap_at.is_some() && !crossed;
-        let position = appended
-            .wrapping_sub(left)
-            .wrapping_sub(if pending { missing } else { 0 });
+        let position = appended.wrapping_sub(left).wrapping_sub(if pending { missing } else { 0 });
         let more = left > 0 || pending || (crossed && self.gap_after(set, sequence).is_some());
-        let standing = if more {
-            cursor.standing
-        } else {
-            Standing::Live
-        };
-        Batch {
-            frames,
-            bytes,
-            cursor: Cursor {
-                sequence,
-                position,
-                standing,
-            },
-            more,
-        }
+        let standing = if more { cursor.standing } else { Standing::Live };
+        Batch { frames, bytes, cursor: Cursor { sequence, position, standing }, more }
     }
 
     /// The frames of a piece, in order.
@@ -282,11 +251,7 @@ impl Topics {
         runs.clear();
         let kept = self.runs_after(set, sequence, &mut runs);
         self.merge.runs = runs;
-        Cursor {
-            sequence,
-            position: self.set_appended(set).wrapping_sub(kept),
-            standing,
-        }
+        Cursor { sequence, position: self.set_appended(set).wrapping_sub(kept), standing }
     }
 
     /// Events that `cursor` has yet to get or to miss.
@@ -303,11 +268,7 @@ impl Topics {
             let index = entry.position(cursor);
             if let Some(frame) = entry.history.get(index) {
                 kept += (entry.history.len() - index) as u32;
-                runs.push(Reverse(Run {
-                    sequence: frame.sequence,
-                    topic,
-                    index: index as u32,
-                }));
+                runs.push(Reverse(Run { sequence: frame.sequence, topic, index: index as u32 }));
             }
         }
         kept
@@ -315,10 +276,7 @@ impl Topics {
 
     /// The first point after `cursor` up to which a topic of the set has lost events.
     fn gap_after(&self, set: SetIndex, cursor: u64) -> Option<u64> {
-        let lost = self
-            .sets
-            .topics(set)
-            .map(|topic| self.topics[topic as usize].evicted_through);
+        let lost = self.sets.topics(set).map(|topic| self.topics[topic as usize].evicted_through);
         lost.filter(|through| *through > cursor).min()
     }
 }
@@ -332,9 +290,5 @@ fn gap(standing: Standing, missing: u32, resumes_after: u64) -> Gap {
             (GapReason::Lapped, (missing > 0).then_some(missing))
         }
     };
-    Gap {
-        reason,
-        missing,
-        resumes_after,
-    }
+    Gap { reason, missing, resumes_after }
 }

@@ -34,10 +34,7 @@ impl Forgotten {
     /// Where events of a topic that does not exist were evicted up to.
     pub(super) fn evicted_through(&self, name: &str) -> u64 {
         let hash = self.hasher.hash_one(name);
-        self.evicted_through
-            .get(&hash)
-            .copied()
-            .unwrap_or(self.floor)
+        self.evicted_through.get(&hash).copied().unwrap_or(self.floor)
     }
 
     pub(super) fn remember(&mut self, name: &str, evicted_through: u64) {
@@ -50,10 +47,7 @@ impl Forgotten {
         }
         while self.order.len() > self.count_max {
             let oldest = self.order.pop_front().expect("longer than its bound");
-            let through = self
-                .evicted_through
-                .remove(&oldest)
-                .expect("each hash stands once");
+            let through = self.evicted_through.remove(&oldest).expect("each hash stands once");
             self.floor = self.floor.max(through);
         }
     }
@@ -76,10 +70,6 @@ mod tests {
         forgotten.remember("c", 13);
         assert_eq!(forgotten.evicted_through("c"), 13);
         assert_eq!(forgotten.evicted_through("a"), 12, "known or by the floor");
-        assert_eq!(
-            forgotten.evicted_through("never"),
-            12,
-            "the floor errs to announcing a gap"
-        );
+        assert_eq!(forgotten.evicted_through("never"), 12, "the floor errs to announcing a gap");
     }
 }

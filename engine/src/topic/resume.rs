@@ -22,11 +22,7 @@ impl Topics {
     /// Where a subscriber of the topics `names` starts that has no id.
     #[must_use]
     pub fn resume_live(&self) -> Resume {
-        Resume {
-            sequence: self.head,
-            standing: Standing::Live,
-            gap: None,
-        }
+        Resume { sequence: self.head, standing: Standing::Live, gap: None }
     }
 
     /// Where a subscriber of the topics `names` goes on after the event `id`.
@@ -46,11 +42,7 @@ impl Topics {
         if id == EARLIEST {
             return self.earliest(names, None);
         }
-        let after = |sequence| Resume {
-            sequence,
-            standing: Standing::Resumed,
-            gap: None,
-        };
+        let after = |sequence| Resume { sequence, standing: Standing::Resumed, gap: None };
         match id.parse::<EventId>() {
             Ok(id) if id.epoch == epoch && id.sequence <= sequence_max => after(id.sequence),
             Ok(id) if id.epoch != epoch => self.earliest(names, Some(GapReason::OtherEpoch)),
@@ -65,34 +57,21 @@ impl Topics {
     /// Sequence of the kept event to which a publisher gave this id. If several topics have it, the
     /// oldest, so that nothing is skipped.
     fn sequence_of<S: AsRef<str>>(&self, names: &[S], id: &str) -> Option<u64> {
-        let topics = names
-            .iter()
-            .filter_map(|name| self.names.get(name.as_ref()));
-        topics
-            .filter_map(|topic| self.topics[*topic as usize].own_ids.get(id).copied())
-            .min()
+        let topics = names.iter().filter_map(|name| self.names.get(name.as_ref()));
+        topics.filter_map(|topic| self.topics[*topic as usize].own_ids.get(id).copied()).min()
     }
 
     fn earliest<S: AsRef<str>>(&self, names: &[S], gap: Option<GapReason>) -> Resume {
         let sequence = match names {
             [name] => self.evicted_through(name.as_ref()),
             _ => {
-                let topics = names
-                    .iter()
-                    .filter_map(|name| self.names.get(name.as_ref()));
+                let topics = names.iter().filter_map(|name| self.names.get(name.as_ref()));
                 let oldest =
                     topics.filter_map(|topic| self.topics[*topic as usize].history.front());
-                oldest
-                    .map(|frame| frame.sequence - 1)
-                    .min()
-                    .unwrap_or(self.head)
+                oldest.map(|frame| frame.sequence - 1).min().unwrap_or(self.head)
             }
         };
-        Resume {
-            sequence,
-            standing: Standing::Earliest,
-            gap,
-        }
+        Resume { sequence, standing: Standing::Earliest, gap }
     }
 
     fn evicted_through(&self, name: &str) -> u64 {

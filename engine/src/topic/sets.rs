@@ -50,10 +50,7 @@ impl Sets {
 
     /// Topics of a set, in the order of their indices.
     pub(super) fn topics(&self, set: SetIndex) -> impl ExactSizeIterator<Item = u32> + '_ {
-        self.sets[set.0 as usize]
-            .topics
-            .iter()
-            .map(|member| member.topic)
+        self.sets[set.0 as usize].topics.iter().map(|member| member.topic)
     }
 
     pub(super) fn table_bytes(&self) -> usize {
@@ -81,16 +78,9 @@ impl Topics {
         let members = topics.iter().map(|&topic| {
             let sets = &mut self.topics[topic as usize].sets;
             sets.push(index);
-            Member {
-                topic,
-                place: sets.len() as u32 - 1,
-            }
+            Member { topic, place: sets.len() as u32 - 1 }
         });
-        entry.insert(TopicSet {
-            topics: members.collect(),
-            appended: 0,
-            head: 0,
-        });
+        entry.insert(TopicSet { topics: members.collect(), appended: 0, head: 0 });
         self.sets.by_topics.insert(topics.into_boxed_slice(), index);
         index
     }
@@ -126,8 +116,6 @@ impl Topics {
 
     /// Names of the set's topics.
     pub fn set_names(&self, set: SetIndex) -> impl Iterator<Item = &str> {
-        self.sets
-            .topics(set)
-            .map(|topic| &*self.topics[topic as usize].name)
+        self.sets.topics(set).map(|topic| &*self.topics[topic as usize].name)
     }
 }

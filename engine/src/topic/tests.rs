@@ -9,17 +9,8 @@ use crate::event::{Epoch, Event, EventId};
 const EPOCH: u64 = 0xabc;
 
 fn frame(topic: &str, sequence: u64, id: Option<&str>) -> Frame {
-    let event = Event {
-        topic,
-        data: "x",
-        event: None,
-        id,
-        retry: None,
-    };
-    let id = EventId {
-        epoch: Epoch::new(EPOCH),
-        sequence,
-    };
+    let event = Event { topic, data: "x", event: None, id, retry: None };
+    let id = EventId { epoch: Epoch::new(EPOCH), sequence };
     event.encode().expect("valid").number(id, sequence)
 }
 
@@ -33,10 +24,7 @@ fn bounds(events_max: usize) -> Bounds {
     }
 }
 
-const ALL: BatchBounds = BatchBounds {
-    frames_max: 1024,
-    bytes_max: usize::MAX,
-};
+const ALL: BatchBounds = BatchBounds { frames_max: 1024, bytes_max: usize::MAX };
 
 fn publish(topics: &mut Topics, topic: &str, sequence: u64) {
     let frame = frame(topic, sequence, None);
@@ -58,16 +46,8 @@ fn next(topics: &mut Topics, set: SetIndex, cursor: &mut Cursor, bounds: BatchBo
     let mut seen = Vec::new();
     for piece in pieces {
         match piece {
-            Piece::Frames {
-                topic,
-                index,
-                count,
-            } => {
-                seen.extend(
-                    topics
-                        .frames(topic, index, count)
-                        .map(|f| Seen::Event(f.sequence)),
-                );
+            Piece::Frames { topic, index, count } => {
+                seen.extend(topics.frames(topic, index, count).map(|f| Seen::Event(f.sequence)));
             }
             Piece::Gap(gap) => seen.push(Seen::Gap(gap.reason, gap.missing, gap.resumes_after)),
         }
@@ -102,20 +82,10 @@ fn a_set_of_topics_is_merged_in_the_order_of_sequences() {
     assert_eq!(topics.join(&["a", "b", "c"]), set, "sets are interned");
     let mut cursor = live(&mut topics, set);
     for sequence in 1..=60 {
-        publish(
-            &mut topics,
-            ["a", "b", "c", "d"][(sequence as usize * 7 / 3) % 4],
-            sequence,
-        );
+        publish(&mut topics, ["a", "b", "c", "d"][(sequence as usize * 7 / 3) % 4], sequence);
     }
-    let expected: Vec<_> = (1..=60)
-        .filter(|s| (s * 7 / 3) % 4 != 3)
-        .map(Seen::Event)
-        .collect();
-    let bounds = BatchBounds {
-        frames_max: 7,
-        bytes_max: usize::MAX,
-    };
+    let expected: Vec<_> = (1..=60).filter(|s| (s * 7 / 3) % 4 != 3).map(Seen::Event).collect();
+    let bounds = BatchBounds { frames_max: 7, bytes_max: usize::MAX };
     let mut seen = Vec::new();
     while topics.lag(set, cursor) > 0 {
         let more = next(&mut topics, set, &mut cursor, bounds);
@@ -146,23 +116,9 @@ fn what_other_topics_keep_is_delivered_before_the_gap_of_one() {
     publish(&mut topics, "hot", 1);
     publish(&mut topics, "quiet", 2);
     (3..=6).for_each(|sequence| publish(&mut topics, "hot", sequence));
-    let first = next(
-        &mut topics,
-        set,
-        &mut cursor,
-        BatchBounds {
-            frames_max: 1,
-            ..ALL
-        },
-    );
-    assert_eq!(
-        first,
-        [Seen::Event(2), Seen::Gap(GapReason::Lapped, Some(3), 4)]
-    );
-    assert_eq!(
-        next(&mut topics, set, &mut cursor, ALL),
-        [Seen::Event(5), Seen::Event(6)]
-    );
+    let first = next(&mut topics, set, &mut cursor, BatchBounds { frames_max: 1, ..ALL });
+    assert_eq!(first, [Seen::Event(2), Seen::Gap(GapReason::Lapped, Some(3), 4)]);
+    assert_eq!(next(&mut topics, set, &mut cursor, ALL), [Seen::Event(5), Seen::Event(6)]);
 }
 
 #[test]
@@ -172,11 +128,7 @@ fn ids_of_every_kind_lead_where_they_should() {
     topics.append(frame("b", 6, Some("own")), |_| {});
     let epoch = Epoch::new(EPOCH);
     let resume = |names: &[&str], id: &str| topics.resume(names, id, epoch, 9);
-    let at = |sequence, standing, gap| Resume {
-        sequence,
-        standing,
-        gap,
-    };
+    let at = |sequence, standing, gap| Resume { sequence, standing, gap };
     use GapReason::{OtherEpoch, UnknownId};
     use Standing::{Earliest, Resumed};
     for (names, id, expected) in [
@@ -207,28 +159,15 @@ fn a_resumed_subscriber_is_told_of_evicted_events_and_earliest_is_not() {
     let gap = Seen::Gap(GapReason::Evicted, None, 3);
     assert_eq!(seen, [gap, Seen::Event(4), Seen::Event(5)]);
     let mut exact = topics.cursor(set, 3, Standing::Resumed);
-    assert_eq!(
-        next(&mut topics, set, &mut exact, ALL),
-        [Seen::Event(4), Seen::Event(5)]
-    );
+    assert_eq!(next(&mut topics, set, &mut exact, ALL), [Seen::Event(4), Seen::Event(5)]);
     let both = topics.join(&["a", "b"]);
     let mut earliest = topics.cursor(both, 0, Standing::Earliest);
-    assert_eq!(
-        next(&mut topics, both, &mut earliest, ALL),
-        [Seen::Event(4), Seen::Event(5)]
-    );
+    assert_eq!(next(&mut topics, both, &mut earliest, ALL), [Seen::Event(4), Seen::Event(5)]);
     // Lapped while it reads from the start is a gap all the same.
     let mut earliest = topics.cursor(both, 0, Standing::Earliest);
     publish(&mut topics, "a", 6);
     let seen = next(&mut topics, both, &mut earliest, ALL);
-    assert_eq!(
-        seen,
-        [
-            Seen::Gap(GapReason::Lapped, Some(1), 4),
-            Seen::Event(5),
-            Seen::Event(6)
-        ]
-    );
+    assert_eq!(seen, [Seen::Gap(GapReason::Lapped, Some(1), 4), Seen::Event(5), Seen::Event(6)]);
 }
 
 #[test]
@@ -247,36 +186,23 @@ fn an_event_that_a_healthy_subscriber_needs_is_not_evicted() {
 #[test]
 fn bytes_in_total_evict_the_oldest_of_all_topics() {
     let size = frame("a", 1, None).memory_bytes() + EVENT_OVERHEAD_BYTES;
-    let mut topics = Topics::new(Bounds {
-        bytes_total_max: 3 * size,
-        ..bounds(100)
-    });
+    let mut topics = Topics::new(Bounds { bytes_total_max: 3 * size, ..bounds(100) });
     for (sequence, topic) in [(1, "a"), (2, "b"), (3, "a"), (4, "c"), (5, "c")] {
         publish(&mut topics, topic, sequence);
     }
     assert_eq!(topics.event_bytes(), 3 * size);
     assert!(!topics.contains("b"), "it is empty and unused");
-    let kept: Vec<_> = topics
-        .iter()
-        .map(|topic| (topic.name, topic.events))
-        .collect();
+    let kept: Vec<_> = topics.iter().map(|topic| (topic.name, topic.events)).collect();
     assert_eq!(kept, [("a", 1), ("c", 2)]);
     let set = topics.join(&["b"]);
     let mut back = topics.cursor(set, 1, Standing::Resumed);
     let seen = next(&mut topics, set, &mut back, ALL);
-    assert_eq!(
-        seen,
-        [Seen::Gap(GapReason::Evicted, None, 2)],
-        "forgetting hides no gap"
-    );
+    assert_eq!(seen, [Seen::Gap(GapReason::Evicted, None, 2)], "forgetting hides no gap");
 }
 
 #[test]
 fn old_events_expire_and_unused_topics_are_forgotten() {
-    let mut topics = Topics::new(Bounds {
-        age_ns_max: 10,
-        ..bounds(100)
-    });
+    let mut topics = Topics::new(Bounds { age_ns_max: 10, ..bounds(100) });
     (1..=4).for_each(|sequence| publish(&mut topics, "a", sequence));
     publish(&mut topics, "b", 5);
     assert!(topics.expire(14, 2), "there may be more");
@@ -284,11 +210,7 @@ fn old_events_expire_and_unused_topics_are_forgotten() {
     assert_eq!(topics.event_count(), 2, "4 - 14 is not older than 10");
     let set = topics.join(&["b"]);
     assert!(!topics.expire(100, 10));
-    assert_eq!(
-        (topics.event_count(), topics.count()),
-        (0, 1),
-        "b is listened to"
-    );
+    assert_eq!((topics.event_count(), topics.count()), (0, 1), "b is listened to");
     topics.leave(set);
     assert_eq!((topics.count(), topics.set_count()), (0, 0));
 }
@@ -297,10 +219,7 @@ fn old_events_expire_and_unused_topics_are_forgotten() {
 fn leaving_one_of_many_sets_of_a_topic_keeps_the_others_right() {
     let mut topics = Topics::new(bounds(10));
     let names: Vec<String> = (0..50).map(|n| format!("t{n}")).collect();
-    let sets: Vec<_> = names
-        .iter()
-        .map(|name| topics.join(&["hot", name]))
-        .collect();
+    let sets: Vec<_> = names.iter().map(|name| topics.join(&["hot", name])).collect();
     let mut left: Vec<_> = sets.clone();
     for round in 0..40 {
         topics.leave(left.swap_remove((round * 7) % left.len()));
@@ -320,9 +239,8 @@ fn leaving_one_of_many_sets_of_a_topic_keeps_the_others_right() {
 /// all events. Run one seed again with `DOWNPOUR_SEED=n`.
 #[test]
 fn every_subscriber_gets_each_event_once_or_a_gap_that_covers_it() {
-    let seeds = std::env::var("DOWNPOUR_SEED").map_or(0..300, |seed| {
-        seed.parse().map(|seed| seed..seed + 1).expect("a number")
-    });
+    let seeds = std::env::var("DOWNPOUR_SEED")
+        .map_or(0..300, |seed| seed.parse().map(|seed| seed..seed + 1).expect("a number"));
     for seed in seeds {
         model_run(seed);
     }
@@ -365,13 +283,7 @@ fn model_run(seed: u64) {
                     (random.u64(0..=topics.head()), Standing::Resumed)
                 };
                 let cursor = topics.cursor(set, sequence, standing);
-                readers.push(Reader {
-                    names,
-                    set,
-                    cursor,
-                    through: sequence,
-                    owed: Vec::new(),
-                });
+                readers.push(Reader { names, set, cursor, through: sequence, owed: Vec::new() });
             }
             6 if !readers.is_empty() => {
                 let gone = readers.swap_remove(random.usize(..readers.len()));
@@ -384,10 +296,8 @@ fn model_run(seed: u64) {
             }
             _ if !readers.is_empty() => {
                 let reader = random.usize(..readers.len());
-                let bounds = BatchBounds {
-                    frames_max: random.usize(1..6),
-                    bytes_max: random.usize(1..200),
-                };
+                let bounds =
+                    BatchBounds { frames_max: random.usize(1..6), bytes_max: random.usize(1..200) };
                 read_some(seed, &mut topics, &mut readers[reader], &all, kept, bounds);
             }
             _ => {}
@@ -398,10 +308,7 @@ fn model_run(seed: u64) {
             read_some(seed, &mut topics, reader, &all, kept, ALL);
         }
         let rest = &all[reader.through as usize..];
-        assert!(
-            !rest.iter().any(|t| reader.names.contains(t)),
-            "seed {seed}: lag 0, events left"
-        );
+        assert!(!rest.iter().any(|t| reader.names.contains(t)), "seed {seed}: lag 0, events left");
         assert!(reader.owed.is_empty(), "seed {seed}: no gap for {:?}", reader.owed);
     }
 }
@@ -418,43 +325,24 @@ fn read_some(
 ) {
     let topic = |sequence: u64| all[sequence as usize - 1];
     let is_kept = |sequence: u64| {
-        all[sequence as usize..]
-            .iter()
-            .filter(|t| **t == topic(sequence))
-            .count()
-            < kept
+        all[sequence as usize..].iter().filter(|t| **t == topic(sequence)).count() < kept
     };
     let mut cursor = reader.cursor;
     for seen in next(topics, reader.set, &mut cursor, bounds) {
         let (Seen::Event(sequence) | Seen::Gap(_, _, sequence)) = seen;
-        assert!(
-            sequence > reader.through,
-            "seed {seed}: twice or out of order"
-        );
+        assert!(sequence > reader.through, "seed {seed}: twice or out of order");
         let passed = (reader.through + 1..sequence).filter(|s| reader.names.contains(&topic(*s)));
         let lost: Vec<u64> = passed.collect();
-        assert!(
-            !lost.iter().any(|s| is_kept(*s)),
-            "seed {seed}: {lost:?} skipped, some are kept"
-        );
+        assert!(!lost.iter().any(|s| is_kept(*s)), "seed {seed}: {lost:?} skipped, some are kept");
         reader.owed.extend(lost);
         if let Seen::Gap(..) = seen {
             reader.owed.push(sequence);
-            assert!(
-                !is_kept(sequence),
-                "seed {seed}: a gap ends at an event that is kept"
-            );
+            assert!(!is_kept(sequence), "seed {seed}: a gap ends at an event that is kept");
             reader.owed.retain(|s| *s > sequence);
         } else {
-            assert!(
-                reader.names.contains(&topic(sequence)),
-                "seed {seed}: not its topic"
-            );
+            assert!(reader.names.contains(&topic(sequence)), "seed {seed}: not its topic");
             let hidden = reader.owed.iter().any(|s| topic(*s) == topic(sequence));
-            assert!(
-                !hidden,
-                "seed {seed}: events before {sequence} were lost silently"
-            );
+            assert!(!hidden, "seed {seed}: events before {sequence} were lost silently");
         }
         reader.through = sequence;
     }
