@@ -31,13 +31,18 @@ pub(crate) struct Args {
     new: String,
 
     /// Exit with 3 when a figure changed more than this: 'delivery.p99>+5%',
-    /// 'deliveries.rate<-2%', 'lost>+0'. A change that may be noise does not count
+    /// 'deliveries.rate<-2%', 'lost>+0'. A change that may be noise does not count,
+    /// unless --strict
     #[arg(long, value_name = "LIMIT")]
     fail_if: Vec<Limit>,
 
     /// Figures to compare, such as last.p99 or lost; without it, a useful set
     #[arg(short, long, value_name = "FIGURE", value_parser = Figure::named)]
     figure: Vec<Figure>,
+
+    /// Let limits count changes that may be noise, too
+    #[arg(long)]
+    strict: bool,
 
     /// Write a Markdown table
     #[arg(long)]
@@ -102,7 +107,8 @@ impl Args {
         }
         let mut breached = false;
         for limit in &self.fail_if {
-            let outcome = limit.judge(&Change::of(limit.figure.clone(), base, new));
+            let change = Change::of(limit.figure.clone(), base, new);
+            let outcome = limit.judge(&change, self.strict);
             breached |= outcome.breached;
             lines.push(outcome.text);
         }
@@ -173,7 +179,9 @@ fn differences(a: &Plan, b: &Plan) -> Vec<String> {
 
 fn table(lines: &mut Vec<String>, changes: &[Change]) {
     lines.push(format!("{:<30}{:>12}{:>12}{:>12}   95 % interval", "", "A", "B", "change"));
-    for change in changes {
+    let (same, moved): (Vec<&Change>, Vec<&Change>) =
+        changes.iter().partition(|change| change.is_exactly_same());
+    for change in moved {
         let row = format!(
             "{:<30}{:>12}{:>12}{:>12}   {:<24}{}",
             change.figure.name,
@@ -185,6 +193,14 @@ fn table(lines: &mut Vec<String>, changes: &[Change]) {
         );
         lines.push(row.trim_end().to_owned());
     }
+    for group in same.chunks(6) {
+        let names: Vec<String> = group
+            .iter()
+            .map(|change| format!("{} {}", change.figure.name, change.show(change.base)))
+            .collect();
+        lines.push(format!("same: {}", names.join(", ")));
+    }
+    lines.push(String::new());
 }
 
 fn markdown(lines: &mut Vec<String>, changes: &[Change]) {
@@ -201,6 +217,7 @@ fn markdown(lines: &mut Vec<String>, changes: &[Change]) {
             change.judgement()
         ));
     }
+    lines.push(String::new());
 }
 
 #[cfg(test)]

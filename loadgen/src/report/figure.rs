@@ -19,6 +19,8 @@ pub(crate) enum Unit {
     Rate,
     /// Bytes.
     Bytes,
+    /// Bytes per second.
+    ByteRate,
     /// A pure number.
     Ratio,
 }
@@ -77,7 +79,7 @@ const SCALARS: &[Scalar] = &[
     }),
     scalar("events.rate", Unit::Rate, Better::Higher, |run| run.rates.events),
     scalar("deliveries.rate", Unit::Rate, Better::Higher, |run| run.rates.deliveries),
-    scalar("wire.rate", Unit::Rate, Better::Neither, |run| run.rates.wire_bytes),
+    scalar("wire.rate", Unit::ByteRate, Better::Neither, |run| run.rates.wire_bytes),
     scalar("achieved_ratio", Unit::Ratio, Better::Higher, |run| run.rates.achieved_ratio),
     scalar("fairness.jain", Unit::Ratio, Better::Higher, |run| {
         run.fairness.as_ref().map(|fairness| fairness.jain)
@@ -251,6 +253,7 @@ pub(crate) fn show(unit: Unit, value: f64) -> String {
         Unit::Count => unit::count(value.round() as u64),
         Unit::Rate => format!("{}/s", unit::short(value)),
         Unit::Bytes => unit::bytes(value),
+        Unit::ByteRate => format!("{}/s", unit::bytes(value)),
         Unit::Ratio => unit::digits(value),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn report(runs: &[Run]) -> String {
 fn single(run: &Run) -> String {
     let mut out = format!("## {}: {}\n\n", cell(&run.label()), run.verdict.status.word());
     for reason in &run.verdict.reasons {
-        out += &format!("- **{}**: {}\n", cell(&reason.code), cell(&reason.text));
+        out += &format!("- {}: {}\n", code(&reason.code), cell(&reason.text));
     }
     if !run.verdict.reasons.is_empty() {
         out.push('\n');
@@ -68,7 +68,11 @@ fn latencies(run: &Run) -> String {
 fn counts(run: &Run) -> String {
     let counts = &run.counts;
     let mut parts = vec![
-        format!("{} of {} subscribers up", run.connect.up, run.connect.asked),
+        format!(
+            "{} of {} subscribers up",
+            unit::count(run.connect.up),
+            unit::count(run.connect.asked)
+        ),
         format!("{} events", unit::count(counts.events)),
         format!("{} deliveries", unit::count(counts.unique)),
         format!("lost {}", unit::count_or_unknown(counts.lost)),
@@ -87,12 +91,10 @@ fn objectives(run: &Run) -> String {
     if run.slo.is_empty() {
         return String::new();
     }
-    let mut out = String::from("| objective | outcome |\n|---|---|\n");
+    let mut out = String::from("| objective | outcome | value |\n|---|---|---:|\n");
     for slo in &run.slo {
-        let line = text::objective(slo);
-        let (outcome, rest) = line.split_once("  ").unwrap_or((line.as_str(), ""));
-        out +=
-            &format!("| `{}` | **{}** {} |\n", cell(&slo.expr), outcome.trim(), cell(rest.trim()));
+        let (outcome, value) = text::outcome(slo);
+        out += &format!("| {} | **{outcome}** | {} |\n", code(&slo.expr), cell(&value));
     }
     out + "\n"
 }
@@ -135,11 +137,17 @@ fn comparison(runs: &[Run]) -> String {
     out
 }
 
+/// Text in a code span, where only the bar of a table needs escaping.
+fn code(text: &str) -> String {
+    format!("`{}`", text.replace('`', "'").replace('|', "\\|"))
+}
+
 /// Text that cannot break out of a table cell or become markup.
 fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
+            // A lone bar outside a table is harmless, and one rule for both is simpler.
             '|' | '\\' | '`' | '*' | '_' | '<' | '[' => out.extend(['\\', letter]),
             '\n' | '\r' => out.push(' '),
             _ => out.push(letter),

@@ -39,11 +39,6 @@ impl Comparison {
             Comparison::NotEqual => value != bound,
         }
     }
-
-    /// The sign, as it is written.
-    fn sign(self) -> &'static str {
-        SIGNS.iter().find(|(_, one)| *one == self).map_or("", |(sign, _)| sign)
-    }
 }
 
 /// A figure, a comparison and a bound.
@@ -80,10 +75,9 @@ impl Objective {
         Ok(Objective { expr: expr.to_owned(), figure, comparison, bound })
     }
 
-    /// A value of the objective's figure, the sign and its bound, as text.
+    /// A value of the objective's figure as text.
     pub(crate) fn show(&self, value: f64) -> String {
-        let (value, bound) = (self.figure.show(value), self.figure.show(self.bound));
-        format!("{value} {} {bound}", self.comparison.sign())
+        self.figure.show(value)
     }
 
     /// Judges the objective on a run. An interrupted run is not judged: its figures cover a part
@@ -115,7 +109,9 @@ pub(crate) fn quantity(text: &str, unit: Unit) -> Result<f64, String> {
         Unit::Time => {
             &[("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9)]
         }
-        Unit::Bytes => &[("KiB", 1024.0), ("MiB", 1048576.0), ("GiB", 1073741824.0), ("B", 1.0)],
+        Unit::Bytes | Unit::ByteRate => {
+            &[("KiB", 1024.0), ("MiB", 1048576.0), ("GiB", 1073741824.0), ("B", 1.0)]
+        }
         Unit::Ratio => &[("%", 0.01)],
         Unit::Count | Unit::Rate => &[("k", 1e3), ("M", 1e6), ("G", 1e9)],
     };

@@ -49,6 +49,11 @@ impl Change {
         }
     }
 
+    /// Whether both sides have the same value and chance has no part in it.
+    pub(super) fn is_exactly_same(&self) -> bool {
+        self.interval95.is_none() && self.absolute() == Some(0.0)
+    }
+
     /// A side as text.
     pub(super) fn show(&self, value: Option<f64>) -> String {
         value.map_or_else(|| "n/a".to_owned(), |value| self.figure.show(value))

@@ -64,8 +64,8 @@ impl FromStr for Limit {
 
 impl Limit {
     /// Judges a change. One that cannot be computed breaches: a figure that has vanished must
-    /// not pass a gate.
-    pub(super) fn judge(&self, change: &Change) -> Outcome {
+    /// not pass a gate. With `strict`, a change that may be noise counts.
+    pub(super) fn judge(&self, change: &Change, strict: bool) -> Outcome {
         let measured = match self.bound {
             Bound::Relative(bound) => change.relative().map(|value| (value, bound)),
             Bound::Absolute(bound) => change.absolute().map(|value| (value, bound)),
@@ -75,7 +75,7 @@ impl Limit {
             return Outcome { breached: true, text };
         };
         let beyond = if self.above { value > bound } else { value < bound };
-        let breached = beyond && change.significant();
+        let breached = beyond && (strict || change.significant());
         let word = match (breached, beyond) {
             (true, _) => "FAIL",
             (false, true) => "NOISE",

@@ -14,6 +14,7 @@ fn args(limits: &[&str]) -> Args {
         new: String::new(),
         fail_if: limits.iter().map(|limit| limit.parse().unwrap()).collect(),
         figure: Vec::new(),
+        strict: false,
         markdown: false,
     }
 }
@@ -77,7 +78,7 @@ fn limits_are_breached_only_by_what_is_more_than_noise() {
     let (base, new) = (sample(1, 5_000), sample(2, 6_000));
     let judge = |limit: &str| {
         let limit: Limit = limit.parse().unwrap();
-        limit.judge(&Change::of(limit.figure.clone(), &base, &new)).breached
+        limit.judge(&Change::of(limit.figure.clone(), &base, &new), false).breached
     };
     assert!(judge("delivery.p50>+5%"));
     assert!(!judge("delivery.p50>+50%"));
@@ -89,12 +90,26 @@ fn limits_are_breached_only_by_what_is_more_than_noise() {
 }
 
 #[test]
+fn one_stall_in_one_run_is_noise_unless_the_limit_is_strict() {
+    let base = sample(1, 5_000);
+    // Six of 400 events, all in one second: one block of twenty.
+    let stall_ns = 300_000_000;
+    let sample = Sample { seed: 2, delivery_ns: 5_000, measure_seconds: 20, ..Sample::default() };
+    let new = Sample { subscribers: 100, stall_ns, ..sample }.run();
+    let limit: Limit = "delivery.p99>+5%".parse().unwrap();
+    let change = change("delivery.p99", &base, &new);
+    assert!(change.relative().unwrap() > 10.0);
+    assert!(!limit.judge(&change, false).breached);
+    assert!(limit.judge(&change, true).breached);
+}
+
+#[test]
 fn growth_from_zero_breaches_every_relative_limit() {
     let base = sample(1, 5_000);
     let new = Sample { lose_every: Some(100), ..Sample::default() }.run();
     let limit: Limit = "lost>+1000%".parse().unwrap();
-    assert!(limit.judge(&change("lost", &base, &new)).breached);
-    assert!(!limit.judge(&change("lost", &base, &base)).breached);
+    assert!(limit.judge(&change("lost", &base, &new), false).breached);
+    assert!(!limit.judge(&change("lost", &base, &base), true).breached);
 }
 
 #[test]

@@ -1,0 +1,189 @@
+//! The blocks of what was measured: connects, deliveries, integrity, fairness, publishes, and
+//! the special populations of a run.
+
+use super::layout::{CELL, TITLE, blocks, table};
+use super::position;
+use crate::report::model::Run;
+use crate::report::model::counts::Wave;
+use crate::report::model::metric::{self, Per};
+use crate::report::unit;
+
+pub(super) fn connect(lines: &mut Vec<String>, run: &Run) {
+    let connect = &run.connect;
+    let mut up = format!("{} / {} up", unit::count(connect.up), unit::count(connect.asked));
+    if let Some(length) = connect.length_ns {
+        up += &format!(" in {}", unit::time(length));
+    }
+    if let Some(rate) = connect.achieved_rate {
+        up += &format!(" ({}/s", unit::short(rate));
+        match run.plan.connect_rate {
+            Some(planned) => up += &format!(", planned {}/s)", unit::short(planned)),
+            None => up += ")",
+        }
+    }
+    let mut parts = vec![up];
+    parts.extend(errors(run));
+    lines.push(String::new());
+    blocks(lines, "CONNECT", &parts);
+    table(lines, run, |definition| definition.per == Per::Connection);
+}
+
+/// Failed connects in words; the two that matter most are named even when there are none.
+fn errors(run: &Run) -> Vec<String> {
+    let errors = &run.connect.errors;
+    let mut parts =
+        vec![format!("refused {}", errors.refused), format!("timeout {}", errors.timeout)];
+    let rest = [
+        ("reset", errors.reset),
+        ("closed early", errors.closed),
+        ("not an event stream", errors.mime),
+        ("local error", errors.local),
+    ];
+    let found = rest.into_iter().filter(|(_, n)| *n > 0);
+    parts.extend(found.map(|(name, n)| format!("{name} {n}")));
+    parts.extend(errors.status.iter().map(|(status, n)| format!("status {status}: {n}")));
+    parts.extend(run.connect.syn_retrans.map(|n| format!("SYN sent again {n}")));
+    parts
+}
+
+pub(super) fn delivery(lines: &mut Vec<String>, run: &Run) {
+    let counts = &run.counts;
+    let mut parts = vec![format!("{} events", unit::count(counts.events))];
+    parts.push(match counts.expected {
+        Some(due) => {
+            format!("{} of {} deliveries", unit::count(counts.unique), unit::count(due))
+        }
+        None => format!("{} deliveries", unit::count(counts.unique)),
+    });
+    parts.extend(run.rates.deliveries.map(|rate| format!("{} deliveries/s", unit::short(rate))));
+    parts.extend(run.rates.wire_bytes.map(|rate| format!("{}/s read", unit::bytes(rate))));
+    lines.push(String::new());
+    blocks(lines, "DELIVERY", &parts);
+    table(lines, run, |definition| {
+        matches!(definition.per, Per::Delivery | Per::Event)
+            && definition.name != metric::CLIENT_HOLD
+    });
+    if let Some(floor) = &run.rig.bandwidth_floor {
+        lines.push(format!(
+            "  {:<w$}{:>CELL$}   = {} x {} on the wire at {}bit/s",
+            "link floor",
+            unit::time(floor.time_ns),
+            unit::count(run.connect.up),
+            unit::bytes(floor.wire_bytes_per_delivery),
+            unit::short(floor.link_bits_per_second as f64),
+            w = TITLE - 2,
+        ));
+    }
+}
+
+pub(super) fn integrity(lines: &mut Vec<String>, run: &Run) {
+    let counts = &run.counts;
+    let named = [
+        ("lost", counts.lost),
+        ("duplicate", counts.duplicate),
+        ("out of order", counts.out_of_order),
+        ("corrupt", counts.corrupt),
+        ("malformed", counts.malformed),
+        ("incomplete events", counts.incomplete_events),
+    ];
+    let text: Vec<String> =
+        named.iter().map(|(name, n)| format!("{name} {}", unit::count_or_unknown(*n))).collect();
+    lines.push(String::new());
+    blocks(lines, "INTEGRITY", &text);
+    let rest = [
+        ("late", counts.late),
+        ("foreign", counts.foreign),
+        ("ambiguous", counts.ambiguous),
+        ("in flight at the end", counts.in_flight),
+        ("gaps announced", counts.gaps_announced),
+    ];
+    let mut text: Vec<String> = rest
+        .iter()
+        .filter_map(|(name, n)| Some((name, n.filter(|&n| n > 0)?)))
+        .map(|(name, n)| format!("{name} {}", unit::count(n)))
+        .collect();
+    for (reason, n) in &counts.disconnects {
+        text.push(format!("disconnected ({reason}) {}", unit::count(*n)));
+    }
+    blocks(lines, "", &text);
+}
+
+pub(super) fn fairness(lines: &mut Vec<String>, run: &Run) {
+    let Some(fairness) = &run.fairness else {
+        return;
+    };
+    let mut parts = vec![format!("Jain {}", unit::digits(fairness.jain))];
+    parts.extend(
+        fairness
+            .mean_ratio
+            .map(|ratio| format!("slowest/fastest subscriber mean {}", unit::digits(ratio))),
+    );
+    parts.extend(
+        fairness.position_rho.map(|rho| format!("position bias {rho:+.2} ({})", position(rho))),
+    );
+    parts.extend(
+        fairness
+            .last_share_top_percent
+            .map(|share| format!("same 1 % last in {}", unit::percent(share))),
+    );
+    if fairness.silent > 0 {
+        parts.push(format!("{} subscribers received nothing", unit::count(fairness.silent)));
+    }
+    blocks(lines, "FAIRNESS", &parts);
+}
+
+pub(super) fn publish(lines: &mut Vec<String>, run: &Run) {
+    let Some(publish) = &run.publish else { return };
+    let mut parts = vec![
+        format!("plan {}", unit::count(publish.planned)),
+        format!("sent {}", unit::count(publish.sent)),
+        format!("accepted {}", unit::count(publish.acked)),
+    ];
+    let refused = publish.refused.iter();
+    parts.extend(refused.map(|(status, n)| format!("refused {status}: {}", unit::count(*n))));
+    if publish.failed > 0 {
+        parts.push(format!("failed {}", unit::count(publish.failed)));
+    }
+    blocks(lines, "PUBLISH", &parts);
+    table(lines, run, |definition| definition.per == Per::Publish);
+}
+
+pub(super) fn populations(lines: &mut Vec<String>, run: &Run) {
+    if let Some(slow) = &run.slow {
+        let rate = unit::bytes(slow.read_bytes_per_second as f64);
+        let mut parts = vec![format!("{} subscribers at {rate}/s", unit::count(slow.subscribers))];
+        parts.push(match slow.cut_after_ns {
+            Some(after) => {
+                let after = unit::time(after);
+                format!("cut by the server {} (median after {after})", unit::count(slow.cut))
+            }
+            None => format!("cut by the server {}", unit::count(slow.cut)),
+        });
+        let isolation = slow.isolation.map(unit::digits);
+        parts.extend(isolation.map(|factor| format!("p99 of the others x {factor}")));
+        let unread = slow.unread_bytes.map(|bytes| unit::bytes(bytes as f64));
+        parts.extend(unread.map(|bytes| format!("unread at the end {bytes}")));
+        blocks(lines, "SLOW", &parts);
+    }
+    if let Some(storm) = &run.storm {
+        for (i, wave) in storm.waves.iter().enumerate() {
+            blocks(lines, if i == 0 { "STORM" } else { "" }, &wave_parts(i, wave));
+        }
+        let integrity = [
+            format!("missing without notice {}", unit::count_or_unknown(storm.replay_gap)),
+            format!("doubled {}", unit::count_or_unknown(storm.replay_duplicate)),
+        ];
+        blocks(lines, "", &integrity);
+    }
+}
+
+fn wave_parts(index: usize, wave: &Wave) -> Vec<String> {
+    let after = |ns: Option<u64>| ns.map_or_else(|| "never".to_owned(), unit::time);
+    vec![
+        format!("wave {}: dropped {}", index + 1, unit::count(wave.dropped)),
+        format!("back {}", unit::count(wave.back)),
+        format!("half after {}", after(wave.back_50_ns)),
+        format!("99 % after {}", after(wave.back_99_ns)),
+        format!("all after {}", after(wave.back_all_ns)),
+    ]
+}
