@@ -37,9 +37,8 @@ impl Share {
 
 /// Splits `1.5ms` into 1.5 and `ms`.
 fn split(text: &str) -> Result<(f64, &str), String> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')
-        .unwrap_or(text.len());
+    let end =
+        text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let number: f64 = number
         .replace('_', "")
@@ -55,10 +54,7 @@ fn scaled(text: &str, units: &[(&str, f64)]) -> Result<f64, String> {
         .find(|(name, _)| name.eq_ignore_ascii_case(unit))
         .ok_or_else(|| {
             let known: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
-            format!(
-                "{text:?} has the unit {unit:?}; known are: {}",
-                known.join(" ").trim()
-            )
+            format!("{text:?} has the unit {unit:?}; known are: {}", known.join(" ").trim())
         })?
         .1;
     Ok(number * factor)
@@ -113,9 +109,7 @@ impl FromStr for Bytes {
 impl FromStr for Span {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        Ok(Span(Duration::from_nanos(
-            (scaled(text, TIMES)? * 1e9).round() as u64,
-        )))
+        Ok(Span(Duration::from_nanos((scaled(text, TIMES)? * 1e9).round() as u64)))
     }
 }
 
@@ -125,9 +119,7 @@ impl FromStr for Share {
         let Some(percent) = text.strip_suffix('%') else {
             return text.parse::<Count>().map(|count| Share::Count(count.0));
         };
-        let percent: f64 = percent
-            .parse()
-            .map_err(|_| format!("{text:?} is no percentage"))?;
+        let percent: f64 = percent.parse().map_err(|_| format!("{text:?} is no percentage"))?;
         if !(0.0..=100.0).contains(&percent) {
             return Err(format!("{text:?} is not between 0% and 100%"));
         }
@@ -149,10 +141,7 @@ impl FromStr for Rate {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let (from, to) = text.split_once(':').unwrap_or((text, text));
-        let rate = Rate {
-            from: scaled(from, THOUSANDS)?,
-            to: scaled(to, THOUSANDS)?,
-        };
+        let rate = Rate { from: scaled(from, THOUSANDS)?, to: scaled(to, THOUSANDS)? };
         if rate.from.max(rate.to) <= 0.0 {
             return Err(format!("{text:?} is no rate above 0"));
         }
@@ -177,10 +166,7 @@ impl FromStr for Size {
             let Bytes(bytes) = text.parse()?;
             usize::try_from(bytes).map_err(|_| format!("{text:?} is too large"))
         };
-        let size = Size {
-            min: bytes(min)?,
-            max: bytes(max)?,
-        };
+        let size = Size { min: bytes(min)?, max: bytes(max)? };
         let allowed = crate::stamp::STAMP_BYTES..=crate::stamp::PAYLOAD_BYTES_MAX;
         if !allowed.contains(&size.min) || !allowed.contains(&size.max) || size.min > size.max {
             return Err(format!(
@@ -209,20 +195,8 @@ mod tests {
         assert_eq!("2".parse(), Ok(Span(Duration::from_secs(2))));
         assert_eq!("5%".parse(), Ok(Share::Part(0.05)));
         assert_eq!("64".parse(), Ok(Share::Count(64)));
-        assert_eq!(
-            "20:2k".parse(),
-            Ok(Rate {
-                from: 20.0,
-                to: 2_000.0
-            })
-        );
-        assert_eq!(
-            "64:4k".parse(),
-            Ok(Size {
-                min: 64,
-                max: 4_000
-            })
-        );
+        assert_eq!("20:2k".parse(), Ok(Rate { from: 20.0, to: 2_000.0 }));
+        assert_eq!("64:4k".parse(), Ok(Size { min: 64, max: 4_000 }));
     }
 
     #[test]

@@ -4,10 +4,7 @@
 //! reads use the same clock and every latency is a plain difference. That clock may be stepped
 //! from outside; [`StepWatch`] compares it with CLOCK_MONOTONIC, and a run with a step is void.
 
-#![expect(
-    unsafe_code,
-    reason = "absolute sleeps and thread settings exist only in libc"
-)]
+#![expect(unsafe_code, reason = "absolute sleeps and thread settings exist only in libc")]
 
 use std::time::Duration;
 
@@ -26,10 +23,7 @@ pub(crate) fn thread_cpu_ns() -> u64 {
 }
 
 fn read(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: clock_gettime writes one timespec to a valid, exclusive place. The clock ids used
     // in this file exist on every Linux, so it cannot fail; a failure would leave zeros.
     let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
@@ -78,11 +72,7 @@ pub(crate) fn pin(cpu: usize) -> std::io::Result<()> {
         libc::CPU_SET(cpu, &mut set);
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(std::io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 /// A span of time in nanoseconds.
@@ -100,10 +90,7 @@ pub(crate) struct StepWatch {
 impl StepWatch {
     /// Starts from the clocks as they are now.
     pub(crate) fn start() -> StepWatch {
-        StepWatch {
-            offset_ns: offset(),
-            largest_step_ns: 0,
-        }
+        StepWatch { offset_ns: offset(), largest_step_ns: 0 }
     }
 
     /// Compares the clocks again; to be called every 100 ms or so.
@@ -132,16 +119,9 @@ fn offset() -> i64 {
         let before = read(libc::CLOCK_MONOTONIC);
         let wall = read(libc::CLOCK_REALTIME);
         let after = read(libc::CLOCK_MONOTONIC);
-        (
-            after - before,
-            wall as i64 - (before + (after - before) / 2) as i64,
-        )
+        (after - before, wall as i64 - (before + (after - before) / 2) as i64)
     };
-    [one(), one(), one()]
-        .into_iter()
-        .min()
-        .expect("three readings")
-        .1
+    [one(), one(), one()].into_iter().min().expect("three readings").1
 }
 
 #[cfg(test)]
@@ -159,10 +139,7 @@ mod tests {
 
     #[test]
     fn a_step_is_told_from_a_slew() {
-        let mut watch = StepWatch {
-            offset_ns: 0,
-            largest_step_ns: 0,
-        };
+        let mut watch = StepWatch { offset_ns: 0, largest_step_ns: 0 };
         for look in 1..100 {
             watch.compare(look * 50_000);
         }

@@ -160,10 +160,7 @@ impl<'a> Block<'a> {
         // The standard's data buffer gets an LF behind every line and is dispatched unless it
         // is empty: one empty `data` line is an event, no `data` line is none.
         if let Some(data) = &block.data {
-            out(Item::Event {
-                name: &block.name,
-                data,
-            });
+            out(Item::Event { name: &block.name, data });
         }
     }
 

@@ -91,9 +91,8 @@ impl Head {
             let value = field.value.trim_ascii();
             if field.name.eq_ignore_ascii_case("content-type") {
                 let essence = value.split(|&byte| byte == b';').next().unwrap_or(value);
-                self.is_event_stream = essence
-                    .trim_ascii()
-                    .eq_ignore_ascii_case(b"text/event-stream");
+                self.is_event_stream =
+                    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream");
             } else if field.name.eq_ignore_ascii_case("content-length") {
                 length = Some(number(value).ok_or(Malformed::Framing)?);
             } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
@@ -125,9 +124,7 @@ fn number(value: &[u8]) -> Option<u64> {
 }
 
 fn has_token(value: &[u8], token: &[u8]) -> bool {
-    value
-        .split(|&byte| byte == b',')
-        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
+    value.split(|&byte| byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 /// How a body is delimited, and how far it is.
@@ -172,25 +169,15 @@ enum Place {
 impl Body {
     /// A body that ends with its connection.
     pub(crate) const fn close() -> Body {
-        Body {
-            left: 0,
-            place: Place::UntilClose,
-        }
+        Body { left: 0, place: Place::UntilClose }
     }
 
     const fn chunked() -> Body {
-        Body {
-            left: 0,
-            place: Place::SizeStart,
-        }
+        Body { left: 0, place: Place::SizeStart }
     }
 
     const fn length(left: u64) -> Body {
-        let place = if left == 0 {
-            Place::Done
-        } else {
-            Place::Length
-        };
+        let place = if left == 0 { Place::Done } else { Place::Length };
         Body { left, place }
     }
 
@@ -206,9 +193,7 @@ impl Body {
                 Place::Done => return Ok(None),
                 Place::UntilClose => return Ok(Some(std::mem::take(input))),
                 Place::Length | Place::Data => {
-                    let take = usize::try_from(self.left)
-                        .unwrap_or(usize::MAX)
-                        .min(input.len());
+                    let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
                     let (content, rest) = input.split_at(take);
                     *input = rest;
                     self.left -= take as u64;
@@ -309,12 +294,7 @@ mod tests {
             ("Connection: keep-alive\r\n", "1.0", Body::close(), false),
             ("Connection: x, Close\r\n", "1.1", Body::close(), true),
             ("Content-Length: 12\r\n", "1.1", Body::length(12), false),
-            (
-                "transfer-encoding: gzip, Chunked\r\n",
-                "1.1",
-                Body::chunked(),
-                false,
-            ),
+            ("transfer-encoding: gzip, Chunked\r\n", "1.1", Body::chunked(), false),
         ] {
             let text = format!("HTTP/{version} 200 OK\r\n{fields}\r\n");
             let head = head(&text).unwrap().unwrap();
@@ -324,13 +304,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_body_is_over_at_once() {
-        assert!(
-            head("HTTP/1.1 204 No Content\r\n\r\n")
-                .unwrap()
-                .unwrap()
-                .body
-                .is_done()
-        );
+        assert!(head("HTTP/1.1 204 No Content\r\n\r\n").unwrap().unwrap().body.is_done());
         let refused = head("HTTP/1.1 503 X\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n");
         let refused = refused.unwrap().unwrap();
         assert!(refused.body.is_done());
@@ -341,10 +315,7 @@ mod tests {
     fn contradictory_or_broken_heads_are_refused() {
         let both = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(head(both), Err(Malformed::Framing));
-        assert_eq!(
-            head("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"),
-            Err(Malformed::Framing)
-        );
+        assert_eq!(head("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), Err(Malformed::Framing));
         assert_eq!(head("SMTP ready\r\n"), Err(Malformed::Head));
         let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "a".repeat(HEAD_BYTES_MAX));
         assert_eq!(head(&endless), Err(Malformed::HeadTooLong));
@@ -374,14 +345,7 @@ mod tests {
 
     #[test]
     fn broken_chunks_are_refused() {
-        for text in [
-            "x",
-            "\r\n",
-            "5\n",
-            "5\r\nhello!",
-            "5\r\nhello\n",
-            "fffffffffffffffff\r\n",
-        ] {
+        for text in ["x", "\r\n", "5\n", "5\r\nhello!", "5\r\nhello\n", "fffffffffffffffff\r\n"] {
             let got = read(Body::chunked(), &[text.as_bytes()]);
             assert_eq!(got, Err(Malformed::Chunk), "{text:?}");
         }

@@ -106,11 +106,7 @@ mod tests {
             if self.next - sequence > WINDOW_COUNT {
                 return Arrival::TooOld;
             }
-            if self.seen.insert(sequence) {
-                Arrival::OutOfOrder
-            } else {
-                Arrival::Duplicate
-            }
+            if self.seen.insert(sequence) { Arrival::OutOfOrder } else { Arrival::Duplicate }
         }
     }
 
@@ -132,11 +128,7 @@ mod tests {
                 let stride = [1, 2, 3, 70, 300][random.usize(..5)];
                 head += random.u64(..stride);
                 let sequence = head.saturating_sub(random.u64(..reach));
-                assert_eq!(
-                    ledger.enter(sequence),
-                    model.enter(sequence),
-                    "sequence {sequence}"
-                );
+                assert_eq!(ledger.enter(sequence), model.enter(sequence), "sequence {sequence}");
                 assert_eq!(ledger.next(), model.next);
             }
         }

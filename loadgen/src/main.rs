@@ -9,6 +9,7 @@
 
 mod amount;
 mod cli;
+mod client;
 mod clock;
 mod connect;
 mod decoder;
@@ -16,6 +17,8 @@ mod doctor;
 mod find;
 mod http;
 mod ledger;
+mod profile;
+mod publisher;
 mod report;
 mod run;
 mod schedule;

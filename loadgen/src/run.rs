@@ -1,13 +1,96 @@
 //! The `run` command: one plan against one server.
+//!
+//! The idea: five phases, connect, settle, warm-up, measure and drain, each timed on its own;
+//! only what belongs to the measured window enters the figures. The threads of `client` and
+//! `publisher` do the work, this module moves them from phase to phase and makes one
+//! [`Run`] of what they saw.
+//!
+//! | module | knows |
+//! | --- | --- |
+//! | `args` | the flags |
+//! | `plan` | from flags to what the threads are given |
+//! | `phases` | when what happens |
+//! | `observe` | the server's process and this machine, meanwhile |
+//! | `procfs`, `rig` | where such figures come from |
+//! | `assemble` | from what the threads saw to the figures |
+//! | `verdict` | whether they can be believed |
+
+pub(crate) mod args;
+mod assemble;
+mod observe;
+mod phases;
+mod plan;
+pub(crate) mod procfs;
+mod rig;
+mod verdict;
 
 use std::process::ExitCode;
 
-/// Arguments of `downpour-load run`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) use args::Args;
+
+use crate::report::model::Run;
+use crate::report::model::verdict::Status;
+use crate::report::{confidence, text};
 
 /// Runs the command.
-pub(crate) fn run(_args: Args) -> ExitCode {
-    eprintln!("downpour-load run: not part of this build");
-    ExitCode::from(1)
+pub(crate) fn run(args: Args) -> ExitCode {
+    match measure(&args) {
+        Ok(finished) => present(&args, &finished),
+        Err(error) => {
+            eprintln!("downpour-load run: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// A run, and the signal that ended it early.
+pub(crate) struct Finished {
+    pub(crate) run: Run,
+    pub(crate) signal: Option<i32>,
+}
+
+/// Carries out a run.
+///
+/// # Errors
+///
+/// Why nothing could be measured.
+pub(crate) fn measure(args: &Args) -> Result<Finished, String> {
+    let plan = plan::Plan::new(args)?;
+    let mut evidence = phases::carry_out(args, plan)?;
+    let signal = evidence.signal;
+    let mut run = assemble::run(args, &mut evidence);
+    verdict::judge(&mut run, &evidence.circumstances());
+    confidence::annotate(&mut run);
+    run.slo = args.slo.iter().map(|objective| objective.judge(&run)).collect();
+    Ok(Finished { run, signal })
+}
+
+fn present(args: &Args, finished: &Finished) -> ExitCode {
+    let Finished { run, signal } = finished;
+    let written = args.output.write(run);
+    if !args.output.takes_stdout() {
+        print!("{}", text::report(run, args.latency));
+    }
+    if let Err(error) = written {
+        eprintln!("downpour-load run: {error}");
+        return ExitCode::from(1);
+    }
+    exit_code(run, *signal, args.strict)
+}
+
+/// The exit codes of the help text.
+fn exit_code(run: &Run, signal: Option<i32>, strict: bool) -> ExitCode {
+    if let Some(signal) = signal {
+        return ExitCode::from(128 + signal as u8);
+    }
+    let unbelievable = match run.verdict.status {
+        Status::Invalid => true,
+        Status::Suspect => strict,
+        Status::Valid => false,
+    };
+    if unbelievable {
+        return ExitCode::from(4);
+    }
+    let missed = run.slo.iter().any(|slo| slo.ok == Some(false));
+    ExitCode::from(if missed { 3 } else { 0 })
 }

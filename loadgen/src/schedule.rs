@@ -86,11 +86,7 @@ impl Schedule {
             }
             let size = random.usize(outline.size.min..=outline.size.max);
             let stream = (events.len() % stream_count as usize) as u32;
-            events.push(Event {
-                at_ns,
-                stream,
-                size: size as u32,
-            });
+            events.push(Event { at_ns, stream, size: size as u32 });
             work += match outline.arrival {
                 Arrival::Fixed => 1.0,
                 // The gaps of a Poisson process are exponential; 1 - u is never 0.
@@ -98,13 +94,7 @@ impl Schedule {
             };
         }
         let (start, by_stream) = index(&events, stream_count as usize);
-        Ok(Schedule {
-            events,
-            streams_per_topic,
-            publishers: outline.publishers,
-            start,
-            by_stream,
-        })
+        Ok(Schedule { events, streams_per_topic, publishers: outline.publishers, start, by_stream })
     }
 
     /// All events by time.
@@ -146,6 +136,12 @@ impl Schedule {
         &self.by_stream[start as usize..end as usize]
     }
 
+    /// Where a stream's numbers begin in a table that has one place for each event and one more
+    /// for the end of each stream.
+    pub(crate) fn place(&self, stream: u32) -> usize {
+        self.start[stream as usize] as usize + stream as usize
+    }
+
     /// How many events of a stream are due before `at_ns`.
     pub(crate) fn due_before(&self, stream: u32, at_ns: i64) -> u32 {
         let due = |&number: &u32| (self.events[number as usize].at_ns as i64) < at_ns;
@@ -165,11 +161,7 @@ impl Outline {
         if root < 0.0 {
             return None;
         }
-        let at = if work == 0.0 {
-            0.0
-        } else {
-            2.0 * work / (rate.from + root.sqrt())
-        };
+        let at = if work == 0.0 { 0.0 } else { 2.0 * work / (rate.from + root.sqrt()) };
         (at < length).then(|| (at * 1e9).round() as u64)
     }
 
@@ -231,10 +223,7 @@ mod tests {
             let schedule = Schedule::new(&outline(from, to, 10)).unwrap();
             let half = schedule.due_before(0, 5_000_000_000);
             let expected = (from * 5.0 + (to - from) * 0.5 * 2.5).round() as u32;
-            assert!(
-                half.abs_diff(expected) <= 1,
-                "{from}:{to}: {half}, not {expected}"
-            );
+            assert!(half.abs_diff(expected) <= 1, "{from}:{to}: {half}, not {expected}");
             assert!(schedule.events().len().abs_diff(500) <= 1);
             assert!(schedule.events().is_sorted_by_key(|event| event.at_ns));
         }
@@ -244,12 +233,7 @@ mod tests {
     fn poisson_times_keep_the_rate_and_follow_the_seed() {
         let plan = |seed| {
             let arrival = Arrival::Poisson;
-            Schedule::new(&Outline {
-                arrival,
-                seed,
-                ..outline(1e4, 1e4, 10)
-            })
-            .unwrap()
+            Schedule::new(&Outline { arrival, seed, ..outline(1e4, 1e4, 10) }).unwrap()
         };
         let schedule = plan(1);
         // Six standard deviations of a Poisson count of 100,000.
@@ -261,11 +245,7 @@ mod tests {
     #[test]
     fn every_event_is_found_again_by_stream_and_sequence() {
         for (topics, publishers) in [(1, 1), (3, 1), (3, 2), (1, 4), (2, 5)] {
-            let outline = Outline {
-                topics,
-                publishers,
-                ..outline(100.0, 100.0, 1)
-            };
+            let outline = Outline { topics, publishers, ..outline(100.0, 100.0, 1) };
             let schedule = Schedule::new(&outline).unwrap();
             let mut found = 0;
             for stream in 0..schedule.stream_count() as u32 {
@@ -285,11 +265,7 @@ mod tests {
 
     #[test]
     fn nothing_is_planned_without_a_rate() {
-        let schedule = Schedule::new(&Outline {
-            rate: None,
-            ..outline(1.0, 1.0, 9)
-        })
-        .unwrap();
+        let schedule = Schedule::new(&Outline { rate: None, ..outline(1.0, 1.0, 9) }).unwrap();
         assert!(schedule.events().is_empty());
     }
 }

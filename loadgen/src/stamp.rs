@@ -69,10 +69,7 @@ impl Stamp {
     /// If `payload` is shorter than [`STAMP_BYTES`] or longer than [`PAYLOAD_BYTES_MAX`].
     pub(crate) fn write(&self, payload: &mut [u8]) {
         let size = payload.len();
-        assert!(
-            (STAMP_BYTES..=PAYLOAD_BYTES_MAX).contains(&size),
-            "payload of {size} bytes"
-        );
+        assert!((STAMP_BYTES..=PAYLOAD_BYTES_MAX).contains(&size), "payload of {size} bytes");
         let (head, rest) = payload.split_at_mut(HEAD_BYTES);
         let (checksum, padding) = rest.split_at_mut(CHECKSUM_BYTES);
         head[..5].copy_from_slice(MAGIC);
@@ -190,11 +187,7 @@ mod tests {
     fn a_stamp_is_found_whatever_stands_around_it() {
         let text = String::from_utf8(payload(100)).unwrap();
         let json = serde_json::json!({ "pub": { "data": text, "offset": 5 } }).to_string();
-        for wrapped in [
-            json,
-            format!("~dp ~{text}~dpl"),
-            format!("\u{2028}{text}\n"),
-        ] {
+        for wrapped in [json, format!("~dp ~{text}~dpl"), format!("\u{2028}{text}\n")] {
             assert_eq!(find(wrapped.as_bytes()), Found::Stamp(STAMP), "{wrapped}");
         }
     }
@@ -206,10 +199,7 @@ mod tests {
             for flip in [1, 2, 0x20, 0x80] {
                 let mut data = sound.clone();
                 data[place] ^= flip;
-                assert!(
-                    !matches!(find(&data), Found::Stamp(_)),
-                    "byte {place} ^ {flip:#x}"
-                );
+                assert!(!matches!(find(&data), Found::Stamp(_)), "byte {place} ^ {flip:#x}");
             }
         }
     }
@@ -218,10 +208,7 @@ mod tests {
     fn every_cut_is_noticed() {
         let sound = payload(120);
         for end in 0..sound.len() {
-            assert!(
-                !matches!(find(&sound[..end]), Found::Stamp(_)),
-                "cut at {end}"
-            );
+            assert!(!matches!(find(&sound[..end]), Found::Stamp(_)), "cut at {end}");
         }
     }
 

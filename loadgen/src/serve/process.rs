@@ -62,6 +62,11 @@ impl ServerProcess {
         Ok(Self { child: command.process_group(0).spawn()? })
     }
 
+    /// The id of the process that was started, which leads its group.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends its standard input, if that was a pipe.
     pub(crate) fn close_stdin(&mut self) {
         drop(self.child.stdin.take());

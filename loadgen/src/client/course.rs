@@ -1,0 +1,144 @@
+//! What all threads of a run share: the plan, the moment it starts, the phase it is in.
+//!
+//! Everything but the start, the phase and the gauges is fixed before the threads start. These
+//! atomics carry numbers that nothing else depends on and are Relaxed: a thread that sees a phase
+//! a moment late loses nothing. Only `stop` orders: its Release store pairs with the Acquire load
+//! of the threads, so that a thread that sees it also sees whether the run was drained.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use crate::report::model::plan::Phase;
+use crate::schedule::Schedule;
+
+/// The shared state of a run.
+#[derive(Debug)]
+pub(crate) struct Course {
+    /// All planned events.
+    pub(crate) schedule: Schedule,
+    /// The number that marks this run's stamps.
+    pub(crate) run: u32,
+    /// The measured window, from the start of the warm-up.
+    pub(crate) window_ns: std::ops::Range<u64>,
+    /// A subscriber is due for the events that are planned this long after its stream opened:
+    /// many servers send the head before they have registered the subscriber.
+    pub(crate) guard_ns: u64,
+    /// A delivery that takes longer is lost.
+    pub(crate) horizon_ns: u64,
+    /// When the run began; intervals count from here.
+    pub(crate) began_ns: u64,
+    /// Length of a reporting interval.
+    pub(crate) interval_ns: u64,
+    /// Start of the warm-up; 0 while it is not known.
+    start_ns: AtomicU64,
+    phase: AtomicU8,
+    stop: AtomicBool,
+    drained: AtomicBool,
+}
+
+impl Course {
+    /// A run in its connect phase.
+    pub(crate) fn new(plan: Plan) -> Course {
+        Course {
+            schedule: plan.schedule,
+            run: plan.run,
+            window_ns: plan.window_ns,
+            guard_ns: plan.guard_ns,
+            horizon_ns: plan.horizon_ns,
+            began_ns: plan.began_ns,
+            interval_ns: 1_000_000_000,
+            start_ns: AtomicU64::new(0),
+            phase: AtomicU8::new(Phase::Connect as u8),
+            stop: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
+        }
+    }
+
+    /// The start of the warm-up, once it is known.
+    pub(crate) fn start_ns(&self) -> Option<u64> {
+        Some(self.start_ns.load(Ordering::Relaxed)).filter(|&start| start > 0)
+    }
+
+    /// Fixes the start of the warm-up.
+    pub(crate) fn set_start(&self, start_ns: u64) {
+        self.start_ns.store(start_ns, Ordering::Relaxed);
+    }
+
+    /// The phase the run is in.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Connect,
+            1 => Phase::Settle,
+            2 => Phase::Warmup,
+            3 => Phase::Measure,
+            _ => Phase::Drain,
+        }
+    }
+
+    /// Moves the run on.
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Whether the threads shall end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Whether the run waited for everything that was due.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// Says that the run has waited for everything that was due; before [`Course::stop`].
+    pub(crate) fn set_drained(&self) {
+        self.drained.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the threads.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// The numbers of the measured events.
+    pub(crate) fn measured(&self) -> std::ops::Range<usize> {
+        let events = self.schedule.events();
+        let place = |at_ns| events.partition_point(|event| event.at_ns < at_ns);
+        place(self.window_ns.start)..place(self.window_ns.end)
+    }
+
+    /// The interval that a time belongs to.
+    pub(crate) fn interval(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.began_ns) / self.interval_ns
+    }
+}
+
+/// The fixed part of a [`Course`].
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) schedule: Schedule,
+    pub(crate) run: u32,
+    pub(crate) window_ns: std::ops::Range<u64>,
+    pub(crate) guard_ns: u64,
+    pub(crate) horizon_ns: u64,
+    pub(crate) began_ns: u64,
+}
+
+/// What a reading thread shows while it runs. Relaxed: only read to be shown, or to see whether
+/// a phase can end.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    /// Open streams.
+    pub(crate) up: AtomicU64,
+    /// Connects under way.
+    pub(crate) connecting: AtomicU64,
+    /// Connects that failed, each attempt counted.
+    pub(crate) failed: AtomicU64,
+    /// Subscribers that will not be tried again.
+    pub(crate) given_up: AtomicU64,
+    /// Subscribers that were started at least once.
+    pub(crate) started: AtomicU64,
+    /// Streams that ended before the run wanted it.
+    pub(crate) dropped: AtomicU64,
+    /// First arrivals that count.
+    pub(crate) unique: AtomicU64,
+}

@@ -1,0 +1,258 @@
+//! All subscribers of a run: the threads that hold them, and what comes of them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::course::{Course, Gauges};
+use super::reader::{Reader, Report};
+use super::record::Outcome;
+use super::socket::Setup;
+use super::source::Sources;
+use crate::clock;
+
+/// What one thread is given.
+#[derive(Debug, Clone)]
+pub(crate) struct Pack {
+    /// Its place among the threads, and their number: subscriber `n` of this thread is number
+    /// `n * threads + thread` in the connect order of all.
+    pub(crate) thread: usize,
+    pub(crate) threads: usize,
+    /// Subscribers of this thread.
+    pub(crate) count: usize,
+    /// Sockets of one ring: the limit on descriptors is the limit of its table.
+    pub(crate) slots_max: usize,
+    pub(crate) targets: Vec<SocketAddr>,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) setup: Setup,
+    pub(crate) request: Arc<Request>,
+    pub(crate) topics: Topics,
+    /// Connects per second of all threads together; `None` = as fast as they succeed.
+    pub(crate) connect_rate: Option<f64>,
+    pub(crate) connect_timeout_ns: u64,
+    /// Whether failed connects are tried again.
+    pub(crate) retry: bool,
+    /// How long a wait may gather arrivals; only where the kernel stamps them.
+    pub(crate) gather_ns: u64,
+    /// One subscriber of this thread is closed and started anew every so often.
+    pub(crate) churn_every_ns: Option<u64>,
+    /// Subscribers that read slowly.
+    pub(crate) slow: Option<Slow>,
+    pub(crate) seed: u64,
+}
+
+impl Pack {
+    /// Whether a subscriber, by its place in the connect order, reads slowly. Slow ones are
+    /// spread evenly over the order.
+    pub(crate) fn is_slow(&self, order: usize) -> bool {
+        self.slow.is_some_and(|slow| order % slow.every == slow.every - 1)
+    }
+}
+
+/// Subscribers that read slowly or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slow {
+    /// Every so many subscribers, one is slow.
+    pub(crate) every: usize,
+    /// What it reads; 0 = nothing.
+    pub(crate) bytes_per_second: u64,
+}
+
+/// The request that opens a stream, but for the topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Text before, between and behind the topic's name.
+    pub(crate) parts: Vec<Vec<u8>>,
+    /// What topic names begin with; the number follows if there are several.
+    pub(crate) topic: TopicName,
+}
+
+impl Request {
+    /// Writes the request for a topic.
+    pub(crate) fn write(&self, topic: u32, out: &mut Vec<u8>) {
+        for (place, part) in self.parts.iter().enumerate() {
+            if place > 0 {
+                self.topic.write(topic, out);
+            }
+            out.extend_from_slice(part);
+        }
+    }
+}
+
+/// How topics are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TopicName {
+    pub(crate) name: String,
+    /// Whether the topic's number is part of its name.
+    pub(crate) numbered: bool,
+}
+
+impl TopicName {
+    /// Writes a topic's name.
+    pub(crate) fn write(&self, topic: u32, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.name.as_bytes());
+        if self.numbered {
+            out.push(b'-');
+            out.extend_from_slice(topic.to_string().as_bytes());
+        }
+    }
+}
+
+/// Which topic a subscriber reads.
+#[derive(Debug, Clone)]
+pub(crate) enum Topics {
+    /// Subscribers are dealt out to topics in turn.
+    Even(u32),
+    /// By a table of cumulative shares, in an order that follows from the subscriber's number.
+    Shares(Arc<[f64]>),
+}
+
+impl Topics {
+    /// Popularity by Zipf's law: topic `k` (from 1) has a share in proportion to `k^-exponent`.
+    pub(crate) fn zipf(topics: u32, exponent: f64) -> Topics {
+        let weights = (1..=topics).map(|rank| f64::from(rank).powf(-exponent));
+        let total: f64 = weights.clone().sum();
+        let cumulative = weights.scan(0.0, |sum, weight| {
+            *sum += weight / total;
+            Some(*sum)
+        });
+        Topics::Shares(cumulative.collect())
+    }
+
+    /// The topic of a subscriber, by its place in the connect order.
+    pub(crate) fn of(&self, order: usize) -> u32 {
+        match self {
+            Topics::Even(topics) => (order % *topics as usize) as u32,
+            Topics::Shares(cumulative) => {
+                // The golden ratio's multiples fill [0, 1) evenly, so that any number of
+                // subscribers comes close to the shares, without a table of subscribers.
+                let share = (order as f64 * 0.618_033_988_749_894_9).fract();
+                let topic = cumulative.partition_point(|&sum| sum <= share);
+                topic.min(cumulative.len() - 1) as u32
+            }
+        }
+    }
+}
+
+/// The running fleet.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    threads: Vec<JoinHandle<Outcome>>,
+    /// One for each thread.
+    pub(crate) gauges: Vec<Arc<Gauges>>,
+    /// The intervals of all threads as they end.
+    pub(crate) reports: Receiver<Report>,
+}
+
+impl Fleet {
+    /// Starts the threads. `cpus` pins thread `n` to the `n`-th of them, in turn.
+    ///
+    /// # Errors
+    ///
+    /// If a thread could not set up its rings.
+    pub(crate) fn start(
+        course: &Arc<Course>,
+        packs: Vec<Pack>,
+        cpus: &[usize],
+    ) -> Result<Fleet, String> {
+        let (send, reports) = crossbeam_channel::unbounded();
+        let (ready, up) = crossbeam_channel::unbounded();
+        let mut threads = Vec::new();
+        let mut gauges = Vec::new();
+        let count = packs.len();
+        for pack in packs {
+            let shown = Arc::new(Gauges::default());
+            gauges.push(shown.clone());
+            let cpu = (!cpus.is_empty()).then(|| cpus[pack.thread % cpus.len()]);
+            let (course, send, ready) = (course.clone(), send.clone(), ready.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("reader-{}", pack.thread))
+                .spawn(move || read(course, pack, shown, cpu, &send, &ready))
+                .map_err(|error| format!("cannot start a thread: {error}"))?;
+            threads.push(thread);
+        }
+        let failures: Vec<String> = up.iter().take(count).filter_map(Result::err).collect();
+        match failures.first() {
+            None => Ok(Fleet { threads, gauges, reports }),
+            Some(failure) => {
+                course.stop();
+                Err(failure.clone())
+            }
+        }
+    }
+
+    /// The sum of a gauge over all threads.
+    pub(crate) fn sum(&self, gauge: impl Fn(&Gauges) -> &std::sync::atomic::AtomicU64) -> u64 {
+        let one = |gauges: &Arc<Gauges>| gauge(gauges).load(std::sync::atomic::Ordering::Relaxed);
+        self.gauges.iter().map(one).sum()
+    }
+
+    /// Waits for the threads to end (the course must have been stopped) and gives what each had,
+    /// in order.
+    ///
+    /// # Panics
+    ///
+    /// If a thread panicked: its figures are gone.
+    pub(crate) fn finish(self) -> Vec<Outcome> {
+        let join = |thread: JoinHandle<Outcome>| thread.join().expect("a reading thread panicked");
+        self.threads.into_iter().map(join).collect()
+    }
+}
+
+fn read(
+    course: Arc<Course>,
+    pack: Pack,
+    gauges: Arc<Gauges>,
+    cpu: Option<usize>,
+    reports: &Sender<Report>,
+    ready: &Sender<Result<(), String>>,
+) -> Outcome {
+    clock::sharpen_timers();
+    let pinned = cpu.map_or(Ok(()), |cpu| {
+        clock::pin(cpu).map_err(|error| format!("--cpus: processor {cpu}: {error}"))
+    });
+    match pinned.and_then(|()| Reader::new(course, pack, gauges)) {
+        Ok(reader) => {
+            let _ = ready.send(Ok(()));
+            reader.run(reports)
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            Outcome::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares(topics: &Topics, count: usize, subscribers: usize) -> Vec<usize> {
+        let mut shares = vec![0; count];
+        for order in 0..subscribers {
+            shares[topics.of(order) as usize] += 1;
+        }
+        shares
+    }
+
+    #[test]
+    fn topics_are_dealt_out_evenly_or_by_zipf() {
+        assert_eq!(shares(&Topics::Even(4), 4, 40), [10; 4]);
+        let zipf = shares(&Topics::zipf(4, 1.0), 4, 25_000);
+        // 1, 1/2, 1/3, 1/4 of 25/12.
+        for (got, expected) in zipf.iter().zip([12_000usize, 6_000, 4_000, 3_000]) {
+            assert!(got.abs_diff(expected) < 30, "{zipf:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_names_its_topic_wherever_the_profile_says() {
+        let topic = TopicName { name: "load".to_owned(), numbered: true };
+        let request = Request { parts: vec![b"a/".to_vec(), b"?".to_vec(), b"!".to_vec()], topic };
+        let mut out = Vec::new();
+        request.write(12, &mut out);
+        assert_eq!(out, b"a/load-12?load-12!");
+    }
+}

@@ -1,0 +1,24 @@
+//! Very many subscribers on few threads.
+//!
+//! | module | knows |
+//! | --- | --- |
+//! | `source` | which address a subscriber leaves from |
+//! | `subscriber` | one subscriber: the bytes of its stream, up to events |
+//! | `course` | what all threads share of a run: the plan, the moment, the phase |
+//! | `record` | what the events of one thread's subscribers mean: ledgers, cells, moments |
+//! | `tally` | what one thread counted in one interval |
+//! | `cells` | per event: how many got it, first, half, last |
+//! | `socket`, `ring` | system calls; all unsafe code of the subscribers |
+//! | `reader` | one thread: rings, sessions, and all of the above |
+//! | `fleet` | all threads |
+
+pub(crate) mod cells;
+pub(crate) mod course;
+pub(crate) mod fleet;
+pub(crate) mod reader;
+pub(crate) mod record;
+mod ring;
+pub(crate) mod socket;
+pub(crate) mod source;
+mod subscriber;
+pub(crate) mod tally;

@@ -1,0 +1,551 @@
+//! One thread that holds subscribers: connects them, reads them, hands on what it counted.
+//!
+//! The idea: one loop. Start the connects that are due, hand everything to the kernel in one
+//! call, wait, and work through what came back. A thread has one ring, or several where the
+//! limit on descriptors makes a table too small for its subscribers.
+//!
+//! Invariant: every harvested buffer is recycled in the turn that harvested it.
+//!
+//! Rules live below: `subscriber` (bytes to items), `record` (what items mean).
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::course::{Course, Gauges};
+use super::fleet::Pack;
+use super::record::{Outcome, Place, Recorder};
+use super::ring::{Completion, Kind, Ring, Tag};
+use super::socket;
+use super::subscriber::{End, Progress, Stage, Subscriber};
+use super::tally::{Tally, enter};
+use crate::clock;
+use crate::decoder::Item;
+
+/// Longest wait: how late a thread may notice that the run goes on or ends.
+const WAIT_NS_MAX: u64 = 20_000_000;
+
+/// Pause before a failed connect is tried again.
+const RETRY_NS: u64 = 1_000_000_000;
+
+/// Connects under way on one thread when no rate is asked for: enough to keep a server busy,
+/// few enough for its accept queue.
+const CONNECTING_MAX: u64 = 128;
+
+/// Connects under way on one thread at most. A plan that outruns the server this far has shown
+/// what it was to show; `connect.ready` counts from the planned start all the same.
+const CONNECTING_LIMIT: u64 = 4_096;
+
+/// How often a slow subscriber reads.
+const SLOW_READ_NS: u64 = 100_000_000;
+
+/// A thread's report of one interval.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// The interval, counted from the start of the run.
+    pub(crate) interval: u64,
+    /// The thread.
+    pub(crate) thread: usize,
+    pub(crate) tally: Tally,
+}
+
+/// One reading thread.
+pub(super) struct Reader {
+    course: Arc<Course>,
+    pack: Pack,
+    gauges: Arc<Gauges>,
+    rings: Vec<Ring>,
+    /// Tells which rings have work; only with several.
+    watch: Option<Watch>,
+    subscribers: Vec<Subscriber>,
+    recorder: Recorder,
+    /// The next subscriber that was never started.
+    next: usize,
+    /// Subscribers to be started (again), with the time: in order of time.
+    again: std::collections::VecDeque<(u64, u32)>,
+    connecting: u64,
+    interval: u64,
+    cpu_ns: u64,
+    request: Vec<u8>,
+    /// Reused from turn to turn.
+    harvest: Vec<Completion>,
+    random: fastrand::Rng,
+    churned_ns: u64,
+    /// Open subscribers that read slowly, and when they last did.
+    slow: Vec<u32>,
+    slow_ns: u64,
+}
+
+/// Rings that announce their work at one place.
+struct Watch {
+    poll: mio::Poll,
+    events: mio::Events,
+    /// Held open: the rings signal them.
+    _signals: Vec<OwnedFd>,
+}
+
+impl Reader {
+    /// Sets up the thread's rings and state; to be called on the thread itself, because a ring
+    /// belongs to the thread that made it.
+    ///
+    /// # Errors
+    ///
+    /// What the machine refuses, with what would help.
+    pub(super) fn new(
+        course: Arc<Course>,
+        pack: Pack,
+        gauges: Arc<Gauges>,
+    ) -> Result<Reader, String> {
+        let targets: Vec<_> = pack.targets.iter().map(|&target| target.into()).collect();
+        let mut rings = Vec::new();
+        let mut left = pack.count;
+        while left > 0 {
+            let slots = left.min(pack.slots_max);
+            rings.push(Ring::new(slots as u32, &targets, pack.setup.stamped).map_err(explain)?);
+            left -= slots;
+        }
+        let watch = match rings.len() {
+            0 | 1 => None,
+            _ => Some(Watch::new(&rings).map_err(explain)?),
+        };
+        let subscribers = std::iter::repeat_with(Subscriber::default).take(pack.count).collect();
+        Ok(Reader {
+            recorder: Recorder::new(course.clone(), pack.count),
+            random: fastrand::Rng::with_seed(pack.seed),
+            interval: course.interval(clock::now_ns()),
+            cpu_ns: clock::thread_cpu_ns(),
+            subscribers,
+            rings,
+            watch,
+            course,
+            pack,
+            gauges,
+            next: 0,
+            again: std::collections::VecDeque::new(),
+            connecting: 0,
+            request: Vec::new(),
+            harvest: Vec::new(),
+            churned_ns: 0,
+            slow: Vec::new(),
+            slow_ns: 0,
+        })
+    }
+
+    /// Reads until the run is over.
+    pub(super) fn run(mut self, reports: &crossbeam_channel::Sender<Report>) -> Outcome {
+        while !self.course.is_stopped() {
+            let now_ns = clock::now_ns();
+            self.start_due(now_ns);
+            self.churn(now_ns);
+            self.read_slow(now_ns);
+            self.turn(now_ns);
+            self.tick(clock::now_ns(), reports);
+        }
+        self.end(reports)
+    }
+
+    /// Hands over, waits, and works through what came back.
+    fn turn(&mut self, now_ns: u64) {
+        let timeout_ns = self.next_start().saturating_sub(now_ns).min(WAIT_NS_MAX);
+        let mut harvest = std::mem::take(&mut self.harvest);
+        if let Some(watch) = &mut self.watch {
+            for ring in &mut self.rings {
+                ring.submit();
+            }
+            watch.wait(timeout_ns);
+        }
+        let single = self.watch.is_none();
+        for ring in 0..self.rings.len() {
+            let gather_ns = self.pack.gather_ns.min(timeout_ns);
+            let (timeout_ns, gather_ns) = if single { (timeout_ns, gather_ns) } else { (0, 0) };
+            self.rings[ring].wait(timeout_ns, gather_ns);
+            self.rings[ring].harvest(&mut harvest);
+            for completion in harvest.drain(..) {
+                self.complete(ring, &completion);
+                if let Some(buffer) = completion.buffer {
+                    self.rings[ring].recycle(buffer);
+                }
+            }
+        }
+        self.harvest = harvest;
+    }
+
+    /// When the next subscriber is to be started.
+    fn next_start(&self) -> u64 {
+        let again = self.again.front().map_or(u64::MAX, |&(at_ns, _)| at_ns);
+        if self.next >= self.pack.count || self.connecting >= self.connecting_max() {
+            return again;
+        }
+        again.min(self.planned(self.next))
+    }
+
+    fn connecting_max(&self) -> u64 {
+        if self.pack.connect_rate.is_some() { CONNECTING_LIMIT } else { CONNECTING_MAX }
+    }
+
+    /// The planned start of a subscriber's first session.
+    fn planned(&self, local: usize) -> u64 {
+        let offset = self.pack.connect_rate.map_or(0.0, |rate| self.order(local) as f64 / rate);
+        self.course.began_ns + (offset * 1e9) as u64
+    }
+
+    /// The subscriber's place in the connect order of all threads.
+    fn order(&self, local: usize) -> u32 {
+        (local * self.pack.threads + self.pack.thread) as u32
+    }
+
+    fn start_due(&mut self, now_ns: u64) {
+        while self.again.front().is_some_and(|&(at_ns, _)| at_ns <= now_ns) {
+            let (at_ns, local) = self.again.pop_front().expect("a front");
+            self.start(local as usize, at_ns);
+        }
+        while self.next < self.pack.count && self.connecting < self.connecting_max() {
+            let planned_ns = self.planned(self.next);
+            if planned_ns > now_ns {
+                break;
+            }
+            let planned_ns = if self.pack.connect_rate.is_some() { planned_ns } else { now_ns };
+            self.gauges.started.fetch_add(1, Ordering::Relaxed);
+            self.next += 1;
+            self.start(self.next - 1, planned_ns);
+        }
+    }
+
+    fn start(&mut self, local: usize, planned_ns: u64) {
+        let order = self.order(local) as usize;
+        let target = order % self.pack.targets.len();
+        let source = self.pack.sources.of(order);
+        let (ring, slot) = self.slot(local);
+        let subscriber = &mut self.subscribers[local];
+        subscriber.session = subscriber.session.wrapping_add(1);
+        subscriber.stage = Stage::Connecting;
+        subscriber.has_event = false;
+        subscriber.planned_ns = planned_ns;
+        self.connecting += 1;
+        self.gauges.connecting.fetch_add(1, Ordering::Relaxed);
+        let opened = socket::open(&self.pack.setup, self.pack.targets[target], source)
+            .and_then(|socket| self.rings[ring].install(slot, &socket));
+        self.subscribers[local].since_ns = clock::now_ns();
+        match opened {
+            Ok(()) => {
+                let tag = self.tag(Kind::Connect, local);
+                self.rings[ring].connect(slot, target, tag);
+            }
+            Err(_) => self.finish(local, End::Local),
+        }
+    }
+
+    fn slot(&self, local: usize) -> (usize, u32) {
+        (local / self.pack.slots_max, (local % self.pack.slots_max) as u32)
+    }
+
+    fn tag(&self, kind: Kind, local: usize) -> Tag {
+        let session = self.subscribers[local].session;
+        Tag { kind, session, slot: self.slot(local).1 }
+    }
+
+    fn complete(&mut self, ring: usize, completion: &Completion) {
+        let local = ring * self.pack.slots_max + completion.tag.slot as usize;
+        if completion.tag.session != self.subscribers[local].session {
+            return;
+        }
+        let result = completion.result;
+        match completion.tag.kind {
+            Kind::Connect if result < 0 => self.finish(local, end_of(-result)),
+            Kind::Connect => self.connected(local),
+            Kind::Send if result < 0 => self.finish(local, end_of(-result)),
+            Kind::Receive => self.received(ring, local, completion),
+            Kind::Read => self.read_slowly(ring, local, completion),
+            Kind::Send | Kind::Cancel | Kind::Close => {}
+        }
+    }
+
+    fn connected(&mut self, local: usize) {
+        let now_ns = clock::now_ns();
+        let (ring, slot) = self.slot(local);
+        let subscriber = &mut self.subscribers[local];
+        enter(&mut self.recorder.tally.connects.tcp, now_ns - subscriber.since_ns.min(now_ns));
+        subscriber.stage = Stage::Head(Vec::new());
+        self.request.clear();
+        let topic = self.pack.topics.of(self.order(local) as usize);
+        self.pack.request.write(topic, &mut self.request);
+        let (send, receive) = (self.tag(Kind::Send, local), self.tag(Kind::Receive, local));
+        self.rings[ring].send(slot, &self.request, send);
+        if self.pack.is_slow(self.order(local) as usize) {
+            // A slow subscriber counts as connected, and for nothing else: when it gets an event
+            // is its own doing. Whether it is open only its reading would show, and a stopped one never reads.
+            self.subscribers[local].stage = Stage::Slow;
+            self.connecting -= 1;
+            self.gauges.connecting.fetch_sub(1, Ordering::Relaxed);
+            self.gauges.up.fetch_add(1, Ordering::Relaxed);
+            self.slow.push(local as u32);
+        } else {
+            self.rings[ring].receive(slot, receive);
+        }
+    }
+
+    /// Lets every slow subscriber read its share, some times a second.
+    fn read_slow(&mut self, now_ns: u64) {
+        let Some(slow) = self.pack.slow.filter(|slow| slow.bytes_per_second > 0) else { return };
+        if now_ns < self.slow_ns + SLOW_READ_NS {
+            return;
+        }
+        self.slow_ns = now_ns;
+        let bytes = slow.bytes_per_second * SLOW_READ_NS / 1_000_000_000;
+        for place in 0..self.slow.len() {
+            let local = self.slow[place] as usize;
+            let (ring, slot) = self.slot(local);
+            let tag = self.tag(Kind::Read, local);
+            self.rings[ring].read(slot, bytes.clamp(1, u64::from(u32::MAX)) as u32, tag);
+        }
+    }
+
+    fn read_slowly(&mut self, ring: usize, local: usize, completion: &Completion) {
+        if let Some(content) = self.rings[ring].content(completion) {
+            self.recorder.tally.wire_bytes += content.bytes.len() as u64;
+        } else if completion.result != -libc::EAGAIN && completion.result != -libc::ENOBUFS {
+            self.finish(local, if completion.result == 0 { End::Closed } else { End::Reset });
+        }
+    }
+
+    fn received(&mut self, ring: usize, local: usize, completion: &Completion) {
+        let Some(content) = self.rings[ring].content(completion) else {
+            return self.nothing_received(ring, local, completion);
+        };
+        let read_ns = clock::now_ns();
+        let bytes = content.bytes.len() as u64;
+        let order = self.order(local);
+        let subscriber = &mut self.subscribers[local];
+        let was_open = subscriber.is_open();
+        if matches!(&subscriber.stage, Stage::Head(text) if text.is_empty()) {
+            let ttfb_ns = read_ns.saturating_sub(subscriber.since_ns);
+            enter(&mut self.recorder.tally.connects.ttfb, ttfb_ns);
+        }
+        let place = Place {
+            local,
+            order,
+            topic: self.pack.topics.of(order as usize),
+            opened_ns: if was_open { subscriber.since_ns } else { read_ns },
+            read_ns,
+            stamp_ns: content.stamp_ns,
+        };
+        let recorder = &mut self.recorder;
+        let mut events = 0;
+        let progress = subscriber.take(content.bytes, |item| {
+            if let Item::Event { name, data } = item {
+                events += 1;
+                recorder.event(&place, name, data);
+            }
+        });
+        recorder.tally.wire_bytes += bytes;
+        let bank = recorder.bank_now();
+        bank.wire_bytes += bytes;
+        bank.coalesced_reads += u64::from(events > 1);
+        if events > 0 {
+            self.gauges.unique.store(recorder.unique, Ordering::Relaxed);
+            if !subscriber.has_event {
+                subscriber.has_event = true;
+                let first_ns = read_ns.saturating_sub(subscriber.planned_ns);
+                enter(&mut recorder.tally.connects.first_event, first_ns);
+            }
+        }
+        match progress {
+            Progress::Opened => self.opened(local, read_ns),
+            Progress::Ended(end) => return self.finish(local, end),
+            Progress::Going => {}
+        }
+        if !completion.more {
+            self.receive_again(local);
+        }
+    }
+
+    fn nothing_received(&mut self, ring: usize, local: usize, completion: &Completion) {
+        let _ = ring;
+        match completion.result {
+            // All buffers were taken: they are back by the next turn.
+            result if result == -libc::ENOBUFS => self.receive_again(local),
+            result if result < 0 => self.finish(local, end_of(-result)),
+            // A stamped receive of nothing still has a header, so 0 and a bare header are both
+            // the end of the stream.
+            _ => {
+                let end = self.subscribers[local].end_of_input();
+                self.finish(local, end);
+            }
+        }
+    }
+
+    fn receive_again(&mut self, local: usize) {
+        let (ring, slot) = self.slot(local);
+        let tag = self.tag(Kind::Receive, local);
+        self.rings[ring].receive(slot, tag);
+    }
+
+    fn opened(&mut self, local: usize, now_ns: u64) {
+        let subscriber = &mut self.subscribers[local];
+        let connects = &mut self.recorder.tally.connects;
+        enter(&mut connects.ready, now_ns.saturating_sub(subscriber.planned_ns));
+        connects.opened += 1;
+        subscriber.since_ns = now_ns;
+        self.connecting -= 1;
+        self.gauges.connecting.fetch_sub(1, Ordering::Relaxed);
+        self.gauges.up.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends a session. A stream that was open is not opened again, unless this program closed
+    /// it; a connect that failed is tried again while subscribers are still coming up.
+    fn finish(&mut self, local: usize, end: End) {
+        let now_ns = clock::now_ns();
+        let (ring, slot) = self.slot(local);
+        let receive = self.tag(Kind::Receive, local);
+        self.rings[ring].close(slot, receive);
+        let subscriber = &mut self.subscribers[local];
+        let (was_open, opened_ns) = (subscriber.is_open(), subscriber.since_ns);
+        let was_slow = matches!(subscriber.stage, Stage::Slow);
+        subscriber.stage = Stage::Idle;
+        subscriber.session = subscriber.session.wrapping_add(1);
+        if was_slow {
+            self.slow.retain(|&one| one as usize != local);
+            self.gauges.up.fetch_sub(1, Ordering::Relaxed);
+            if end != End::Wanted {
+                self.recorder.slow_cut_ns.push(now_ns.saturating_sub(opened_ns));
+            }
+            return;
+        }
+        if was_open {
+            self.gauges.up.fetch_sub(1, Ordering::Relaxed);
+            let topic = self.pack.topics.of(self.order(local) as usize);
+            self.recorder.end_session(local, topic, opened_ns, now_ns, false);
+            if end != End::Wanted {
+                self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
+                let bank = self.recorder.bank_now();
+                bank.malformed += u64::from(matches!(end, End::Malformed | End::Cut));
+                *bank.disconnects.entry(end.reason()).or_default() += 1;
+            }
+            return;
+        }
+        self.connecting -= 1;
+        self.gauges.connecting.fetch_sub(1, Ordering::Relaxed);
+        self.gauges.failed.fetch_add(1, Ordering::Relaxed);
+        self.recorder.tally.connects.fail(end);
+        if self.pack.retry {
+            self.again.push_back((now_ns + RETRY_NS, local as u32));
+        } else {
+            self.gauges.given_up.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Closes subscribers at the rate of churn and starts them anew.
+    fn churn(&mut self, now_ns: u64) {
+        let Some(every_ns) = self.pack.churn_every_ns.filter(|_| self.course.start_ns().is_some())
+        else {
+            return;
+        };
+        if self.churned_ns == 0 {
+            self.churned_ns = now_ns;
+        }
+        while self.churned_ns + every_ns <= now_ns {
+            self.churned_ns += every_ns;
+            let local = self.random.usize(..self.pack.count);
+            if self.subscribers[local].is_open() {
+                self.finish(local, End::Wanted);
+                self.again.push_back((now_ns, local as u32));
+            }
+        }
+    }
+
+    /// Hands on the interval's counts when it is over, and gives up connects that take too long.
+    fn tick(&mut self, now_ns: u64, reports: &crossbeam_channel::Sender<Report>) {
+        let interval = self.course.interval(now_ns);
+        if interval == self.interval {
+            return;
+        }
+        self.time_out(now_ns);
+        self.report(reports);
+        self.interval = interval;
+    }
+
+    fn report(&mut self, reports: &crossbeam_channel::Sender<Report>) {
+        let cpu_ns = clock::thread_cpu_ns();
+        let mut tally = std::mem::take(&mut self.recorder.tally);
+        tally.cpu_ns = cpu_ns - self.cpu_ns;
+        self.cpu_ns = cpu_ns;
+        // Nobody listens any more only when the run was given up.
+        let _ = reports.send(Report { interval: self.interval, thread: self.pack.thread, tally });
+    }
+
+    fn time_out(&mut self, now_ns: u64) {
+        if self.connecting == 0 {
+            return;
+        }
+        for local in 0..self.next {
+            let subscriber = &self.subscribers[local];
+            let waits = matches!(subscriber.stage, Stage::Connecting | Stage::Head(_));
+            if waits && now_ns.saturating_sub(subscriber.since_ns) > self.pack.connect_timeout_ns {
+                self.finish(local, End::Timeout);
+            }
+        }
+    }
+
+    fn end(mut self, reports: &crossbeam_channel::Sender<Report>) -> Outcome {
+        let now_ns = clock::now_ns();
+        for local in 0..self.subscribers.len() {
+            if self.subscribers[local].is_open() {
+                let (topic, opened_ns) = (
+                    self.pack.topics.of(self.order(local) as usize),
+                    self.subscribers[local].since_ns,
+                );
+                let drained = self.course.is_drained();
+                self.recorder.end_session(local, topic, opened_ns, now_ns, drained);
+            }
+        }
+        self.report(reports);
+        self.recorder.finish()
+    }
+}
+
+impl Watch {
+    fn new(rings: &[Ring]) -> std::io::Result<Watch> {
+        let poll = mio::Poll::new()?;
+        let signals: Vec<OwnedFd> =
+            rings.iter().map(Ring::signal).collect::<std::io::Result<_>>()?;
+        for (token, signal) in signals.iter().enumerate() {
+            let descriptor = signal.as_raw_fd();
+            poll.registry().register(
+                &mut mio::unix::SourceFd(&descriptor),
+                mio::Token(token),
+                mio::Interest::READABLE,
+            )?;
+        }
+        Ok(Watch { poll, events: mio::Events::with_capacity(64), _signals: signals })
+    }
+
+    fn wait(&mut self, timeout_ns: u64) {
+        // Interrupted or not, the rings are looked at next.
+        let _ = self.poll.poll(&mut self.events, Some(Duration::from_nanos(timeout_ns)));
+    }
+}
+
+/// What an errno of a connect, a send or a receive means for the session.
+fn end_of(errno: i32) -> End {
+    match errno {
+        libc::ECONNREFUSED => End::Refused,
+        libc::ECONNRESET | libc::EPIPE => End::Reset,
+        libc::ETIMEDOUT => End::Timeout,
+        _ => End::Local,
+    }
+}
+
+fn explain(error: std::io::Error) -> String {
+    let help = match error.raw_os_error() {
+        Some(libc::EPERM) => {
+            " (io_uring is disabled here: kernel.io_uring_disabled or a seccomp \
+                              profile, as in Docker by default)"
+        }
+        Some(libc::ENOMEM) => " (locked memory: raise RLIMIT_MEMLOCK)",
+        Some(libc::EMFILE) => " (descriptors: raise RLIMIT_NOFILE)",
+        Some(libc::EINVAL) => " (Linux 6.1 or newer is needed)",
+        _ => "",
+    };
+    format!("io_uring: {error}{help}")
+}

@@ -1,0 +1,452 @@
+//! The ring plumbing of the subscribers: one io_uring with its sockets and receive buffers.
+//!
+//! The idea: a socket lives in the ring's fixed table and has no descriptor of its own, so
+//! RLIMIT_NOFILE bounds one table and not the process. Receiving is one multishot request for
+//! each socket that takes a buffer from a shared pool only when there is something to read, so an
+//! idle subscriber owns no buffer. Where asked for, the kernel's receive stamp comes with the
+//! data.
+//!
+//! Invariants:
+//! - A buffer is the kernel's from [`Ring::recycle`] until the completion that names it, and ours
+//!   from there until it is recycled. [`Content`] borrows the ring, so a buffer cannot be
+//!   recycled while it is looked at.
+//! - Requests are sent with MSG_DONTWAIT: they end within the submit, and the outbox may be
+//!   reused right behind it.
+//! - All unsafe code of the subscribers is in this file and in `socket`.
+//!
+//! It knows nothing of HTTP, of events, or of who the sockets belong to.
+
+#![expect(unsafe_code, reason = "shared rings and buffers have no safe interface")]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::types::{BufRingEntry, Fixed, RecvMsgOut, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use socket2::{SockAddr, Socket};
+
+/// Submission entries: connects and receives are handed over this many at a time.
+const SUBMISSIONS: u32 = 512;
+
+/// Completion entries. More completions than this wait in the kernel at a price, so it covers a
+/// whole table that is closed at once only in part; see [`Ring::wait`].
+const COMPLETIONS: u32 = 8_192;
+
+/// Receive buffers of a ring. One wait harvests at most [`HARVEST_MAX`] completions, each with
+/// one buffer, so the pool cannot run dry but by events of several buffers each.
+const BUFFERS: u16 = 256;
+
+/// Bytes of a receive buffer: an event of common size with its framing, several small ones.
+const BUFFER_BYTES: usize = 4_096;
+
+/// Completions harvested by one wait. A deferred ring gives 20 unless more are asked for.
+const HARVEST_MAX: u32 = 128;
+
+/// Bytes of requests between two submits.
+const OUTBOX_BYTES: usize = 64 * 1024;
+
+/// The buffer group of every ring.
+const GROUP: u16 = 0;
+
+/// Bytes that the kernel needs for one SCM_TIMESTAMPNS control message: header and timespec.
+const CONTROL_BYTES: usize = 32;
+
+/// Whose completion it is: carried through the kernel as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag {
+    /// What was asked for.
+    pub(crate) kind: Kind,
+    /// The session of the slot that asked: slots are used again.
+    pub(crate) session: u16,
+    /// The slot.
+    pub(crate) slot: u32,
+}
+
+/// The kinds of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Connect = 1,
+    Send = 2,
+    Receive = 3,
+    Read = 4,
+    Cancel = 5,
+    Close = 6,
+}
+
+impl Tag {
+    fn pack(self) -> u64 {
+        (self.kind as u64) << 48 | u64::from(self.session) << 32 | u64::from(self.slot)
+    }
+
+    fn unpack(data: u64) -> Tag {
+        let kind = match data >> 48 {
+            1 => Kind::Connect,
+            2 => Kind::Send,
+            3 => Kind::Receive,
+            4 => Kind::Read,
+            5 => Kind::Cancel,
+            6 => Kind::Close,
+            other => unreachable!("a completion of unknown kind {other}"),
+        };
+        Tag { kind, session: (data >> 32) as u16, slot: data as u32 }
+    }
+}
+
+/// A finished request, or one piece of a receive that goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Completion {
+    /// Whose it is.
+    pub(crate) tag: Tag,
+    /// Bytes, or a negated errno.
+    pub(crate) result: i32,
+    /// Whether more completions of this request will come.
+    pub(crate) more: bool,
+    /// The buffer it brings, to be recycled.
+    pub(crate) buffer: Option<u16>,
+}
+
+/// What a receive brought.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Content<'a> {
+    /// The bytes.
+    pub(crate) bytes: &'a [u8],
+    /// When the kernel received the last of them, if it stamps.
+    pub(crate) stamp_ns: Option<u64>,
+}
+
+/// One ring, its table and its buffers.
+pub(crate) struct Ring {
+    ring: IoUring,
+    buffers: Buffers,
+    outbox: Box<[u8]>,
+    outbox_used: usize,
+    targets: Box<[SockAddr]>,
+    /// What RECVMSG is asked to return; read by the kernel when a receive is submitted.
+    message: Box<libc::msghdr>,
+    stamped: bool,
+}
+
+impl Ring {
+    /// A ring for `slots` sockets, which connect to `targets`. With `stamped`, receives bring
+    /// the kernel's stamps; the sockets must have been set up for that.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses a ring or a table of that size.
+    pub(crate) fn new(slots: u32, targets: &[SockAddr], stamped: bool) -> io::Result<Ring> {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_submit_all()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)?;
+        ring.submitter().register_files_sparse(slots)?;
+        let buffers = Buffers::new();
+        // SAFETY: the memory is page-aligned, holds BUFFERS entries and lives as long as
+        // `Buffers`, which `Ring` drops after `ring` (fields drop in order), that is after the
+        // kernel has let go of it. Reordering the fields would break that.
+        unsafe {
+            ring.submitter().register_buf_ring_with_flags(
+                buffers.entries as u64,
+                BUFFERS,
+                GROUP,
+                0,
+            )?;
+        }
+        // SAFETY: an all-zero msghdr is a valid value: null pointers with zero lengths.
+        let mut message: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
+        message.msg_controllen = CONTROL_BYTES as _;
+        Ok(Ring {
+            ring,
+            buffers,
+            outbox: vec![0; OUTBOX_BYTES].into_boxed_slice(),
+            outbox_used: 0,
+            targets: targets.into(),
+            message,
+            stamped,
+        })
+    }
+
+    /// A descriptor that becomes readable (edge by edge) when the ring has work, for a thread
+    /// with several rings. The ring's own descriptor would not: deferred work does not show there.
+    ///
+    /// # Errors
+    ///
+    /// If this machine is out of descriptors.
+    pub(crate) fn signal(&self) -> io::Result<OwnedFd> {
+        // SAFETY: eventfd takes two integers; its result is a new descriptor or -1, and the new
+        // one is owned by nobody else.
+        let eventfd = unsafe {
+            let descriptor = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
+            if descriptor < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            OwnedFd::from_raw_fd(descriptor)
+        };
+        self.ring.submitter().register_eventfd(eventfd.as_raw_fd())?;
+        Ok(eventfd)
+    }
+
+    /// Puts a socket into a slot; its descriptor is closed, the socket stays.
+    ///
+    /// # Errors
+    ///
+    /// If the slot is outside of the table.
+    pub(crate) fn install(&mut self, slot: u32, socket: &Socket) -> io::Result<()> {
+        self.ring.submitter().register_files_update(slot, &[socket.as_raw_fd()]).map(drop)
+    }
+
+    /// Connects a slot to a target.
+    pub(crate) fn connect(&mut self, slot: u32, target: usize, tag: Tag) {
+        let target = &self.targets[target];
+        let entry = opcode::Connect::new(Fixed(slot), target.as_ptr().cast(), target.len());
+        // SAFETY: the address lives in `targets`, which is never changed; it outlives the ring.
+        unsafe { self.push(entry.build(), tag) };
+    }
+
+    /// Sends a request. It is taken whole or the completion is short or an error.
+    ///
+    /// # Panics
+    ///
+    /// If the request is larger than the outbox.
+    pub(crate) fn send(&mut self, slot: u32, request: &[u8], tag: Tag) {
+        assert!(request.len() <= OUTBOX_BYTES, "a request of {} bytes", request.len());
+        if self.outbox_used + request.len() > OUTBOX_BYTES {
+            self.submit();
+        }
+        let place = &mut self.outbox[self.outbox_used..][..request.len()];
+        place.copy_from_slice(request);
+        let entry = opcode::Send::new(Fixed(slot), place.as_ptr(), request.len() as u32)
+            .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+        self.outbox_used += request.len();
+        // SAFETY: MSG_DONTWAIT makes the send end within the submit that takes it, and the place
+        // in the outbox is not written to again before that: `outbox_used` goes back to 0 only
+        // behind a submit. Dropping the flag would leave the kernel with a pointer to memory
+        // that is about to change.
+        unsafe { self.push(entry.build(), tag) };
+    }
+
+    /// Receives from a slot, again and again until the completion says otherwise.
+    pub(crate) fn receive(&mut self, slot: u32, tag: Tag) {
+        let entry = if self.stamped {
+            let message: *const libc::msghdr = &raw const *self.message;
+            opcode::RecvMsgMulti::new(Fixed(slot), message, GROUP).build()
+        } else {
+            opcode::RecvMulti::new(Fixed(slot), GROUP).build()
+        };
+        // SAFETY: the message header is boxed, never changed, and lives as long as the ring; the
+        // buffers belong to the group until a completion hands one back.
+        unsafe { self.push(entry, tag) };
+    }
+
+    /// Receives once, at most `bytes_max` bytes, without waiting.
+    pub(crate) fn read(&mut self, slot: u32, bytes_max: u32, tag: Tag) {
+        let bytes = bytes_max.min(BUFFER_BYTES as u32);
+        let entry = opcode::Recv::new(Fixed(slot), std::ptr::null_mut(), bytes)
+            .flags(libc::MSG_DONTWAIT)
+            .buf_group(GROUP)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT);
+        // SAFETY: the kernel takes the buffer from the group, as in `receive`.
+        unsafe { self.push(entry, tag) };
+    }
+
+    /// Ends a session's connect or receive and closes its socket. The ended request completes
+    /// with ECANCELED: until then it would hold the socket open.
+    pub(crate) fn close(&mut self, slot: u32, ended: Tag) {
+        // By tag, not by socket: the kernel finds a tag in a hash table and a socket by walking
+        // through all requests of the ring.
+        let cancel = opcode::AsyncCancel::new(ended.pack()).build();
+        let tag = ended;
+        let quiet = squeue::Flags::SKIP_SUCCESS;
+        // SAFETY: neither request points to memory.
+        unsafe {
+            self.push(cancel.flags(quiet), Tag { kind: Kind::Cancel, ..tag });
+            let close = opcode::Close::new(Fixed(slot)).build();
+            self.push(close.flags(quiet), Tag { kind: Kind::Close, ..tag });
+        }
+    }
+
+    /// Hands everything over without waiting for anything.
+    pub(crate) fn submit(&mut self) {
+        loop {
+            match self.ring.submit() {
+                Ok(_) => break,
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
+                // The kernel holds completions back that did not fit: they must be read first.
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return,
+                Err(error) => panic!("io_uring_enter: {error}"),
+            }
+        }
+        self.outbox_used = 0;
+    }
+
+    /// Hands everything over and waits until there is a completion or `timeout_ns` is over. With
+    /// `gather_ns`, it waits that long for a harvest to fill before it returns a smaller one.
+    pub(crate) fn wait(&mut self, timeout_ns: u64, gather_ns: u64) {
+        let time = Timespec::new()
+            .sec(timeout_ns / 1_000_000_000)
+            .nsec((timeout_ns % 1_000_000_000) as u32);
+        let mut args = SubmitArgs::new().timespec(&time);
+        let mut want = 1;
+        if gather_ns > 0 {
+            want = HARVEST_MAX as usize;
+            args = args.min_wait_usec((gather_ns / 1_000) as u32);
+        } else if timeout_ns == 0 {
+            // Asking for many and giving no time runs as much deferred work as asked for.
+            want = HARVEST_MAX as usize;
+        }
+        match self.ring.submitter().submit_with_args(want, &args) {
+            Ok(_) => {}
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY)
+                ) => {}
+            Err(error) => panic!("io_uring_enter: {error}"),
+        }
+        if self.ring.submission().is_empty() {
+            self.outbox_used = 0;
+        }
+    }
+
+    /// Moves all completions there are to `out`.
+    pub(crate) fn harvest(&mut self, out: &mut Vec<Completion>) {
+        for entry in self.ring.completion() {
+            out.push(Completion {
+                tag: Tag::unpack(entry.user_data()),
+                result: entry.result(),
+                more: cqueue::more(entry.flags()),
+                buffer: cqueue::buffer_select(entry.flags()),
+            });
+        }
+    }
+
+    /// What a completed receive brought; `None` if it brought nothing.
+    pub(crate) fn content(&self, completion: &Completion) -> Option<Content<'_>> {
+        let length = usize::try_from(completion.result).ok().filter(|&length| length > 0)?;
+        let buffer = &self.buffers.buffer(completion.buffer?)[..length];
+        if !self.stamped || completion.tag.kind == Kind::Read {
+            return Some(Content { bytes: buffer, stamp_ns: None });
+        }
+        let message = RecvMsgOut::parse(buffer, &self.message).ok()?;
+        let stamp_ns = stamp(message.control_data());
+        // The payload starts behind a header and a control area of fixed sizes.
+        let start = length - message.payload_data().len();
+        Some(Content { bytes: &buffer[start..], stamp_ns }).filter(|c| !c.bytes.is_empty())
+    }
+
+    /// Gives a buffer back to the kernel.
+    pub(crate) fn recycle(&mut self, buffer: u16) {
+        self.buffers.give(buffer);
+    }
+
+    /// # Safety
+    ///
+    /// What the entry points to must stay valid until the kernel is done with it.
+    unsafe fn push(&mut self, entry: squeue::Entry, tag: Tag) {
+        let entry = entry.user_data(tag.pack());
+        loop {
+            // SAFETY: by the contract of this function.
+            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            self.submit();
+            if self.ring.submission().is_full() {
+                // Only EBUSY leaves the queue full: run the completions that block it into the
+                // queue, from where the next harvest takes them.
+                self.wait(0, 0);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring").field("stamped", &self.stamped).finish_non_exhaustive()
+    }
+}
+
+/// The receive stamp in a control area: SCM_TIMESTAMPNS, a timespec of CLOCK_REALTIME
+/// (socket(7), SO_TIMESTAMPNS).
+fn stamp(control: &[u8]) -> Option<u64> {
+    let number = |at: usize| -> Option<u64> {
+        Some(u64::from_ne_bytes(control.get(at..at + 8)?.try_into().expect("eight bytes")))
+    };
+    let level = i32::from_ne_bytes(control.get(8..12)?.try_into().expect("four bytes"));
+    let kind = i32::from_ne_bytes(control.get(12..16)?.try_into().expect("four bytes"));
+    if (level, kind) != (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
+        return None;
+    }
+    let stamp_ns = number(16)? * 1_000_000_000 + number(24)?;
+    (stamp_ns > 0).then_some(stamp_ns)
+}
+
+/// The pool of receive buffers: the ring of descriptions that the kernel reads, and the memory.
+#[derive(Debug)]
+struct Buffers {
+    entries: *mut BufRingEntry,
+    memory: Box<[u8]>,
+    tail: u16,
+}
+
+impl Buffers {
+    const LAYOUT: Layout = {
+        match Layout::from_size_align(BUFFERS as usize * size_of::<BufRingEntry>(), 4_096) {
+            Ok(layout) => layout,
+            Err(_) => panic!("a page-aligned layout"),
+        }
+    };
+
+    fn new() -> Buffers {
+        // SAFETY: the layout is not empty.
+        let entries = unsafe { alloc_zeroed(Self::LAYOUT) };
+        if entries.is_null() {
+            handle_alloc_error(Self::LAYOUT);
+        }
+        let mut buffers = Buffers {
+            entries: entries.cast(),
+            memory: vec![0; BUFFERS as usize * BUFFER_BYTES].into_boxed_slice(),
+            tail: 0,
+        };
+        for buffer in 0..BUFFERS {
+            buffers.give(buffer);
+        }
+        buffers
+    }
+
+    /// # Panics
+    ///
+    /// If the kernel names a buffer that does not exist.
+    fn buffer(&self, buffer: u16) -> &[u8] {
+        &self.memory[usize::from(buffer) * BUFFER_BYTES..][..BUFFER_BYTES]
+    }
+
+    fn give(&mut self, buffer: u16) {
+        let start = self.memory[usize::from(buffer) * BUFFER_BYTES..].as_mut_ptr();
+        let place = usize::from(self.tail % BUFFERS);
+        // SAFETY: `place` is below BUFFERS, the number of entries allocated; the kernel reads an
+        // entry only below the tail, and this one is above it until the store below. The tail is
+        // a u16 inside the first entry that both sides use as an atomic; its Release store pairs
+        // with the kernel's acquire load, so the entry is whole before it is seen.
+        unsafe {
+            let entry = &mut *self.entries.add(place);
+            entry.set_addr(start as u64);
+            entry.set_len(BUFFER_BYTES as u32);
+            entry.set_bid(buffer);
+            self.tail = self.tail.wrapping_add(1);
+            let tail = BufRingEntry::tail(self.entries).cast_mut();
+            AtomicU16::from_ptr(tail).store(self.tail, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout, and freed only here.
+        unsafe { dealloc(self.entries.cast(), Self::LAYOUT) };
+    }
+}

@@ -1,0 +1,206 @@
+//! One subscriber: from the bytes of its connection to the items of its stream.
+//!
+//! The idea: a state machine without I/O that is fed what arrives, in pieces that end anywhere.
+//! At rest it owns no memory beyond its 64 bytes.
+//!
+//! It knows nothing of sockets, stamps or clocks.
+
+use super::super::decoder::{Decoder, Item};
+use super::super::http::{Body, Head, Malformed};
+
+/// One subscriber, over all of its sessions.
+#[derive(Debug, Default)]
+pub(super) struct Subscriber {
+    pub(super) stage: Stage,
+    /// When this session was to start; also where `connect.ready` counts from.
+    pub(super) planned_ns: u64,
+    /// When it did start, and once the stream is open, when that was.
+    pub(super) since_ns: u64,
+    /// Counts sessions, to tell a late completion from one of this session.
+    pub(super) session: u16,
+    /// Whether this session has received an event.
+    pub(super) has_event: bool,
+}
+
+/// Where a session is.
+#[derive(Debug, Default)]
+pub(super) enum Stage {
+    /// Not started, or over.
+    #[default]
+    Idle,
+    /// The connection is being made.
+    Connecting,
+    /// The request is sent; what has come of the answer's head.
+    Head(Vec<u8>),
+    /// The stream is open.
+    Streaming { body: Body, decoder: Decoder },
+    /// The request is sent, and the answer is read slowly or not at all.
+    Slow,
+}
+
+/// What a piece of input led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Nothing but items.
+    Going,
+    /// The head is complete: the stream is open.
+    Opened,
+    /// The session is over.
+    Ended(End),
+}
+
+/// Why a session ended. Every session ends with exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// This program wanted it.
+    Wanted,
+    /// The server closed it as HTTP says.
+    Closed,
+    /// The server closed it within a chunk or before the announced length.
+    Cut,
+    /// The connection was reset.
+    Reset,
+    /// Nobody listens there.
+    Refused,
+    /// No answer in time.
+    Timeout,
+    /// A status other than 200.
+    Status(u16),
+    /// 200, but no event stream.
+    Mime,
+    /// HTTP framing or head that cannot be read.
+    Malformed,
+    /// This machine could not: ports, descriptors, memory.
+    Local,
+}
+
+impl Subscriber {
+    /// Takes what arrived and gives the items that it completes to `out`.
+    pub(super) fn take(&mut self, bytes: &[u8], mut out: impl FnMut(Item<'_>)) -> Progress {
+        match &mut self.stage {
+            Stage::Idle | Stage::Connecting | Stage::Slow => Progress::Going,
+            Stage::Streaming { body, decoder } => match stream(body, decoder, bytes, &mut out) {
+                Ok(()) if body.is_done() => Progress::Ended(End::Closed),
+                Ok(()) => Progress::Going,
+                Err(_) => Progress::Ended(End::Malformed),
+            },
+            Stage::Head(text) => {
+                text.extend_from_slice(bytes);
+                let head = match Head::parse(text) {
+                    Ok(None) => return Progress::Going,
+                    Ok(Some(head)) => head,
+                    Err(_) => return Progress::Ended(End::Malformed),
+                };
+                if head.status != 200 {
+                    return Progress::Ended(End::Status(head.status));
+                }
+                if !head.is_event_stream {
+                    return Progress::Ended(End::Mime);
+                }
+                let (mut body, mut decoder) = (head.body, Decoder::default());
+                let result = stream(&mut body, &mut decoder, &text[head.bytes..], &mut out);
+                self.stage = Stage::Streaming { body, decoder };
+                if result.is_ok() { Progress::Opened } else { Progress::Ended(End::Malformed) }
+            }
+        }
+    }
+
+    /// How a session ends whose connection the server closed here.
+    pub(super) fn end_of_input(&self) -> End {
+        match &self.stage {
+            Stage::Streaming { body, .. } if body.may_end_here() => End::Closed,
+            Stage::Streaming { .. } => End::Cut,
+            _ => End::Closed,
+        }
+    }
+
+    /// Whether the stream is open.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Streaming { .. })
+    }
+}
+
+fn stream(
+    body: &mut Body,
+    decoder: &mut Decoder,
+    mut bytes: &[u8],
+    out: &mut impl FnMut(Item<'_>),
+) -> Result<(), Malformed> {
+    while let Some(content) = body.next(&mut bytes)? {
+        decoder.feed(content, &mut *out);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds pieces to a fresh session; what came out, and how it went.
+    fn run(pieces: &[&[u8]]) -> (Vec<String>, Vec<Progress>) {
+        let mut subscriber = Subscriber { stage: Stage::Head(Vec::new()), ..Subscriber::default() };
+        let (mut data, mut steps) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            let step = subscriber.take(piece, |item| {
+                if let Item::Event { data: bytes, .. } = item {
+                    data.push(String::from_utf8(bytes.to_vec()).unwrap());
+                }
+            });
+            if step != Progress::Going {
+                steps.push(step);
+            }
+        }
+        (data, steps)
+    }
+
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+
+    #[test]
+    fn a_session_reads_the_same_at_every_split_in_either_framing() {
+        let chunked = [
+            HEAD,
+            b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: a\n\n\r\n".as_slice(),
+            b"6\r\ndata: \r\n3\r\nb\n\n\r\n0\r\n\r\n",
+        ]
+        .concat();
+        let plain = [HEAD, b"\r\ndata: a\n\ndata: b\n\n".as_slice()].concat();
+        for (text, end) in [(chunked, true), (plain, false)] {
+            for split in 0..=text.len() {
+                let (data, steps) = run(&[&text[..split], &text[split..]]);
+                assert_eq!(data, ["a", "b"], "split at {split}");
+                let ended = steps.contains(&Progress::Ended(End::Closed));
+                assert!(steps.contains(&Progress::Opened) || split == text.len() || ended);
+                assert!(!end || ended || split == 0 || split == text.len());
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_no_stream_ends_the_session() {
+        for (head, end) in [
+            ("HTTP/1.1 503 No\r\n\r\n", End::Status(503)),
+            ("HTTP/1.1 204 No\r\n\r\n", End::Status(204)),
+            ("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", End::Mime),
+            ("HELLO\r\n", End::Malformed),
+        ] {
+            assert_eq!(run(&[head.as_bytes()]).1, [Progress::Ended(end)], "{head:?}");
+        }
+        let broken = [HEAD, b"Transfer-Encoding: chunked\r\n\r\nzz"].concat();
+        assert_eq!(run(&[&broken]).1, [Progress::Ended(End::Malformed)]);
+    }
+
+    #[test]
+    fn an_end_within_a_chunk_is_a_cut() {
+        let mut subscriber = Subscriber { stage: Stage::Head(Vec::new()), ..Subscriber::default() };
+        subscriber.take(&[HEAD, b"Transfer-Encoding: chunked\r\n\r\n"].concat(), |_| {});
+        assert_eq!(subscriber.end_of_input(), End::Cut);
+        let mut subscriber = Subscriber { stage: Stage::Head(Vec::new()), ..Subscriber::default() };
+        subscriber.take(&[HEAD, b"\r\n"].concat(), |_| {});
+        assert_eq!(subscriber.end_of_input(), End::Closed);
+    }
+
+    #[test]
+    fn a_subscriber_is_at_most_72_bytes() {
+        assert!(size_of::<Subscriber>() <= 72, "{}", size_of::<Subscriber>());
+    }
+}

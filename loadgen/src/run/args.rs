@@ -1,0 +1,323 @@
+//! The arguments of `run`, and what can be said about them before anything starts.
+
+use std::net::IpAddr;
+
+use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
+use crate::profile::{Profile, Wishes};
+use crate::report::objective::Objective;
+use crate::report::output;
+use crate::schedule::Arrival;
+
+/// Arguments of `downpour-load run`.
+#[derive(Debug, Clone, clap::Args)]
+#[group(id = "run")]
+#[command(args_override_self = true)]
+#[command(after_help = "\
+Exit codes: 0 all is well, 1 could not run, 2 wrong usage, 3 an objective was missed, 4 the
+measurement is INVALID (with --strict also SUSPECT), 130 and 143 interrupted (the report is
+written, objectives are not judged).
+
+Placeholders in URLs and bodies: {topic}, and {data} in --publish-body.")]
+pub(crate) struct Args {
+    /// Where to subscribe: http://host:port, or with a path and {topic}; several share the load
+    #[arg(required = true, value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+
+    /// Read arguments from a TOML file (keys are the names of these flags); flags given on the
+    /// command line win
+    #[arg(long, value_name = "FILE", help_heading = "Plan")]
+    pub(crate) scenario: Option<String>,
+
+    /// Subscribers
+    #[arg(short = 'c', long, default_value = "1000", value_name = "N", help_heading = "Plan")]
+    pub(crate) subscribers: Count,
+
+    /// Events per second, or from one rate to another (20:200) over the run
+    #[arg(short, long, default_value = "10", value_name = "RATE", help_heading = "Plan")]
+    pub(crate) rate: Rate,
+
+    /// Length of the measured window
+    #[arg(short, long, default_value = "10s", value_name = "TIME", help_heading = "Plan")]
+    pub(crate) duration: Span,
+
+    /// Load before it that is not measured
+    #[arg(long, default_value = "2s", value_name = "TIME", help_heading = "Plan")]
+    pub(crate) warmup: Span,
+
+    /// Quiet between the last connect and the first event; a subscriber is due for events from
+    /// this long after its stream opened
+    #[arg(long, default_value = "500ms", value_name = "TIME", help_heading = "Plan")]
+    pub(crate) settle: Span,
+
+    /// A delivery that takes longer than this is lost
+    #[arg(long, default_value = "5s", value_name = "TIME", help_heading = "Plan")]
+    pub(crate) horizon: Span,
+
+    /// Bytes of an event's data, or a range of sizes (64:4k); the stamp takes 64
+    #[arg(short, long, default_value = "128", value_name = "BYTES", help_heading = "Plan")]
+    pub(crate) size: Size,
+
+    /// Topics; events are published to them in turn
+    #[arg(long, default_value = "1", value_name = "N", help_heading = "Plan")]
+    pub(crate) topics: Count,
+
+    /// How subscribers are spread over topics: even, or zipf:EXPONENT
+    #[arg(long, default_value = "even", value_name = "LAW", help_heading = "Plan")]
+    pub(crate) dist: Spread,
+
+    /// Name of the topic; with several, a number is appended
+    #[arg(long, default_value = "load", value_name = "NAME", help_heading = "Plan")]
+    pub(crate) topic: String,
+
+    /// Law of the intended times
+    #[arg(long, value_enum, default_value_t, help_heading = "Plan")]
+    pub(crate) arrival: Arrival,
+
+    /// Seed of all random choices
+    #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Plan")]
+    pub(crate) seed: u64,
+
+    /// Connects per second; as fast as they succeed unless given
+    #[arg(long, value_name = "RATE", help_heading = "Subscribers")]
+    pub(crate) connect_rate: Option<Rate>,
+
+    /// How long a connect may take, and how long the ramp may stand still
+    #[arg(long, default_value = "10s", value_name = "TIME", help_heading = "Subscribers")]
+    pub(crate) connect_timeout: Span,
+
+    /// Header field of the subscribe request; may be given many times
+    #[arg(short = 'H', long, value_name = "FIELD", help_heading = "Subscribers")]
+    pub(crate) header: Vec<String>,
+
+    /// Source addresses to connect from; on loopback they are chosen
+    #[arg(long, value_delimiter = ',', value_name = "IP", help_heading = "Subscribers")]
+    pub(crate) source: Vec<IpAddr>,
+
+    /// How subscribers close at the end; a reset leaves no TIME_WAIT behind
+    #[arg(long, value_enum, default_value_t, help_heading = "Subscribers")]
+    pub(crate) close: Close,
+
+    /// Subscribers that read slowly or not at all: SHARE:BYTES_PER_SECOND, 5%:1KiB or 10:0
+    #[arg(long, value_name = "SHARE:RATE", help_heading = "Subscribers")]
+    pub(crate) slow: Option<SlowPlan>,
+
+    /// Receive buffer of slow subscribers
+    #[arg(long, default_value = "4KiB", value_name = "BYTES", help_heading = "Subscribers")]
+    pub(crate) slow_rcvbuf: Bytes,
+
+    /// Subscribers per second that leave and come anew while events flow
+    #[arg(long, value_name = "RATE", help_heading = "Subscribers")]
+    pub(crate) churn: Option<Rate>,
+
+    /// Server profile: where to subscribe and how to publish
+    #[arg(long, value_enum, default_value_t, help_heading = "Publishing")]
+    pub(crate) profile: Profile,
+
+    /// Publish nothing; without a stamp only arrivals are counted
+    #[arg(long, help_heading = "Publishing")]
+    pub(crate) no_publish: bool,
+
+    /// Publish elsewhere than the profile says: 'POST http://host/path/{topic}'
+    #[arg(long, value_name = "METHOD URL", help_heading = "Publishing")]
+    pub(crate) publish: Option<String>,
+
+    /// Body of a publish, with {data} in it
+    #[arg(long, value_name = "TEMPLATE", help_heading = "Publishing")]
+    pub(crate) publish_body: Option<String>,
+
+    /// Header field of the publish request; may be given many times
+    #[arg(long, value_name = "FIELD", help_heading = "Publishing")]
+    pub(crate) publish_header: Vec<String>,
+
+    /// Publisher connections; with more than topics, each has a sequence of its own
+    #[arg(long, default_value = "1", value_name = "N", help_heading = "Publishing")]
+    pub(crate) publishers: Count,
+
+    /// Send events that are due together in one request, where the server takes that
+    #[arg(long, help_heading = "Publishing")]
+    pub(crate) publish_batch: bool,
+
+    /// Threads that read subscribers; one per processor (of --cpus, if given) unless given
+    #[arg(long, value_name = "N", help_heading = "Rig")]
+    pub(crate) threads: Option<usize>,
+
+    /// Processors to pin the reading threads to: 0,2-5
+    #[arg(long, value_name = "LIST", help_heading = "Rig")]
+    pub(crate) cpus: Option<Cpus>,
+
+    /// Processor to pin the publishing thread to
+    #[arg(long, value_name = "N", help_heading = "Rig")]
+    pub(crate) publisher_cpu: Option<usize>,
+
+    /// Where an arrival is stamped; auto takes the kernel's stamps
+    #[arg(long, value_enum, default_value_t, help_heading = "Rig")]
+    pub(crate) ts: Stamps,
+
+    /// Start the server with this shell command, and stop it at the end
+    #[arg(long, value_name = "COMMAND", help_heading = "Server")]
+    pub(crate) spawn: Option<String>,
+
+    /// Process of the server, to measure its CPU and memory; known if it was spawned
+    #[arg(long, value_name = "PID", help_heading = "Server")]
+    pub(crate) pid: Option<u32>,
+
+    /// Objective, as last.p99<80ms or lost==0; may be given many times
+    #[arg(long, value_name = "EXPR", value_parser = objective, help_heading = "Verdict")]
+    pub(crate) slo: Vec<Objective>,
+
+    /// Let a SUSPECT measurement fail too
+    #[arg(long, help_heading = "Verdict")]
+    pub(crate) strict: bool,
+
+    /// Name of the run in comparisons
+    #[arg(long, value_name = "NAME", help_heading = "Results")]
+    pub(crate) name: Option<String>,
+
+    /// Label kept with the run, as KEY=VALUE; may be given many times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label, help_heading = "Results")]
+    pub(crate) label: Vec<(String, String)>,
+
+    /// Add the percentile spectrum of every latency to the text report
+    #[arg(long, help_heading = "Results")]
+    pub(crate) latency: bool,
+
+    /// One line of JSON per second while the run lasts
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    pub(crate) ndjson: Option<String>,
+
+    /// No progress on standard error
+    #[arg(short, long, help_heading = "Results")]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) output: output::Args,
+}
+
+/// How subscribers are spread over topics.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Spread {
+    /// As many to each.
+    Even,
+    /// By Zipf's law with this exponent.
+    Zipf(f64),
+}
+
+impl std::str::FromStr for Spread {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Spread, String> {
+        if matches!(text, "even" | "const" | "uniform") {
+            return Ok(Spread::Even);
+        }
+        let exponent = text.strip_prefix("zipf:").and_then(|exponent| exponent.parse().ok());
+        exponent
+            .filter(|exponent: &f64| (0.0..=10.0).contains(exponent))
+            .map(Spread::Zipf)
+            .ok_or_else(|| format!("{text:?} is neither even nor zipf:EXPONENT (0 to 10)"))
+    }
+}
+
+/// How subscribers close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Close {
+    /// With a reset (SO_LINGER 0)
+    #[default]
+    Rst,
+    /// In order
+    Fin,
+}
+
+/// Where an arrival is stamped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Stamps {
+    /// Kernel
+    #[default]
+    Auto,
+    /// When the kernel received it
+    Kernel,
+    /// When this program read it
+    User,
+}
+
+/// Subscribers that read slowly.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SlowPlan {
+    pub(crate) share: Share,
+    pub(crate) bytes_per_second: u64,
+}
+
+impl std::str::FromStr for SlowPlan {
+    type Err = String;
+    fn from_str(text: &str) -> Result<SlowPlan, String> {
+        let (share, rate) = text
+            .split_once(':')
+            .ok_or_else(|| format!("{text:?} is not SHARE:BYTES_PER_SECOND, as 5%:1KiB"))?;
+        let Bytes(bytes_per_second) = rate.trim_end_matches("/s").parse()?;
+        Ok(SlowPlan { share: share.parse()?, bytes_per_second })
+    }
+}
+
+/// A list of processors: `0,2-5`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cpus(pub(crate) Vec<usize>);
+
+impl std::str::FromStr for Cpus {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Cpus, String> {
+        let wrong = |_| format!("{text:?} is no list of processors; write it as 0,2-5");
+        let mut cpus = Vec::new();
+        for part in text.split(',') {
+            let (from, to) = part.split_once('-').unwrap_or((part, part));
+            let (from, to): (usize, usize) =
+                (from.parse().map_err(wrong)?, to.parse().map_err(wrong)?);
+            cpus.extend(from..=to);
+        }
+        Ok(Cpus(cpus))
+    }
+}
+
+fn objective(text: &str) -> Result<Objective, String> {
+    Objective::parse(text)
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| format!("{text:?} is not KEY=VALUE"))
+}
+
+impl Args {
+    /// What was said about the server.
+    pub(crate) fn wishes(&self) -> Wishes {
+        Wishes {
+            headers: self.header.clone(),
+            publish: self.publish.clone(),
+            publish_headers: self.publish_header.clone(),
+            publish_body: self.publish_body.clone(),
+            batch: self.publish_batch,
+        }
+    }
+
+    /// Threads that read subscribers: never more than subscribers.
+    pub(crate) fn thread_count(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let wanted =
+            self.threads.or(self.cpus.as_ref().map(|cpus| cpus.0.len())).unwrap_or(processors);
+        wanted.clamp(1, self.subscribers.0.max(1) as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_arguments_are_read() {
+        assert_eq!("zipf:1.1".parse(), Ok(Spread::Zipf(1.1)));
+        assert!("zipf:x".parse::<Spread>().is_err());
+        assert_eq!("0,2-4".parse(), Ok(Cpus(vec![0, 2, 3, 4])));
+        assert!("a".parse::<Cpus>().is_err());
+        let slow = SlowPlan { share: Share::Part(0.05), bytes_per_second: 1_024 };
+        assert_eq!("5%:1KiB/s".parse(), Ok(slow));
+        assert!("5%".parse::<SlowPlan>().is_err());
+    }
+}

@@ -1,0 +1,267 @@
+//! From what the threads saw to the figures of a report.
+//!
+//! The definitions are those of `docs/BENCHMARKING.md`. Who was due for an event, and who got
+//! it, comes from the readers; whether the server took the event at all, from the publishers.
+
+mod events;
+mod series;
+
+use hdrhistogram::Histogram;
+
+use super::args::{Args, SlowPlan, Spread};
+use super::phases::Evidence;
+use crate::client::tally::Tally;
+use crate::clock;
+use crate::publisher::Fate;
+use crate::report::model::counts::{Connect, Counts, Publish, Rates, Slow};
+use crate::report::model::fairness::{Fairness, Moments};
+use crate::report::model::plan::{Clock, Phase, PhasePlan, Plan, SizePlan, Target};
+use crate::report::model::{Run, metric};
+use crate::schedule::Arrival;
+use events::Summary;
+
+/// Makes the report of a run, without verdict and objectives.
+pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
+    let command = std::env::args().collect();
+    let mut run = Run::new(command, args.seed, evidence.course.began_ns);
+    run.name.clone_from(&args.name);
+    run.labels = args.label.iter().cloned().collect();
+    run.interrupted = evidence.signal.is_some();
+    run.target = target(args, evidence);
+    run.plan = plan(args, evidence);
+    run.timeline = std::mem::take(&mut evidence.timeline);
+    run.clock = clock_of(evidence);
+    let mut total = Tally::default();
+    for tally in evidence.tallies.values() {
+        total.merge(tally);
+    }
+    let summary = events::summarize(evidence);
+    evidence.refused_but_delivered = summary.refused_but_delivered;
+    run.connect = connect(args, evidence, &total);
+    run.publish = publish(evidence);
+    run.counts = counts(evidence, &total, &summary);
+    run.rates = rates(&run, args, &total);
+    metrics(&mut run, evidence, &total, &summary);
+    run.fairness = Fairness::of(&moments(evidence, &summary, args.subscribers.0 as usize));
+    run.slow = args.slow.map(|slow| slow_of(slow, args, evidence));
+    run.series = series::rows(evidence, &summary);
+    run.ramp = series::thinned(std::mem::take(&mut evidence.ramp));
+    run.events = summary.sampler.finish();
+    run.server = evidence.observer.server(args.subscribers.0);
+    let cpus = args.cpus.as_ref().map(|cpus| cpus.0.as_slice()).unwrap_or_default();
+    run.rig = evidence.observer.rig(series::busiest_thread(evidence, &run), cpus);
+    run
+}
+
+fn target(args: &Args, evidence: &Evidence) -> Target {
+    let urls: Vec<String> =
+        evidence.urls.iter().map(|url| format!("http://{}{}", url.authority, url.path)).collect();
+    Target {
+        url: urls.join(" "),
+        profile: Some(args.profile.name().to_owned()),
+        publish_url: evidence.publish_url.clone(),
+        http: "1.1".to_owned(),
+        tls: None,
+        loopback: evidence.urls.iter().all(|url| url.address.ip().is_loopback()),
+        hosts: None,
+    }
+}
+
+fn plan(args: &Args, evidence: &Evidence) -> Plan {
+    let outline = &evidence.outline;
+    let length_s = outline.length_ns as f64 / 1e9;
+    let rate = outline.rate.map(|rate| match rate.from == rate.to {
+        true => vec![[0.0, rate.from]],
+        false => vec![[0.0, rate.from], [length_s, rate.to]],
+    });
+    let connect_rate = args.connect_rate.map(|rate| rate.from);
+    let size = SizePlan {
+        kind: if args.size.min == args.size.max { "const" } else { "uniform" }.to_owned(),
+        min_bytes: args.size.min as u64,
+        max_bytes: args.size.max as u64,
+    };
+    let published = outline.rate.is_some();
+    Plan {
+        scenario: "run".to_owned(),
+        subscribers: args.subscribers.0,
+        connect_rate,
+        rate: rate.unwrap_or_default(),
+        arrival: published.then(|| match args.arrival {
+            Arrival::Fixed => "fixed".to_owned(),
+            Arrival::Poisson => "poisson".to_owned(),
+        }),
+        size: published.then_some(size),
+        topics: args.topics.0,
+        distribution: (args.topics.0 > 1).then(|| match args.dist {
+            Spread::Even => "even".to_owned(),
+            Spread::Zipf(exponent) => format!("zipf:{exponent}"),
+        }),
+        phases: PhasePlan {
+            connect_ns: connect_rate
+                .map_or(0, |rate| (args.subscribers.0 as f64 / rate * 1e9) as u64),
+            settle_ns: clock::ns(args.settle.0),
+            warmup_ns: clock::ns(args.warmup.0),
+            measure_ns: clock::ns(args.duration.0),
+            drain_ns: clock::ns(args.horizon.0),
+        },
+        horizon_ns: clock::ns(args.horizon.0),
+        stamp: if published { "payload" } else { "relative" }.to_owned(),
+        publishers: if published { evidence.publisher_count } else { 0 },
+        sources: evidence.source_count as u32,
+        threads: evidence.thread_count as u32,
+        probes: 0,
+    }
+}
+
+fn clock_of(evidence: &Evidence) -> Clock {
+    Clock {
+        domain: "realtime".to_owned(),
+        rx: if evidence.stamped { "kernel" } else { "user" }.to_owned(),
+        mode: if evidence.outline.rate.is_some() { "single" } else { "none" }.to_owned(),
+        agents: Vec::new(),
+    }
+}
+
+fn connect(args: &Args, evidence: &Evidence, total: &Tally) -> Connect {
+    let length_s = evidence.connect_ns as f64 / 1e9;
+    let machine = evidence.observer.before.as_ref().zip(evidence.observer.idle.as_ref());
+    Connect {
+        asked: args.subscribers.0,
+        up: evidence.up,
+        min_up: evidence.min_up,
+        length_ns: Some(evidence.connect_ns),
+        achieved_rate: (length_s > 0.0).then(|| evidence.up as f64 / length_s),
+        errors: total.connects.errors.clone(),
+        syn_retrans: machine
+            .and_then(|(from, to)| to.machine.net_since(&from.machine, "TCPSynRetrans")),
+    }
+}
+
+fn publish(evidence: &Evidence) -> Option<Publish> {
+    let (measured, fates) = evidence.published.as_ref()?;
+    let mut publish = Publish::default();
+    for event in evidence.course.measured() {
+        publish.planned += 1;
+        let fate = fates.of(event);
+        publish.sent += u64::from(fate != Fate::Planned);
+        publish.acked += u64::from(fate == Fate::Accepted);
+        publish.failed += u64::from(fate == Fate::Failed);
+    }
+    publish.refused =
+        measured.refused.iter().map(|(status, count)| (status.to_string(), *count)).collect();
+    Some(publish)
+}
+
+fn counts(evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
+    let bank = &total.measured;
+    let planned = evidence.outline.rate.is_some();
+    let known = |count: u64| planned.then_some(count);
+    let in_flight = evidence.outcomes.iter().map(|outcome| outcome.in_flight).sum::<u64>();
+    let unique = if planned { summary.received } else { bank.events };
+    Counts {
+        events: summary.events,
+        expected: known(summary.received + summary.lost + in_flight),
+        unique,
+        lost: known(summary.lost),
+        duplicate: known(bank.duplicate),
+        out_of_order: known(bank.out_of_order),
+        corrupt: known(bank.corrupt),
+        foreign: known(bank.foreign),
+        malformed: Some(bank.malformed),
+        late: known(bank.late),
+        ambiguous: known(bank.ambiguous),
+        in_flight: known(in_flight),
+        incomplete_events: known(summary.incomplete),
+        coalesced_reads: Some(bank.coalesced_reads),
+        gaps_announced: Some(bank.gaps_announced),
+        disconnects: bank
+            .disconnects
+            .iter()
+            .map(|(reason, count)| ((*reason).to_owned(), *count))
+            .collect(),
+    }
+}
+
+fn rates(run: &Run, args: &Args, total: &Tally) -> Rates {
+    let window_ns =
+        run.span(Phase::Measure).map_or(0, |span| span.length_ns).min(clock::ns(args.duration.0));
+    let seconds = window_ns as f64 / 1e9;
+    let each = |count: u64| (seconds > 0.0).then(|| count as f64 / seconds);
+    let published = run.publish.as_ref().filter(|publish| publish.planned > 0);
+    Rates {
+        events: each(run.counts.events),
+        deliveries: each(run.counts.unique),
+        payload_bytes: each(total.measured.payload_bytes),
+        wire_bytes: each(total.measured.wire_bytes),
+        achieved_ratio: published
+            .filter(|_| !run.interrupted)
+            .map(|publish| publish.sent as f64 / publish.planned as f64),
+    }
+}
+
+fn metrics(run: &mut Run, evidence: &Evidence, total: &Tally, summary: &Summary) {
+    let bank = &total.measured;
+    let events = Some(summary.events);
+    // A delivery that never came took longer than the horizon: left out, the worst deliveries
+    // would improve every percentile.
+    let horizon_ns = evidence.course.horizon_ns;
+    let with_lost = |histogram: &Histogram<u64>| {
+        let mut histogram = histogram.clone();
+        if summary.lost > 0 {
+            // Recording nothing would still move the maximum.
+            histogram.record_n(horizon_ns, summary.lost).expect("a histogram that grows");
+        }
+        histogram
+    };
+    run.record(metric::DELIVERY, &with_lost(&bank.delivery), events);
+    run.record(metric::DELIVERY_SENT, &with_lost(&bank.sent), events);
+    for name in [metric::DELIVERY, metric::DELIVERY_SENT] {
+        if let Some(metric) = run.metrics.get_mut(name) {
+            metric.censored = summary.lost;
+        }
+    }
+    run.record(metric::DELIVERY_USER, &bank.user, events);
+    run.record(metric::CLIENT_HOLD, &bank.hold, events);
+    run.record(metric::FIRST, &summary.first, events);
+    run.record(metric::HALF, &summary.half, Some(summary.half.len()));
+    run.record(metric::LAST, &summary.last, events);
+    run.record(metric::SPREAD, &summary.spread, events);
+    if let Some((measured, _)) = &evidence.published {
+        run.record(metric::PUBLISH_ACK, &measured.ack, None);
+        run.record(metric::PUBLISH_SLIP, &measured.slip, None);
+    }
+    run.record(metric::CONNECT_TCP, &total.connects.tcp, None);
+    run.record(metric::CONNECT_TTFB, &total.connects.ttfb, None);
+    run.record(metric::CONNECT_READY, &total.connects.ready, None);
+    run.record(metric::CONNECT_FIRST_EVENT, &total.connects.first_event, None);
+    run.record(metric::RIG_HICCUP, &evidence.hiccups, None);
+}
+
+/// The moments of all subscribers in connect order.
+fn moments(evidence: &Evidence, summary: &Summary, subscribers: usize) -> Vec<Moments> {
+    let threads = evidence.outcomes.len();
+    let mut all = vec![Moments::default(); subscribers];
+    for (thread, outcome) in evidence.outcomes.iter().enumerate() {
+        for (local, moments) in outcome.moments.iter().enumerate() {
+            all[local * threads + thread] = *moments;
+        }
+    }
+    for cell in summary.cells.all().iter().filter(|cell| cell.count > 0) {
+        all[cell.last_subscriber as usize].times_last += 1;
+    }
+    all
+}
+
+fn slow_of(plan: SlowPlan, args: &Args, evidence: &Evidence) -> Slow {
+    let mut cut_ns: Vec<u64> =
+        evidence.outcomes.iter().flat_map(|outcome| outcome.slow_cut_ns.clone()).collect();
+    cut_ns.sort_unstable();
+    Slow {
+        subscribers: plan.share.of(args.subscribers.0 as usize) as u64,
+        read_bytes_per_second: plan.bytes_per_second,
+        isolation: None,
+        cut: cut_ns.len() as u64,
+        cut_after_ns: cut_ns.get(cut_ns.len() / 2).copied(),
+        unread_bytes: None,
+    }
+}

@@ -1,0 +1,176 @@
+//! The server's process and this machine while a run lasts.
+
+use std::collections::BTreeMap;
+
+use super::procfs::{self, Machine, Usage};
+use crate::client::source;
+use crate::clock;
+use crate::report::model::host::{CpuTime, MemoryPerConnection, NetHealth, Rig, Server, Softnet};
+
+/// One look at everything.
+#[derive(Debug, Clone)]
+pub(super) struct Look {
+    pub(super) at_ns: u64,
+    pub(super) server: Option<Usage>,
+    pub(super) machine: Machine,
+    pub(super) runqueue_wait_ns: Option<u64>,
+    /// First arrivals so far.
+    pub(super) unique: u64,
+}
+
+/// What a row of the series knows of the server.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Second {
+    pub(super) cores: Option<f64>,
+    pub(super) pss_bytes: Option<u64>,
+    pub(super) kernel_bytes: Option<u64>,
+}
+
+/// Looks at the server and the machine again and again.
+#[derive(Debug)]
+pub(super) struct Observer {
+    pid: Option<u32>,
+    processes: Vec<u32>,
+    last: Option<(u64, Usage)>,
+    /// Before the first connect.
+    pub(super) before: Option<Look>,
+    /// All connected, nothing published.
+    pub(super) idle: Option<Look>,
+    /// The ends of the measured window.
+    pub(super) window: (Option<Look>, Option<Look>),
+    /// By interval.
+    pub(super) seconds: BTreeMap<u64, Second>,
+}
+
+impl Observer {
+    /// An observer of a server, if its process is known.
+    pub(super) fn new(pid: Option<u32>) -> Observer {
+        Observer {
+            processes: pid.map(procfs::processes).unwrap_or_default(),
+            pid,
+            last: None,
+            before: None,
+            idle: None,
+            window: (None, None),
+            seconds: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at everything.
+    pub(super) fn look(&mut self, unique: u64) -> Look {
+        if let Some(pid) = self.pid {
+            // A server may have started processes since.
+            self.processes = procfs::processes(pid);
+        }
+        Look {
+            at_ns: clock::now_ns(),
+            server: procfs::usage(&self.processes, true),
+            machine: Machine::look(),
+            runqueue_wait_ns: procfs::runqueue_wait_ns(),
+            unique,
+        }
+    }
+
+    /// Takes a row's figures. Reading a large process's memory map takes its locks for
+    /// milliseconds, so in the measured window only its CPU time is read.
+    pub(super) fn second(&mut self, interval: u64, with_memory: bool) {
+        let Some(usage) = procfs::usage(&self.processes, with_memory) else { return };
+        let now_ns = clock::now_ns();
+        let cores = self.last.map(|(at_ns, before)| {
+            let busy = usage.user_ns + usage.sys_ns - (before.user_ns + before.sys_ns);
+            busy as f64 / (now_ns - at_ns).max(1) as f64
+        });
+        self.last = Some((now_ns, usage));
+        let second = Second { cores, pss_bytes: usage.pss_bytes, kernel_bytes: None };
+        self.seconds.insert(interval, second);
+    }
+
+    /// The cost on the server's side; `None` if it was not observed.
+    pub(super) fn server(&self, subscribers: u64) -> Option<Server> {
+        let (from, to) = (self.window.0.as_ref()?, self.window.1.as_ref()?);
+        let (start, end) = (from.server?, to.server?);
+        let cpu_ns = CpuTime {
+            user: end.user_ns.saturating_sub(start.user_ns),
+            sys: end.sys_ns.saturating_sub(start.sys_ns),
+        };
+        let busy_ns = cpu_ns.user + cpu_ns.sys;
+        let length_s = (to.at_ns - from.at_ns).max(1) as f64 / 1e9;
+        let deliveries = to.unique - from.unique;
+        let net = |name| to.machine.net_since(&from.machine, name);
+        Some(Server {
+            pid: self.pid,
+            command: self.pid.and_then(procfs::command),
+            cores: Some(busy_ns as f64 / 1e9 / length_s),
+            cpu_per_delivery_ns: (deliveries > 0).then(|| busy_ns as f64 / deliveries as f64),
+            cpu_ns,
+            softirq_cores: to.machine.softirq_since(&from.machine).map(|time| time / length_s),
+            pss_bytes: end.pss_bytes,
+            mem_per_conn: self.memory(subscribers),
+            fds: end.fds,
+            net: NetHealth {
+                listen_overflows: net("ListenOverflows"),
+                retrans: net("RetransSegs"),
+                backlog_drop: net("TCPBacklogDrop"),
+                abort_on_memory: net("TCPAbortOnMemory"),
+            },
+        })
+    }
+
+    fn memory(&self, subscribers: u64) -> MemoryPerConnection {
+        let (Some(before), Some(idle)) = (&self.before, &self.idle) else {
+            return MemoryPerConnection::default();
+        };
+        let each = |before: Option<u64>, after: Option<u64>| {
+            Some((after? as f64 - before? as f64) / subscribers.max(1) as f64)
+        };
+        let pss = |look: &Look| look.server.and_then(|usage| usage.pss_bytes);
+        MemoryPerConnection {
+            pss: each(pss(before), pss(idle)),
+            kernel: each(before.machine.kernel_bytes, idle.machine.kernel_bytes),
+        }
+    }
+
+    /// The state of this machine over the measured window.
+    pub(super) fn rig(&self, busiest_thread: Option<f64>, cpus: &[usize]) -> Rig {
+        let window = self.window.0.as_ref().zip(self.window.1.as_ref());
+        let softnet = window.and_then(|(from, to)| to.machine.softnet_since(&from.machine));
+        Rig {
+            cpu_model: procfs::cpu_model(),
+            cpu_count: std::thread::available_parallelism().ok().map(|n| n.get() as u32),
+            cpus: cpus.iter().map(|&cpu| cpu as u32).collect(),
+            memory_bytes: procfs::memory_bytes(),
+            kernel: procfs::line("/proc/sys/kernel/osrelease"),
+            governor: procfs::line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            busiest_thread,
+            runqueue_wait_ns: window.and_then(|(from, to)| {
+                Some(to.runqueue_wait_ns?.saturating_sub(from.runqueue_wait_ns?))
+            }),
+            softnet: Softnet {
+                dropped: softnet.map(|(dropped, _)| dropped),
+                squeezed: softnet.map(|(_, squeezed)| squeezed),
+            },
+            steal: window.and_then(|(from, to)| to.machine.steal_since(&from.machine)),
+            floor: None,
+            bandwidth_floor: None,
+            limits: limits(),
+        }
+    }
+}
+
+/// The limits that bound a run, as this machine has them.
+fn limits() -> BTreeMap<String, String> {
+    let mut limits = BTreeMap::new();
+    let nofile = crate::client::socket::raise_descriptor_limit();
+    limits.insert("nofile".to_owned(), nofile.to_string());
+    limits.insert("ports_per_source".to_owned(), source::ports_count().to_string());
+    for (name, path) in [
+        ("somaxconn", "/proc/sys/net/core/somaxconn"),
+        ("netdev_max_backlog", "/proc/sys/net/core/netdev_max_backlog"),
+        ("tcp_congestion_control", "/proc/sys/net/ipv4/tcp_congestion_control"),
+    ] {
+        if let Some(value) = procfs::line(path) {
+            limits.insert(name.to_owned(), value);
+        }
+    }
+    limits
+}

@@ -1,0 +1,340 @@
+//! When what happens: the five phases of a run.
+//!
+//! The idea: the threads run freely; this one sleeps from moment to moment, moves the shared
+//! phase, looks at the server and the machine, and shows progress. A signal skips to the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::args::Args;
+use super::observe::Observer;
+use super::plan::Plan;
+use super::rig::Hiccups;
+use super::verdict::Circumstances;
+use crate::client::course::Course;
+use crate::client::fleet::Fleet;
+use crate::client::record::Outcome;
+use crate::client::tally::Tally;
+use crate::clock::{self, StepWatch};
+use crate::publisher::{Fate, Fates, Measured, Publisher};
+use crate::report::model::PhaseSpan;
+use crate::report::model::plan::Phase;
+use crate::report::model::series::RampPoint;
+use crate::schedule::Outline;
+use crate::serve::process::ServerProcess;
+use hdrhistogram::Histogram;
+
+/// How often this thread looks around.
+const LOOK_NS: u64 = 20_000_000;
+
+/// From fixing the start to the start: every thread sees it before it is due.
+const LEAD_NS: u64 = 50_000_000;
+
+/// What everything saw.
+pub(super) struct Evidence {
+    pub(super) course: Arc<Course>,
+    pub(super) outline: Outline,
+    pub(super) urls: Vec<crate::profile::Url>,
+    pub(super) publish_url: Option<String>,
+    pub(super) publisher_count: u32,
+    pub(super) source_count: usize,
+    pub(super) thread_count: usize,
+    pub(super) stamped: bool,
+    pub(super) timeline: Vec<PhaseSpan>,
+    pub(super) ramp: Vec<RampPoint>,
+    /// Open streams when the measured window began, and the fewest within it.
+    pub(super) up: u64,
+    pub(super) min_up: Option<u64>,
+    /// From the first connect to the last open stream.
+    pub(super) connect_ns: u64,
+    /// Open streams at the end of each interval.
+    pub(super) up_by_interval: BTreeMap<u64, u64>,
+    pub(super) tallies: BTreeMap<u64, Tally>,
+    /// Processor time by interval and thread.
+    pub(super) cpu_ns: BTreeMap<(u64, usize), u64>,
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) published: Option<(Measured, Arc<Fates>)>,
+    pub(super) observer: Observer,
+    pub(super) hiccups: Histogram<u64>,
+    pub(super) clock_step_ns: Option<i64>,
+    pub(super) signal: Option<i32>,
+    pub(super) refused_but_delivered: u64,
+    pub(super) ended_ns: u64,
+}
+
+impl Evidence {
+    pub(super) fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            clock_step_ns: self.clock_step_ns,
+            kernel_stamps: self.stamped,
+            refused_but_delivered: self.refused_but_delivered,
+        }
+    }
+}
+
+/// Carries out a plan.
+///
+/// # Errors
+///
+/// Why nothing could be measured.
+pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String> {
+    let signal = Arc::new(AtomicUsize::new(0));
+    for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_usize(number, signal.clone(), number as usize)
+            .map_err(|error| format!("signals: {error}"))?;
+    }
+    let server = spawn(args, &plan)?;
+    let pid = args.pid.or(server.as_ref().map(ServerProcess::id));
+    let mut observer = Observer::new(pid);
+    observer.before = Some(observer.look(0));
+    let packs = plan.packs(args)?;
+    let readers = plan.readers(&packs[0], args.subscribers.0 as usize);
+    let cpus = args.cpus.as_ref().map(|cpus| cpus.0.as_slice()).unwrap_or_default();
+    let course = plan.course(args, clock::now_ns());
+    let hiccups = Hiccups::start(&course).map_err(|error| format!("a thread: {error}"))?;
+    let thread_count = packs.len();
+    let fleet = Fleet::start(&course, packs, cpus)?;
+    let mut stage = Stage {
+        args,
+        course: course.clone(),
+        fleet,
+        publisher: None,
+        observer,
+        signal,
+        watch: StepWatch::start(),
+        shown_interval: 0,
+        since_ns: clock::now_ns(),
+        timeline: Vec::new(),
+        ramp: Vec::new(),
+        up_by_interval: BTreeMap::new(),
+        min_up: None,
+        readers,
+    };
+    let recipe = plan.recipe.take();
+    let publish_url = recipe.as_ref().map(|recipe| recipe.url.clone());
+    let connect_ns = stage.connect();
+    if let Some(recipe) = recipe {
+        let started =
+            Publisher::start(&course, recipe, plan.outline.publishers, args.publisher_cpu);
+        stage.publisher = Some(started.inspect_err(|_| course.stop())?);
+    }
+    let up = stage.go_through();
+    course.stop();
+    let ended_ns = clock::now_ns();
+    let mut evidence = Evidence {
+        course,
+        urls: plan.urls,
+        publish_url,
+        publisher_count: plan.outline.publishers,
+        outline: plan.outline,
+        source_count: plan.sources.count(),
+        thread_count,
+        stamped: plan.stamped,
+        timeline: stage.timeline,
+        ramp: stage.ramp,
+        up,
+        min_up: stage.min_up,
+        connect_ns,
+        up_by_interval: stage.up_by_interval,
+        tallies: BTreeMap::new(),
+        cpu_ns: BTreeMap::new(),
+        outcomes: Vec::new(),
+        published: stage.publisher.map(Publisher::finish),
+        observer: stage.observer,
+        hiccups: hiccups.finish(),
+        clock_step_ns: stage.watch.step_ns(),
+        signal: Some(stage.signal.load(Ordering::Relaxed) as i32).filter(|&signal| signal > 0),
+        refused_but_delivered: 0,
+        ended_ns,
+    };
+    let reports = stage.fleet.reports.clone();
+    evidence.outcomes = stage.fleet.finish();
+    for report in reports.try_iter() {
+        evidence.tallies.entry(report.interval).or_default().merge(&report.tally);
+        let cpu_ns = evidence.cpu_ns.entry((report.interval, report.thread)).or_default();
+        *cpu_ns += report.tally.cpu_ns;
+    }
+    if let Some(server) = server {
+        server.end().map_err(|error| format!("--spawn: {error}"))?;
+    }
+    Ok(evidence)
+}
+
+fn spawn(args: &Args, plan: &Plan) -> Result<Option<ServerProcess>, String> {
+    let Some(line) = &args.spawn else { return Ok(None) };
+    let explain = |error: std::io::Error| format!("--spawn {line:?}: {error}");
+    let mut server = ServerProcess::shell(line).map_err(explain)?;
+    server.wait_for(plan.urls[0].address).map_err(explain)?;
+    Ok(Some(server))
+}
+
+/// A run on its way.
+struct Stage<'a> {
+    args: &'a Args,
+    course: Arc<Course>,
+    fleet: Fleet,
+    publisher: Option<Publisher>,
+    observer: Observer,
+    signal: Arc<AtomicUsize>,
+    watch: StepWatch,
+    shown_interval: u64,
+    since_ns: u64,
+    timeline: Vec<PhaseSpan>,
+    ramp: Vec<RampPoint>,
+    up_by_interval: BTreeMap<u64, u64>,
+    min_up: Option<u64>,
+    /// Subscribers by topic, the slow ones left out.
+    readers: Vec<u64>,
+}
+
+impl Stage<'_> {
+    /// Waits until all subscribers are up, or no more come; how long that took.
+    fn connect(&mut self) -> u64 {
+        let asked = self.args.subscribers.0;
+        let patience_ns = clock::ns(self.args.connect_timeout.0);
+        let mut last = (0, clock::now_ns());
+        loop {
+            let now_ns = self.rest(LOOK_NS);
+            let up = self.fleet.sum(|gauges| &gauges.up);
+            let reached = (up, self.fleet.sum(|gauges| &gauges.started));
+            if reached.0 + reached.1 > last.0 {
+                last = (reached.0 + reached.1, now_ns);
+            }
+            self.mark_ramp(now_ns, up);
+            let stuck = now_ns - last.1 > patience_ns;
+            if up >= asked || stuck || self.is_interrupted() {
+                return last.1 - self.course.began_ns;
+            }
+        }
+    }
+
+    fn mark_ramp(&mut self, now_ns: u64, up: u64) {
+        let t_ns = now_ns - self.course.began_ns;
+        let planned = self
+            .args
+            .connect_rate
+            .map(|rate| ((t_ns as f64 / 1e9 * rate.from) as u64).min(self.args.subscribers.0));
+        let failed = self.fleet.sum(|gauges| &gauges.failed);
+        self.ramp.push(RampPoint { t_ns, planned, up, failed });
+    }
+
+    /// Settle, warm-up, measure, drain; returns the streams open when the window began.
+    fn go_through(&mut self) -> u64 {
+        self.enter(Phase::Settle);
+        let settled_ns = clock::now_ns() + clock::ns(self.args.settle.0);
+        self.rest_until(settled_ns);
+        let unique = self.fleet.sum(|gauges| &gauges.unique);
+        self.observer.idle = Some(self.observer.look(unique));
+        let start_ns = clock::now_ns() + LEAD_NS;
+        self.course.set_start(start_ns);
+        let window = self.course.window_ns.clone();
+        self.rest_until(start_ns);
+        self.enter(Phase::Warmup);
+        self.rest_until(start_ns + window.start);
+        self.enter(Phase::Measure);
+        let up = self.fleet.sum(|gauges| &gauges.up);
+        self.min_up = Some(up);
+        self.observer.window.0 = Some(self.look());
+        self.rest_until(start_ns + window.end);
+        self.observer.window.1 = Some(self.look());
+        self.enter(Phase::Drain);
+        self.drain(start_ns + window.end + self.course.horizon_ns);
+        self.enter(Phase::Drain);
+        up
+    }
+
+    fn look(&mut self) -> super::observe::Look {
+        let unique = self.fleet.sum(|gauges| &gauges.unique);
+        self.observer.look(unique)
+    }
+
+    /// Waits for what is still under way, at most to the horizon of the last event.
+    fn drain(&mut self, deadline_ns: u64) {
+        let planned = self.course.schedule.events().len();
+        let mut last = (u64::MAX, 0);
+        while !self.is_interrupted() {
+            let now_ns = self.rest(LOOK_NS);
+            let unique = self.fleet.sum(|gauges| &gauges.unique);
+            if unique != last.0 {
+                last = (unique, now_ns);
+            }
+            let answered = self.publisher.as_ref().is_none_or(|one| one.unanswered(planned) == 0);
+            let quiet = now_ns > last.1 + LOOK_NS;
+            if now_ns >= deadline_ns || (answered && quiet && self.is_complete(unique)) {
+                self.course.set_drained();
+                return;
+            }
+        }
+    }
+
+    /// Whether every subscriber has every event that was not refused; of a fleet that changes
+    /// on the way nobody can tell.
+    fn is_complete(&self, unique: u64) -> bool {
+        let Some(publisher) = &self.publisher else { return true };
+        let events = self.course.schedule.events().iter().enumerate();
+        let expected: u64 = events
+            .filter(|(number, _)| publisher.fate(*number) != Fate::Refused)
+            .map(|(_, event)| self.readers[self.course.schedule.topic(event.stream) as usize])
+            .sum();
+        unique >= expected
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.signal.load(Ordering::Relaxed) != 0
+    }
+
+    /// Ends the phase the run is in and begins another.
+    fn enter(&mut self, phase: Phase) {
+        let now_ns = clock::now_ns();
+        self.timeline.push(PhaseSpan {
+            phase: self.course.phase(),
+            start_ns: self.since_ns - self.course.began_ns.min(self.since_ns),
+            length_ns: now_ns - self.since_ns,
+        });
+        self.since_ns = now_ns;
+        self.course.set_phase(phase);
+    }
+
+    fn rest_until(&mut self, deadline_ns: u64) {
+        while !self.is_interrupted() {
+            let now_ns = clock::now_ns();
+            if now_ns >= deadline_ns {
+                return;
+            }
+            self.rest((deadline_ns - now_ns).min(LOOK_NS));
+        }
+    }
+
+    /// Sleeps a while and looks around.
+    fn rest(&mut self, sleep_ns: u64) -> u64 {
+        clock::sleep_until(clock::now_ns() + sleep_ns);
+        let now_ns = clock::now_ns();
+        self.watch.look();
+        let up = self.fleet.sum(|gauges| &gauges.up);
+        let phase = self.course.phase();
+        if phase == Phase::Measure {
+            self.min_up = self.min_up.map(|least| least.min(up));
+        }
+        let interval = self.course.interval(now_ns);
+        self.up_by_interval.insert(interval, up);
+        if interval != self.shown_interval {
+            self.observer.second(self.shown_interval, phase != Phase::Measure);
+            self.shown_interval = interval;
+            if !self.args.quiet {
+                self.show(phase, up);
+            }
+        }
+        now_ns
+    }
+
+    fn show(&self, phase: Phase, up: u64) {
+        let failed = self.fleet.sum(|gauges| &gauges.failed);
+        let unique = self.fleet.sum(|gauges| &gauges.unique);
+        eprintln!(
+            "{:>5} s  {:<8} {up} up, {failed} failed, {unique} delivered",
+            self.shown_interval,
+            phase.word()
+        );
+    }
+}

@@ -1,0 +1,179 @@
+//! From flags to what the threads are given.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::args::{Args, Close, Spread, Stamps};
+use crate::amount::Rate;
+use crate::client::course::{self, Course};
+use crate::client::fleet::{Pack, Slow, TopicName, Topics};
+use crate::client::socket::{self, Setup};
+use crate::client::source::Sources;
+use crate::clock;
+use crate::profile::{self, Recipe, Url};
+use crate::schedule::{Outline, Schedule};
+
+/// How long a wait may gather arrivals where the kernel stamps them: a harvest of some dozen
+/// costs one wake-up, and the figures do not see the delay.
+const GATHER_NS: u64 = 500_000;
+
+/// Descriptors kept free of a ring's table, for everything that is no subscriber.
+const SPARE_DESCRIPTORS: u64 = 64;
+
+/// Sockets of one ring at most: the kernel's bound on a table is 2^20, and a smaller one keeps
+/// the search for a request to cancel short.
+const SLOTS_MAX: u64 = 65_536;
+
+/// A run that is about to begin.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) urls: Vec<Url>,
+    pub(super) recipe: Option<Recipe>,
+    pub(super) outline: Outline,
+    pub(super) schedule: Schedule,
+    pub(super) sources: Arc<Sources>,
+    pub(super) stamped: bool,
+    topic: TopicName,
+}
+
+impl Plan {
+    /// Draws up the plan.
+    ///
+    /// # Errors
+    ///
+    /// What about the flags cannot be.
+    pub(super) fn new(args: &Args) -> Result<Plan, String> {
+        let urls: Vec<Url> =
+            args.urls.iter().map(|url| Url::parse(url)).collect::<Result<_, _>>()?;
+        let number = |name: &str, count: u64| -> Result<u32, String> {
+            u32::try_from(count)
+                .ok()
+                .filter(|&count| count > 0)
+                .ok_or_else(|| format!("--{name} {count}: give 1 to {}", u32::MAX))
+        };
+        number("subscribers", args.subscribers.0)?;
+        let topics = number("topics", args.topics.0)?;
+        let publishers = number("publishers", args.publishers.0)?;
+        let topic = TopicName { name: args.topic.clone(), numbered: topics > 1 };
+        let recipe = match args.no_publish {
+            true => None,
+            false => Recipe::new(args.profile, &urls[0], &args.wishes(), topic.clone())?,
+        };
+        if let Some(cpu) = args.publisher_cpu {
+            check_cpu("publisher-cpu", cpu)?;
+        }
+        let outline = Outline {
+            rate: recipe.is_some().then_some(args.rate),
+            arrival: args.arrival,
+            length_ns: clock::ns(args.warmup.0 + args.duration.0),
+            size: args.size,
+            topics,
+            publishers,
+            seed: args.seed,
+        };
+        let schedule = Schedule::new(&outline)?;
+        let targets: Vec<SocketAddr> = urls.iter().map(|url| url.address).collect();
+        let sources = Sources::new(args.subscribers.0 as usize, &targets, &args.source)?;
+        Ok(Plan {
+            stamped: args.ts != Stamps::User,
+            sources: Arc::new(sources),
+            urls,
+            recipe,
+            outline,
+            schedule,
+            topic,
+        })
+    }
+
+    /// The state that all threads share.
+    pub(super) fn course(&mut self, args: &Args, began_ns: u64) -> Arc<Course> {
+        let empty = Outline { rate: None, ..self.outline.clone() };
+        let empty = Schedule::new(&empty).expect("a plan without events");
+        let warmup_ns = clock::ns(args.warmup.0);
+        Arc::new(Course::new(course::Plan {
+            schedule: std::mem::replace(&mut self.schedule, empty),
+            // Every run gets a number of its own, whatever its seed: what an earlier run left
+            // in a server's history must not be taken for this one's.
+            run: fastrand::u32(..),
+            window_ns: warmup_ns..warmup_ns + clock::ns(args.duration.0),
+            guard_ns: clock::ns(args.settle.0) / 2,
+            horizon_ns: clock::ns(args.horizon.0),
+            began_ns,
+        }))
+    }
+
+    /// What each reading thread is given.
+    ///
+    /// # Errors
+    ///
+    /// If a header field is none.
+    pub(super) fn packs(&self, args: &Args) -> Result<Vec<Pack>, String> {
+        let threads = args.thread_count();
+        let subscribers = args.subscribers.0 as usize;
+        let limit = socket::raise_descriptor_limit().saturating_sub(SPARE_DESCRIPTORS);
+        let request = profile::subscribe_request(
+            args.profile,
+            &self.urls[0],
+            &args.wishes(),
+            self.topic.clone(),
+        )?;
+        let slow = args.slow.and_then(|slow| {
+            let every = subscribers.checked_div(slow.share.of(subscribers))?;
+            Some(Slow { every, bytes_per_second: slow.bytes_per_second })
+        });
+        let pack = Pack {
+            thread: 0,
+            threads,
+            count: 0,
+            slots_max: limit.clamp(1, SLOTS_MAX) as usize,
+            targets: self.urls.iter().map(|url| url.address).collect(),
+            sources: self.sources.clone(),
+            setup: Setup {
+                stamped: self.stamped,
+                reset_on_close: args.close == Close::Rst,
+                receive_bytes: slow.map(|_| args.slow_rcvbuf.0 as usize),
+            },
+            request: Arc::new(request),
+            topics: self.topics(args),
+            connect_rate: args.connect_rate.map(|Rate { from, .. }| from),
+            connect_timeout_ns: clock::ns(args.connect_timeout.0),
+            retry: true,
+            gather_ns: if self.stamped { GATHER_NS } else { 0 },
+            churn_every_ns: args.churn.map(|rate| (1e9 * threads as f64 / rate.from) as u64),
+            slow,
+            seed: args.seed,
+        };
+        let one = |thread: usize| Pack {
+            thread,
+            // Subscriber n belongs to thread n % threads.
+            count: (subscribers + threads - 1 - thread) / threads,
+            seed: args.seed.wrapping_add(thread as u64),
+            ..pack.clone()
+        };
+        Ok((0..threads).map(one).collect())
+    }
+
+    /// Subscribers by topic, the slow ones left out.
+    pub(super) fn readers(&self, pack: &Pack, subscribers: usize) -> Vec<u64> {
+        let mut readers = vec![0; self.outline.topics as usize];
+        for order in (0..subscribers).filter(|&order| !pack.is_slow(order)) {
+            readers[pack.topics.of(order) as usize] += 1;
+        }
+        readers
+    }
+
+    fn topics(&self, args: &Args) -> Topics {
+        match args.dist {
+            Spread::Even => Topics::Even(self.outline.topics),
+            Spread::Zipf(exponent) => Topics::zipf(self.outline.topics, exponent),
+        }
+    }
+}
+
+/// Whether a thread can be pinned to a processor, found out on a thread that does nothing else.
+fn check_cpu(flag: &str, cpu: usize) -> Result<(), String> {
+    std::thread::spawn(move || clock::pin(cpu))
+        .join()
+        .expect("pinning does not panic")
+        .map_err(|error| format!("--{flag} {cpu}: {error}"))
+}

@@ -1,0 +1,242 @@
+//! Whether a measurement can be believed: each check, its limit, and what to do about it.
+//!
+//! The idea: a bad measurement must not look like a result. INVALID says that the figures
+//! describe the rig or a broken run; SUSPECT says that they hold with a reservation.
+
+use crate::report::model::Run;
+use crate::report::model::metric;
+use crate::report::model::verdict::{Reason, Status};
+
+/// Subscribers that must have come up.
+const UP_SHARE_MIN: f64 = 0.999;
+/// Events that must have been sent.
+const SENT_SHARE_MIN: f64 = 0.99;
+/// Busy share of a reading thread beyond which its own queue is measured.
+const BUSY_SHARE_MAX: f64 = 0.8;
+/// Share of the delivery's p99 that may be the load generator's own delay.
+const HOLD_SHARE_MAX: f64 = 0.1;
+/// Lateness of sends (p99) that is harmless in any case.
+const SLIP_NS_MAX: f64 = 1e6;
+/// ... and relative to the delivery's p99.
+const SLIP_SHARE_MAX: f64 = 0.05;
+/// Stall of the rig relative to the largest delivery.
+const HICCUP_SHARE_MAX: f64 = 0.1;
+/// Share of processor time that a hypervisor may take.
+const STEAL_SHARE_MAX: f64 = 0.01;
+/// Events below which not even a median over events means much.
+const EVENTS_MIN: f64 = 100.0;
+
+/// What the run knows beside its figures.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Circumstances {
+    /// A step of the wall clock.
+    pub(super) clock_step_ns: Option<i64>,
+    /// Whether the arrivals were stamped by the kernel.
+    pub(super) kernel_stamps: bool,
+    /// Events that the server refused and yet delivered.
+    pub(super) refused_but_delivered: u64,
+}
+
+/// Judges a run and writes the verdict into it.
+pub(super) fn judge(run: &mut Run, circumstances: &Circumstances) {
+    for reason in reasons(run, circumstances) {
+        run.verdict.add(reason);
+    }
+}
+
+fn reasons(run: &Run, circumstances: &Circumstances) -> Vec<Reason> {
+    let mut found = Vec::new();
+    load(run, &mut found);
+    client(run, circumstances, &mut found);
+    rig(run, circumstances, &mut found);
+    found
+}
+
+fn p99(run: &Run, name: &str) -> Option<f64> {
+    let metric = run.metrics.get(name)?;
+    metric.percentile("99").or(Some(metric.max)).map(|ns| ns as f64)
+}
+
+fn reason(code: &str, status: Status, value: f64, limit: f64, text: String) -> Reason {
+    Reason { code: code.to_owned(), status, value: Some(value), limit: Some(limit), text }
+}
+
+/// Did the load exist that was asked for?
+fn load(run: &Run, found: &mut Vec<Reason>) {
+    let up = run.connect.up as f64 / (run.connect.asked.max(1) as f64);
+    if up < UP_SHARE_MIN {
+        let text = format!(
+            "only {} of {} subscribers came up; see the connect errors",
+            run.connect.up, run.connect.asked
+        );
+        found.push(reason("connections", Status::Invalid, up, UP_SHARE_MIN, text));
+    }
+    if let Some(ratio) = run.rates.achieved_ratio
+        && ratio < SENT_SHARE_MIN
+    {
+        let text = "the publishers could not keep the plan; lower --rate or add --publishers";
+        found.push(reason("rate", Status::Invalid, ratio, SENT_SHARE_MIN, text.to_owned()));
+    }
+    if run.publish.is_some() && (run.counts.events as f64) < EVENTS_MIN {
+        let text = format!(
+            "{} events show little of how events differ; measure longer",
+            run.counts.events
+        );
+        let value = run.counts.events as f64;
+        found.push(reason("events", Status::Suspect, value, EVENTS_MIN, text));
+    }
+    if run.interrupted {
+        let text = "the run was interrupted; it covers what was measured until then".to_owned();
+        let status = Status::Suspect;
+        found.push(Reason {
+            code: "interrupted".to_owned(),
+            status,
+            value: None,
+            limit: None,
+            text,
+        });
+    }
+}
+
+/// Is it the load generator that was measured?
+fn client(run: &Run, circumstances: &Circumstances, found: &mut Vec<Reason>) {
+    let delivery = p99(run, metric::DELIVERY);
+    if let Some(busy) = run.rig.busiest_thread
+        && busy > BUSY_SHARE_MAX
+    {
+        // With kernel stamps a busy reader is late to read, not late to stamp.
+        let status = if circumstances.kernel_stamps { Status::Suspect } else { Status::Invalid };
+        let text = "a reading thread was nearly always busy; use more --threads or machines";
+        found.push(reason("client_cpu", status, busy, BUSY_SHARE_MAX, text.to_owned()));
+    }
+    if let (Some(hold), Some(delivery)) = (p99(run, metric::CLIENT_HOLD), delivery) {
+        let share = hold / delivery.max(1.0);
+        if share > HOLD_SHARE_MAX && !circumstances.kernel_stamps {
+            let text = "deliveries waited in the load generator, inside the figures".to_owned();
+            found.push(reason("client_hold", Status::Suspect, share, HOLD_SHARE_MAX, text));
+        }
+    }
+    if let (Some(slip), Some(delivery)) = (p99(run, metric::PUBLISH_SLIP), delivery) {
+        let limit = SLIP_NS_MAX.max(delivery * SLIP_SHARE_MAX);
+        if slip > limit {
+            let text = "events were sent late, by the rig or by a server that stopped reading; \
+                        their delay is inside delivery"
+                .to_owned();
+            found.push(reason("slip", Status::Suspect, slip, limit, text));
+        }
+    }
+}
+
+/// Was the machine in order?
+fn rig(run: &Run, circumstances: &Circumstances, found: &mut Vec<Reason>) {
+    if let Some(step_ns) = circumstances.clock_step_ns {
+        let text = "the wall clock was set during the run; stop its synchronisation meanwhile";
+        let value = step_ns as f64;
+        found.push(reason("clock_step", Status::Invalid, value, 1e6, text.to_owned()));
+    }
+    if let (Some(hiccup), Some(delivery)) =
+        (run.metrics.get(metric::RIG_HICCUP), run.metrics.get(metric::DELIVERY))
+    {
+        let share = hiccup.max as f64 / delivery.max.max(1) as f64;
+        if share > HICCUP_SHARE_MAX {
+            let text = "this machine stalled for a good part of the largest delivery; the tail \
+                        may be its own"
+                .to_owned();
+            found.push(reason("hiccup", Status::Suspect, share, HICCUP_SHARE_MAX, text));
+        }
+    }
+    if let Some(dropped) = run.rig.softnet.dropped.filter(|&dropped| dropped > 0) {
+        let text = "the network stack dropped packets; raise net.core.netdev_max_backlog";
+        found.push(reason("softnet", Status::Suspect, dropped as f64, 0.0, text.to_owned()));
+    }
+    if let Some(steal) = run.rig.steal
+        && steal > STEAL_SHARE_MAX
+    {
+        let text = "the hypervisor gave processor time to others".to_owned();
+        found.push(reason("steal", Status::Suspect, steal, STEAL_SHARE_MAX, text));
+    }
+    if circumstances.refused_but_delivered > 0 {
+        let value = circumstances.refused_but_delivered as f64;
+        let text = "the server delivered events that it had refused".to_owned();
+        found.push(reason("refused_delivered", Status::Suspect, value, 0.0, text));
+    }
+    if run.target.loopback {
+        let text = "server and load generator share this machine over loopback: no wire, and the \
+                    sender's processor runs the receiver's TCP"
+            .to_owned();
+        let status = Status::Valid;
+        found.push(Reason { code: "loopback".to_owned(), status, value: None, limit: None, text });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::model::metric::new_histogram;
+
+    fn sound() -> Run {
+        let mut run = Run::new(Vec::new(), 1, 0);
+        run.connect.asked = 1_000;
+        run.connect.up = 1_000;
+        run.counts.events = 1_000;
+        run.rates.achieved_ratio = Some(1.0);
+        let mut delivery = new_histogram();
+        delivery.record_n(10_000_000, 10_000).unwrap();
+        run.record(metric::DELIVERY, &delivery, Some(1_000));
+        run
+    }
+
+    fn status(change: impl Fn(&mut Run), circumstances: &Circumstances) -> (Status, Vec<String>) {
+        let mut run = sound();
+        change(&mut run);
+        judge(&mut run, circumstances);
+        let codes = run.verdict.reasons.into_iter().map(|reason| reason.code).collect();
+        (run.verdict.status, codes)
+    }
+
+    #[test]
+    fn every_check_fires_on_what_it_is_for() {
+        let none = Circumstances::default();
+        assert_eq!(status(|_| {}, &none), (Status::Valid, vec![]));
+        let of = |code: &str, status| (status, vec![code.to_owned()]);
+        assert_eq!(status(|run| run.connect.up = 998, &none), of("connections", Status::Invalid));
+        assert_eq!(
+            status(|run| run.rates.achieved_ratio = Some(0.98), &none),
+            of("rate", Status::Invalid)
+        );
+        assert_eq!(
+            status(|run| run.rig.busiest_thread = Some(0.9), &none),
+            of("client_cpu", Status::Invalid)
+        );
+        let kernel = Circumstances { kernel_stamps: true, ..none };
+        assert_eq!(
+            status(|run| run.rig.busiest_thread = Some(0.9), &kernel),
+            of("client_cpu", Status::Suspect)
+        );
+        let step = Circumstances { clock_step_ns: Some(-5_000_000), ..none };
+        assert_eq!(status(|_| {}, &step), of("clock_step", Status::Invalid));
+        assert_eq!(
+            status(|run| run.rig.softnet.dropped = Some(3), &none),
+            of("softnet", Status::Suspect)
+        );
+        assert_eq!(status(|run| run.rig.steal = Some(0.05), &none), of("steal", Status::Suspect));
+        assert_eq!(status(|run| run.interrupted = true, &none), of("interrupted", Status::Suspect));
+        assert_eq!(status(|run| run.target.loopback = true, &none), of("loopback", Status::Valid));
+    }
+
+    #[test]
+    fn late_sends_and_stalls_are_held_against_the_delivery() {
+        let none = Circumstances::default();
+        let with = |name: &'static str, ns: u64| {
+            move |run: &mut Run| {
+                let mut histogram = new_histogram();
+                histogram.record_n(ns, 1_000).unwrap();
+                run.record(name, &histogram, None);
+            }
+        };
+        assert_eq!(status(with(metric::PUBLISH_SLIP, 900_000), &none).0, Status::Valid);
+        assert_eq!(status(with(metric::PUBLISH_SLIP, 1_100_000), &none).0, Status::Suspect);
+        assert_eq!(status(with(metric::RIG_HICCUP, 900_000), &none).0, Status::Valid);
+        assert_eq!(status(with(metric::RIG_HICCUP, 1_100_000), &none).0, Status::Suspect);
+    }
+}
