@@ -12,6 +12,7 @@ import subprocess
 import time
 
 import client
+import floor_receive
 import rig
 from scenario import Scenario, main
 from summary import Figure
@@ -54,7 +55,7 @@ def measure(start, options):
 def idle_client(running, options):
     """A client with all its subscribers connected, to whom nothing happens."""
     idle = client.Load(options.subscribers, events_per_s=0, counted_only=True)
-    command = client.receive_command(idle, running, options, warm_up=0, seconds=HOLD_S)
+    command = floor_receive.command(idle, running, options, warm_up=0, seconds=HOLD_S)
     held = subprocess.Popen(command, cwd=rig.ROOT, stdout=subprocess.DEVNULL,
                             stderr=subprocess.PIPE, text=True)
     try:

@@ -53,6 +53,8 @@ def options(question, servers):
                         help="measured window of a run (%(default)s)")
     parser.add_argument("--subscribers", type=int, help="instead of the scenario's own number")
     parser.add_argument("--warm-up", type=int, help="seconds, instead of the scenario's own")
+    parser.add_argument("--client", choices=client.CLIENTS, default="floor-receive",
+                        help="who subscribes and publishes (%(default)s)")
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--client-cpu", type=int, default=1)
     parser.add_argument("--bin", type=Path, default=rig.ROOT / "target/release",

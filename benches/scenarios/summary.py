@@ -128,6 +128,12 @@ def row(name, rounds, figure, spread):
     return f"| {' | '.join(cells)} |"
 
 
+def verdict_reasons(runs):
+    """Why `downpour-load` itself doubts its measurements, each reason once."""
+    reasons = [reason for f in runs for reason in f.get("verdict", {}).get("reasons", [])]
+    return {reason["code"]: reason for reason in reasons}.values()
+
+
 def doubts(rounds):
     """What makes a server's figures doubtful, said beside them."""
     lines = []
@@ -147,6 +153,7 @@ def doubts(rounds):
             and f"{total['foreign_sockets']} sockets of others came or went meanwhile",
             published < PUBLISHED_MIN and f"it took only {published:.0%} of the events that were due",
             server > BUSY_MAX and f"the server was {server:.0%} busy",
+            *(reason["text"] for reason in verdict_reasons(runs)),
             client > BUSY_MAX and f"the client was {client:.0%} busy and limits what it measures",
         ]
         if said := [text for text in said if text]:
