@@ -91,7 +91,7 @@ fn a_new_key_is_read_at_sighup_and_no_stream_notices(backend: Backend) {
         while (0..16).any(|_| publish(&engine, current) == 200) {}
     }
     assert!(stream.event().data.ends_with(OLD));
-    assert_eq!(engine.metrics().sum("downpour_subscribers", ""), 1.0);
+    engine.await_subscribers(1);
 }
 
 fn a_key_file_that_went_bad_leaves_the_old_key_in_force(backend: Backend) {

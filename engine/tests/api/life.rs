@@ -70,6 +70,8 @@ fn stalled_subscribers_do_not_hold_up_the_end(backend: Backend) {
         "1h",
         "--socket-send-bytes",
         "8KiB",
+        "--socket-unsent-bytes",
+        "4KiB",
     ];
     let mut engine = Engine::start(backend, &flags);
     let stalled: Vec<Stream> = (0..20)

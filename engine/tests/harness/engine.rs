@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -54,6 +54,8 @@ impl Output {
 pub(crate) struct Engine {
     child: Child,
     output: Arc<Output>,
+    /// They end with the program's output.
+    collectors: [JoinHandle<()>; 2],
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) deadline: Instant,
@@ -89,11 +91,12 @@ impl Engine {
                 command.args([flag, value]);
             }
         }
-        let (child, output) = spawn(command);
+        let (child, output, collectors) = spawn(command);
         let deadline = Instant::now() + TEST_TIMEOUT;
         let mut engine = Engine {
             child,
             output,
+            collectors,
             address: ([127, 0, 0, 1], 0).into(),
             admin: ([127, 0, 0, 1], 0).into(),
             deadline,
@@ -122,9 +125,9 @@ impl Engine {
             if let Some(line) = lines.iter().find(|line| line.contains(part)) {
                 return line.clone();
             }
-            let ended = self.child.try_wait().expect("it is our child");
+            let over = self.collectors.iter().all(JoinHandle::is_finished);
             let late = Instant::now() >= self.deadline;
-            assert!(ended.is_none() && !late, "no line with {part:?}: {ended:?} {lines:#?}");
+            assert!(!over && !late, "no line with {part:?} in {lines:#?}");
             // Ends early: an engine that refuses to start says nothing more.
             let pause = Duration::from_millis(50);
             lines = self.output.news.wait_timeout(lines, pause).expect("no panic").0;
@@ -222,8 +225,22 @@ impl Engine {
     /// Waits until so many connections have ended for a reason.
     #[track_caller]
     pub(crate) fn await_closed(&self, reason: &str, count: u64) {
-        let label = format!("reason=\"{reason}\"");
-        self.await_metric("downpour_closed_total", &label, |v| v >= count as f64);
+        self.await_closed_by(&[reason], count);
+    }
+
+    /// Waits until so many connections have ended for one of these reasons.
+    #[track_caller]
+    pub(crate) fn await_closed_by(&self, reasons: &[&str], count: u64) {
+        loop {
+            let metrics = self.metrics();
+            let of = |reason| metrics.sum("downpour_closed_total", &format!("reason=\"{reason}\""));
+            let ended: f64 = reasons.iter().map(|reason| of(*reason)).sum();
+            if ended >= count as f64 {
+                return;
+            }
+            assert!(Instant::now() < self.deadline, "{ended} ended by {reasons:?}, not {count}");
+            thread::sleep(LOOK_INTERVAL);
+        }
     }
 
     /// Waits until there are so many subscribers.
@@ -277,7 +294,7 @@ pub(crate) fn run_to_end(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8(printed).expect("UTF-8"))
 }
 
-fn spawn(mut command: Command) -> (Child, Arc<Output>) {
+fn spawn(mut command: Command) -> (Child, Arc<Output>, [JoinHandle<()>; 2]) {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOWNPOUR_")) {
         command.env_remove(name);
     }
@@ -285,17 +302,19 @@ fn spawn(mut command: Command) -> (Child, Arc<Output>) {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program was built");
     let output = Arc::new(Output::default());
-    collect(child.stdout.take().expect("it is piped"), Arc::clone(&output));
-    collect(child.stderr.take().expect("it is piped"), Arc::clone(&output));
-    (child, output)
+    let collectors = [
+        collect(child.stdout.take().expect("it is piped"), Arc::clone(&output)),
+        collect(child.stderr.take().expect("it is piped"), Arc::clone(&output)),
+    ];
+    (child, output, collectors)
 }
 
 /// Collects a pipe's lines for as long as somebody writes to it.
-fn collect(pipe: impl Read + Send + 'static, output: Arc<Output>) {
+fn collect(pipe: impl Read + Send + 'static, output: Arc<Output>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             output.lines().push(line);
             output.news.notify_all();
         }
-    });
+    })
 }

@@ -216,7 +216,7 @@ impl Response {
         assert_eq!(problem["status"], status);
         assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()), "{problem}");
         let detail = problem["detail"].as_str().expect("a detail");
-        assert!(detail.len() > 15 && detail.ends_with(['.', ')', '"', '`']), "{detail}");
+        assert!(detail.len() > 15, "a person learns nothing from {detail:?}");
         problem
     }
 }
