@@ -88,7 +88,7 @@ function summary(values, counts) {
 
 // The value at a quantile (0 to 1), whatever the number of samples.
 function valueAt(histogram, quantile) {
-  const rank = Math.max(1, Math.min(histogram.n, Math.ceil(quantile * histogram.n - 1e-9)));
+  const rank = Math.max(1, Math.min(histogram.n, Math.ceil(quantile * histogram.n)));
   let seen = 0;
   for (let i = 0; i < histogram.values.length; i++) {
     seen += histogram.counts[i];
@@ -111,7 +111,7 @@ function hgrm(histogram) {
   let seen = 0;
   let i = 0;
   for (const quantile of spectrum(histogram.n)) {
-    const rank = Math.max(1, Math.ceil(quantile * histogram.n - 1e-9));
+    const rank = Math.max(1, Math.ceil(quantile * histogram.n));
     while (i < histogram.values.length && seen < rank) seen += histogram.counts[i++];
     const value = histogram.values[Math.max(0, i - 1)] / 1e6;
     let line = value.toFixed(6).padStart(12) + " " + quantile.toFixed(12) + " " + String(seen).padStart(10);

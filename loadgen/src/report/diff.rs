@@ -200,7 +200,16 @@ fn table(lines: &mut Vec<String>, changes: &[Change]) {
             .collect();
         lines.push(format!("same: {}", names.join(", ")));
     }
+    if moved_unsure(changes) {
+        lines.push(
+            "? one run on each side: repeat them to know the spread of this figure".to_owned(),
+        );
+    }
     lines.push(String::new());
+}
+
+fn moved_unsure(changes: &[Change]) -> bool {
+    changes.iter().any(|change| change.judgement().ends_with('?'))
 }
 
 fn markdown(lines: &mut Vec<String>, changes: &[Change]) {

@@ -29,13 +29,17 @@ pub(crate) fn text(run: &Run) -> String {
         super::unit::utc(run.started_unix_ns)
     );
     let headline = run.headline().map_or(metric::DELIVERY, |(name, _)| name);
+    let mut lines = Vec::new();
     for row in &run.series {
         for (name, blob) in &row.histograms {
             let tag = tag(name, row.phase, headline);
-            out += &line(tag.as_deref(), row.t_ns, row.length_ns, blob);
+            lines.push((row.t_ns, line(tag.as_deref(), row.t_ns, row.length_ns, blob)));
         }
     }
-    whole_window(run, headline, &mut out);
+    whole_window(run, headline, &mut lines);
+    // Readers stop at the first line beyond the range they are asked for.
+    lines.sort_by_key(|(t_ns, _)| *t_ns);
+    out.extend(lines.into_iter().map(|(_, line)| line));
     out
 }
 
@@ -52,14 +56,14 @@ fn tag(name: &str, phase: Phase, headline: &str) -> Option<String> {
 }
 
 /// Metrics that are recorded once for the whole window, such as those of connecting.
-fn whole_window(run: &Run, headline: &str, out: &mut String) {
+fn whole_window(run: &Run, headline: &str, lines: &mut Vec<(u64, String)>) {
     let window = run.span(Phase::Measure);
     let (start, length) = window.map_or((0, 0), |span| (span.start_ns, span.length_ns));
     for (name, metric) in &run.metrics {
         let in_series = run.series.iter().any(|row| row.histograms.contains_key(name));
         if !in_series {
             let tag = tag(name, Phase::Measure, headline);
-            *out += &line(tag.as_deref(), start, length, &metric.histogram);
+            lines.push((start, line(tag.as_deref(), start, length, &metric.histogram)));
         }
     }
 }
@@ -119,6 +123,17 @@ mod tests {
         let run = Sample { publisher: false, ..Sample::default() }.run();
         let found = read(&text(&run));
         assert_eq!(found[""].len(), run.metrics[metric::DELIVERY_RELATIVE].n);
+    }
+
+    #[test]
+    fn lines_are_in_order_of_time() {
+        let text = text(&Sample::default().run());
+        let starts: Vec<f64> = text
+            .lines()
+            .filter(|line| line.contains(",HIST"))
+            .map(|line| line.split(',').rev().nth(3).unwrap().parse().unwrap())
+            .collect();
+        assert!(starts.len() > 20 && starts.is_sorted(), "{starts:?}");
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub(crate) mod file;
 pub(crate) mod hgrm;
 pub(crate) mod hlog;
 pub(crate) mod html;
+#[cfg(test)]
+mod interop;
 pub(crate) mod junit;
 pub(crate) mod live;
 pub(crate) mod markdown;

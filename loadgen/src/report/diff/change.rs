@@ -1,8 +1,9 @@
 //! The change of one figure from run A to run B, and how sure it is.
 
 use crate::report::confidence::{self, Resampler};
-use crate::report::figure::{Better, Figure};
+use crate::report::figure::{Better, Figure, Unit};
 use crate::report::model::Run;
+use crate::report::unit;
 
 /// Repeats on both sides from which runs are compared as wholes.
 const REPEATS_MIN: usize = 3;
@@ -90,16 +91,25 @@ impl Change {
         if !self.significant() {
             return "may be noise";
         }
-        match (self.figure.better(), change > 0.0) {
-            (Better::Neither, _) => "changed",
-            (Better::Lower, true) | (Better::Higher, false) => "WORSE",
-            (Better::Lower, false) | (Better::Higher, true) => "better",
+        // A figure of one run each, whose own spread nobody has seen.
+        let unsure = self.interval95.is_none() && self.figure.unit() != Unit::Count;
+        match (self.figure.better(), change > 0.0, unsure) {
+            (Better::Neither, ..) => "changed",
+            (Better::Lower, true, false) | (Better::Higher, false, false) => "WORSE",
+            (Better::Lower, false, false) | (Better::Higher, true, false) => "better",
+            (Better::Lower, true, true) | (Better::Higher, false, true) => "worse?",
+            (Better::Lower, false, true) | (Better::Higher, true, true) => "better?",
         }
     }
 }
 
+/// A relative change as text; per cents of a multiple would be hard to read.
 fn percent(share: f64) -> String {
-    format!("{:+.1} %", share * 100.0)
+    if share >= 9.0 {
+        format!("x {}", unit::digits(share + 1.0))
+    } else {
+        format!("{:+.1} %", share * 100.0)
+    }
 }
 
 /// From within the runs: the ratio of resamples of both.

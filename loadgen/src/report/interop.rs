@@ -1,0 +1,150 @@
+//! Our files in the hands of other people's readers: the `.hlog` in the Python HdrHistogram,
+//! and the histograms of the page in its own JavaScript.
+//!
+//! Both tests need what they check against: Python 3 with `venv` and access to PyPI (the package
+//! is kept beside the build, so once), and Node 20 or newer.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::hlog;
+use super::model::metric::{self, HistogramBlob};
+use super::sample::Sample;
+
+/// The version the tests were written against.
+const PACKAGE: &str = "hdrhistogram==0.10.8";
+
+const PERCENTILES: [f64; 6] = [50.0, 75.0, 90.0, 99.0, 99.9, 100.0];
+
+/// Reads the log given as argument; prints percentiles by tag as JSON.
+const READ_LOG: &str = r#"
+import json, sys
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+sums = {}
+reader = HistogramLogReader(sys.argv[1], HdrHistogram(1, 3600 * 10**9, 3))
+while True:
+    interval = reader.get_next_interval_histogram()
+    if interval is None:
+        break
+    tag = interval.get_tag() or ""
+    total = sums.setdefault(tag, HdrHistogram(1, 3600 * 10**9, 3))
+    total.add(interval)
+figures = {
+    tag: [total.get_total_count()] + [total.get_value_at_percentile(p) for p in json.loads(sys.argv[2])]
+    for tag, total in sums.items()
+}
+print(json.dumps({"start": reader.get_start_time_sec(), "figures": figures}))
+"#;
+
+/// Reads blobs from standard input; prints their counts and percentiles as JSON.
+const READ_BLOBS: &str = r#"
+const [blobs, percents] = JSON.parse(require("fs").readFileSync(0, "utf8"));
+(async () => {
+  const out = [];
+  for (const blob of blobs) {
+    const histogram = await decodeHistogram(blob);
+    out.push([histogram.n, ...percents.map((p) => valueAt(histogram, p / 100))]);
+  }
+  console.log(JSON.stringify(out));
+})();
+"#;
+
+/// The folder of the build, where downloaded packages may stay.
+fn build_folder() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().unwrap().to_owned()
+}
+
+fn run(command: &mut Command, input: &str) -> String {
+    let shown = format!("{command:?}");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{shown}: {error}; this test needs that program"));
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{shown}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A Python that has the package, made on the first use.
+fn python() -> PathBuf {
+    let folder = build_folder().join("python-hdrhistogram");
+    let python = folder.join("bin/python");
+    let ready = folder.join("ready");
+    if !ready.exists() {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder), "");
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", PACKAGE]), "");
+        std::fs::write(ready, PACKAGE).unwrap();
+    }
+    python
+}
+
+/// Equal to the third digit, which is what the recording promises.
+fn agree(ours: u64, theirs: u64) -> bool {
+    ours.abs_diff(theirs) as f64 <= (ours.max(theirs) as f64 / 1000.0).max(1.0)
+}
+
+#[test]
+fn python_reads_the_interval_log_and_finds_the_same_percentiles() {
+    let sample = Sample { stall_ns: 700_000_000, ..Sample::default() }.run();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.hlog");
+    std::fs::write(&path, hlog::text(&sample)).unwrap();
+    let percents = serde_json::to_string(&PERCENTILES).unwrap();
+    let mut reader = Command::new(python());
+    let text = run(reader.args(["-c", READ_LOG]).arg(&path).arg(percents), "");
+    let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(read["start"].as_f64().unwrap(), sample.started_unix_ns as f64 / 1e9);
+    let figures: BTreeMap<String, Vec<u64>> =
+        serde_json::from_value(read["figures"].clone()).unwrap();
+    for (name, metric) in &sample.metrics {
+        let tag = if name == metric::DELIVERY { "" } else { name };
+        let theirs = figures.get(tag).unwrap_or_else(|| panic!("{name} is not in the log"));
+        assert_eq!(theirs[0], metric.n, "{name}");
+        let histogram = metric.histogram.decode().unwrap();
+        for (percent, theirs) in PERCENTILES.iter().zip(&theirs[1..]) {
+            let ours = histogram.value_at_percentile(*percent);
+            assert!(agree(ours, *theirs), "{name} p{percent}: {ours} here, {theirs} there");
+        }
+    }
+    assert!(figures.contains_key("delivery@warmup"));
+}
+
+#[test]
+fn the_page_decodes_every_histogram_to_the_same_figures() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut histograms = Vec::new();
+    for size in [1, 2, 10, 1_000, 100_000] {
+        let mut histogram = metric::new_histogram();
+        for _ in 0..size {
+            let bits = random.u32(1..50);
+            histogram.record(random.u64(..1 << bits)).unwrap();
+        }
+        histograms.push(histogram);
+    }
+    // Counts of several bytes, a value of zero, and long runs of empty buckets.
+    let mut wide = metric::new_histogram();
+    for (value, count) in [(0, 1), (1, 127), (2_047, 1 << 20), (2_048, 1 << 40), (1 << 52, 3)] {
+        wide.record_n(value, count).unwrap();
+    }
+    histograms.push(wide);
+
+    let blobs: Vec<HistogramBlob> = histograms.iter().map(HistogramBlob::encode).collect();
+    let input = serde_json::to_string(&(blobs, PERCENTILES)).unwrap();
+    let script = include_str!("../../assets/report/hdr.js").to_owned() + READ_BLOBS;
+    let text = run(Command::new("node").args(["-e", &script]), &input);
+    let read: Vec<Vec<u64>> = serde_json::from_str(&text).unwrap();
+    assert_eq!(read.len(), histograms.len());
+    for (histogram, theirs) in histograms.iter().zip(read) {
+        let ours = PERCENTILES.iter().map(|p| histogram.value_at_percentile(*p));
+        let ours: Vec<u64> = std::iter::once(histogram.len()).chain(ours).collect();
+        assert_eq!(theirs, ours);
+    }
+}
