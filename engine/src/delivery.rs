@@ -335,6 +335,11 @@ impl<L: Lane> Delivery<L> {
         stats.table_bytes.set(tables as u64);
     }
 
+    /// Number of subscribers.
+    pub(crate) fn count(&self) -> usize {
+        self.slots.count()
+    }
+
     /// Subscribers of each topic are those of the sets that have it.
     pub(crate) fn subscriber_count(&self, sets: &[SetIndex]) -> usize {
         sets.iter().map(|set| self.audiences[set.0 as usize].len()).sum()

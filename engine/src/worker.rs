@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// List topics whose name starts so, the ones with most subscribers first.
     Topics { prefix: String, count_max: usize, reply: Sender<TopicsReport> },
     /// List the subscribers that are furthest behind.
-    Subscribers { count_max: usize, reply: Sender<Vec<SubscriberView>> },
+    Subscribers { count_max: usize, reply: Sender<SubscribersReport> },
 }
 
 /// Topics of one worker.
@@ -64,6 +64,15 @@ pub(crate) struct TopicsReport {
     pub(crate) count: usize,
     /// Those listed.
     pub(crate) topics: Vec<TopicReport>,
+}
+
+/// Subscribers of one worker.
+#[derive(Debug)]
+pub(crate) struct SubscribersReport {
+    /// All of them.
+    pub(crate) count: usize,
+    /// Those listed.
+    pub(crate) subscribers: Vec<SubscriberView>,
 }
 
 /// One topic of one worker.
@@ -237,7 +246,10 @@ impl<L: Lane> Pump<L> {
                 let _ = reply.send(topics(&control.delivery.borrow(), &prefix, count_max));
             }
             Command::Subscribers { count_max, reply } => {
-                let _ = reply.send(control.delivery.borrow().most_lagging(count_max));
+                let delivery = control.delivery.borrow();
+                let subscribers = delivery.most_lagging(count_max);
+                let count = delivery.count();
+                let _ = reply.send(SubscribersReport { count, subscribers });
             }
         }
     }

@@ -260,8 +260,10 @@ async fn subscribers(admin: &Admin, query: Option<&str>) -> Result<String, Refus
             (other, _) => return Err(unknown(other, "top, limit")),
         }
     }
-    let views = gather(admin, |reply| Command::Subscribers { count_max, reply });
-    let mut views: Vec<SubscriberView> = views.await?.into_iter().flatten().collect();
+    let reports = gather(admin, |reply| Command::Subscribers { count_max, reply }).await?;
+    let count: usize = reports.iter().map(|report| report.count).sum();
+    let mut views: Vec<SubscriberView> =
+        reports.into_iter().flat_map(|report| report.subscribers).collect();
     views.sort_unstable_by_key(|view| std::cmp::Reverse(view.lag));
     views.truncate(count_max);
     let row = |view: &SubscriberView| {
@@ -275,7 +277,6 @@ async fn subscribers(admin: &Admin, query: Option<&str>) -> Result<String, Refus
             "quiet_seconds": view.quiet_ns as f64 / 1e9,
         })
     };
-    let count: u64 = admin.stats.workers.iter().map(|stats| stats.subscribers.get()).sum();
     let rows: Vec<_> = views.iter().map(row).collect();
     Ok(serde_json::json!({ "count": count, "subscribers": rows }).to_string())
 }

@@ -249,7 +249,9 @@ pub(super) async fn refused<L>(
     call: &Call,
     refusal: &Refusal,
 ) -> After {
-    if call.body == BodyKind::None && call.connection == Connection::KeepAlive {
+    // Who left the length out has most likely sent a body all the same.
+    let certain = call.body == BodyKind::None && refusal.status != Status::LengthRequired;
+    if certain && call.connection == Connection::KeepAlive {
         control.stats().refused.add(1);
         let mut out = Vec::new();
         let reply = Reply { connection: Connection::KeepAlive, ..reply(control, call) };

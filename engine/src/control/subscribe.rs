@@ -65,12 +65,10 @@ fn head<L: Lane>(
 ) -> (Resume, Vec<u8>) {
     let mut delivery = control.delivery.borrow_mut();
     let names = &subscription.topics;
+    let sequence_max = control.stats.sequence.get();
     let resume = match &subscription.last_event_id {
-        None => delivery.topics().resume_live(),
-        Some(id) => {
-            let sequence_max = control.stats.sequence.get();
-            delivery.topics().resume(names, id, control.epoch, sequence_max)
-        }
+        None => delivery.topics().resume_live(sequence_max),
+        Some(id) => delivery.topics().resume(names, id, control.epoch, sequence_max),
     };
     let mut head = Vec::with_capacity(512);
     reply(control, call).stream_head(&mut head);

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::close::CloseReason;
 use crate::topic::{Cursor, Gap, SetIndex};
 
 /// Sends of one turn. 256 take about a millisecond; so long nothing else of the worker runs.
@@ -58,6 +59,8 @@ pub(crate) struct PlannedBatch {
     pub(crate) after: Cursor,
     pub(crate) more: bool,
     pub(crate) gap: Option<Gap>,
+    /// It is the last that its subscribers are sent, and why.
+    pub(crate) ends: Option<CloseReason>,
     /// When its oldest frame was numbered.
     pub(crate) published_at: u64,
     /// Sends that carry it.

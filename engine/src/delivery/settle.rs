@@ -48,9 +48,9 @@ impl<L: Lane> Delivery<L> {
             }
         }
         for send in &plan.sends {
-            let farewell = plan.batches[send.batch as usize].purpose == Purpose::Farewell;
-            if farewell && self.slots[send.slot].state != State::Free {
-                self.close(send.slot, CloseReason::Drained);
+            let ends = plan.batches[send.batch as usize].ends;
+            if let Some(reason) = ends.filter(|_| self.slots[send.slot].state != State::Free) {
+                self.close(send.slot, reason);
             }
         }
     }
@@ -175,7 +175,7 @@ impl<L: Lane> Delivery<L> {
         self.lane.await_writable(index);
     }
 
-    /// Takes back what `count` has added for a send that was not taken whole.
+    /// Takes back what `record` has added for a send that was not taken whole.
     fn uncount(&self, batch: &PlannedBatch, frames: u32, bytes: usize, gap: Option<Gap>) {
         let stats = self.stats();
         if let Some(gap) = gap {

@@ -273,7 +273,7 @@ impl World {
             let client = &mut self.clients[index];
             let topics = self.delivery.topics();
             let resume = match client.last_id {
-                None => topics.resume_live(),
+                None => topics.resume_live(0),
                 Some(id) => {
                     let id = EventId { epoch: Epoch::new(EPOCH), sequence: id }.to_string();
                     topics.resume(&client.names, &id, Epoch::new(EPOCH), self.all.len() as u64)

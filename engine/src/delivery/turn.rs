@@ -43,7 +43,7 @@ impl<L: Lane> Delivery<L> {
         if !self.plan.sends.is_empty() {
             let exceptions = self.send();
             let ended = clock();
-            self.count(ended);
+            self.record(ended);
             self.stats().turn_time.record(ended.saturating_sub(began), 1);
             let plan = std::mem::take(&mut self.plan);
             self.settle(&plan, &exceptions);
@@ -134,12 +134,7 @@ impl<L: Lane> Delivery<L> {
             }
         };
         let planned = &self.plan.batches[batch as usize];
-        let (after, more, lapped) = (planned.after, planned.more, planned.gap.is_some());
-        let disconnects = self.settings.lag == LagPolicy::Disconnect;
-        if lapped && disconnects && before.standing == Standing::Live {
-            self.close(index, CloseReason::Lapped);
-            return;
-        }
+        let (after, more) = (planned.after, planned.more);
         self.plan.add_send(index, batch, before);
         let slot = &mut self.slots[index];
         slot.cursor = after;
@@ -167,9 +162,16 @@ impl<L: Lane> Delivery<L> {
             bytes += tails.get(index).len();
         }
         let mut pieces = Vec::new();
-        let batch = topics.batch(set, cursor, BATCH, &mut pieces);
+        let mut batch = topics.batch(set, cursor, BATCH, &mut pieces);
         if pieces.is_empty() && !has_tail {
             return Err(batch.cursor);
+        }
+        let ends = ends_at_gap(settings.lag, cursor.standing, &mut pieces);
+        if ends.is_some() {
+            (batch.frames, batch.bytes) = size(topics, &pieces);
+            batch.more = false;
+            // It is not visited again before it is closed.
+            batch.cursor.sequence = topics.head();
         }
         let mut gap = None;
         for piece in pieces {
@@ -197,6 +199,7 @@ impl<L: Lane> Delivery<L> {
             after: batch.cursor,
             more: batch.more,
             gap,
+            ends,
             published_at,
             sends: 0,
         };
@@ -266,6 +269,7 @@ impl<L: Lane> Delivery<L> {
                 after: cursor,
                 more: false,
                 gap: None,
+                ends: (purpose == Purpose::Farewell).then_some(CloseReason::Drained),
                 published_at: 0,
                 sends: 0,
             };
@@ -339,7 +343,7 @@ impl<L: Lane> Delivery<L> {
 
     /// Counts what the turn has delivered, as if all of it had been taken; what was not is
     /// subtracted when it is settled.
-    fn count(&self, now_ns: u64) {
+    fn record(&self, now_ns: u64) {
         let stats = self.stats();
         for batch in &self.plan.batches {
             let sends = u64::from(batch.sends);
@@ -366,6 +370,28 @@ impl<L: Lane> Delivery<L> {
             }
         }
     }
+}
+
+/// Under `--lag disconnect` a lapped subscriber is told of its gap and nothing after it.
+fn ends_at_gap(lag: LagPolicy, standing: Standing, pieces: &mut Vec<Piece>) -> Option<CloseReason> {
+    if lag == LagPolicy::Skip || standing != Standing::Live {
+        return None;
+    }
+    let gap = pieces.iter().position(|piece| matches!(piece, Piece::Gap(_)))?;
+    pieces.truncate(gap + 1);
+    Some(CloseReason::Lapped)
+}
+
+/// Frames and bytes of some pieces.
+fn size(topics: &Topics, pieces: &[Piece]) -> (u32, usize) {
+    let (mut frames, mut bytes) = (0, 0);
+    for piece in pieces {
+        if let Piece::Frames { topic, index, count } = *piece {
+            frames += count;
+            bytes += topics.frames(topic, index, count).map(|f| f.wire().len()).sum::<usize>();
+        }
+    }
+    (frames, bytes)
 }
 
 /// When the first frame of a batch was numbered; frames are in order, so it is the oldest.

@@ -30,6 +30,9 @@ pub use lines::{LineSplitter, LineTooLong, line_bytes_max};
 /// Characters of an error's text. What the parser quotes from the input may be as long as that.
 const TEXT_CHARS_MAX: usize = 240;
 
+const NOT_AN_OBJECT: &str =
+    "expected an object such as {\"topic\":\"t\",\"data\":\"hello\"}, or an array of them";
+
 const MEMBERS: &str = "topic, data, event, id, retry";
 
 /// Why an object is not an event. `Display` says what is wrong, what is allowed, and where.
@@ -67,6 +70,16 @@ impl std::error::Error for ObjectError {}
 /// # Errors
 /// When it is not one, or not an event with at most `data_bytes_max` bytes of data.
 pub fn draft(json: &[u8], data_bytes_max: usize) -> Result<Draft, ObjectError> {
+    // A byte that is not ASCII is left to the check of UTF-8.
+    if json.trim_ascii_start().first().is_none_or(|first| first.is_ascii() && *first != b'{') {
+        return Err(ObjectError {
+            too_long: false,
+            index: None,
+            line: 1,
+            column: 0,
+            text: NOT_AN_OBJECT.into(),
+        });
+    }
     let shared = Shared::new(data_bytes_max);
     shared.read(json, |deserializer| OneEvent(&shared).deserialize(deserializer))
 }

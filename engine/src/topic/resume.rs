@@ -19,10 +19,13 @@ pub struct Resume {
 }
 
 impl Topics {
-    /// Where a subscriber of the topics `names` starts that has no id.
+    /// Where a subscriber starts that has no id: after the newest event there is, be it one that
+    /// this worker has yet to meet. Whoever subscribes after a publish was answered does not get
+    /// that event.
     #[must_use]
-    pub fn resume_live(&self) -> Resume {
-        Resume { sequence: self.head, standing: Standing::Live, gap: None }
+    pub fn resume_live(&self, sequence_max: u64) -> Resume {
+        let sequence = self.head.max(sequence_max);
+        Resume { sequence, standing: Standing::Live, gap: None }
     }
 
     /// Where a subscriber of the topics `names` goes on after the event `id`.
