@@ -22,9 +22,9 @@ HOLD_S = SETTLE_S + 3
 REPORTED_BYTES_MIN = 4  # caches that grew by less per subscriber are left out
 # Caches that grow with files, processes and memory maps of the whole machine and not with sockets.
 # A socket's directory entry (192 B) falls out with them; it is the same for every server.
-FOREIGN_CACHES = ("anon_vma", "bio", "buffer_head", "dentry", "ext4", "inode_cache", "jbd2", "kernfs",
-                  "lsm_inode", "maple_node", "mm_struct", "proc_inode", "radix_tree", "shmem_inode",
-                  "signal", "sighand", "task_", "tw_sock", "vm_area", "xfs")
+FOREIGN_CACHES = ("anon_vma", "bio", "buffer_head", "dentry", "ext4", "inode_cache", "jbd2",
+                  "kernfs", "lsm_inode", "maple_node", "mm_struct", "proc_inode", "radix_tree",
+                  "shmem_inode", "signal", "sighand", "task_", "tw_sock", "vm_area", "xfs")
 
 
 def measure(start, options):
@@ -46,7 +46,8 @@ def measure(start, options):
     }
     report = {
         "packet_bytes": per_subscriber("packet_bytes"),
-        "slab_bytes": {name: size for name, size in slabs.items() if abs(size) >= REPORTED_BYTES_MIN},
+        "slab_bytes": {name: size for name, size in slabs.items()
+                       if abs(size) >= REPORTED_BYTES_MIN},
     }
     return {"figures": figures, "report": report}
 

@@ -195,5 +195,7 @@ def output(*command):
 
 
 def write_json(path, value):
+    """Writes a value, its outer fields a line each: readable, and small with long series inside."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2) + "\n")
+    fields = ",\n".join(f"{json.dumps(key)}: {json.dumps(inner)}" for key, inner in value.items())
+    path.write_text(f"{{\n{fields}\n}}\n")

@@ -1,7 +1,8 @@
 //! The bytes of one event on the wire, as every floor sends them.
 //!
 //! The frame carries an id as long as the engine's (an epoch of 12 digits and a sequence), because
-//! its bytes are part of the cost of a delivery. Encoding happens once per event and is no part of the hot loops.
+//! its bytes are part of the cost of a delivery. Encoding happens once per event and is no part of
+//! the hot loops.
 
 /// The response head of a stream and a first comment, sent in one write to each new subscriber.
 pub const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\
