@@ -39,6 +39,9 @@ const EXIT_BROKEN: u8 = 3;
 /// Longest wait of one turn, so that the phases look at their conditions.
 const TURN: Duration = Duration::from_millis(20);
 
+/// Pause before a server that ended by itself is started again.
+const RESTART_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Arguments of `downpour-load storm`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -122,6 +125,7 @@ struct Storm {
     args: Args,
     fleet: Fleet,
     server: Option<ServerProcess>,
+    server_started: Instant,
     publisher: Option<Publisher>,
     loopback: bool,
     started_unix_ns: u64,
@@ -156,6 +160,7 @@ impl Storm {
             args,
             fleet,
             server,
+            server_started: Instant::now(),
             publisher: None,
             loopback,
             started_unix_ns: clock::now_ns(),
@@ -221,10 +226,11 @@ impl Storm {
 
     fn restart_server(&mut self) -> Result<(), String> {
         let line = self.args.spawn.as_deref().expect("checked at the start");
+        // Gone already is as good; dropping it waits for its end.
         if let Some(server) = self.server.take() {
-            // Gone already is as good; dropping it waits for its end.
             let _ = server.signal(Signal::Kill);
         }
+        self.server_started = Instant::now();
         let server = ServerProcess::shell(line).map_err(|it| format!("--spawn {line:?}: {it}"))?;
         self.server = Some(server);
         Ok(())
@@ -284,6 +290,11 @@ impl Storm {
     }
 
     fn turn(&mut self) -> Result<(), String> {
+        // As a supervisor would: the address of a killed server may be taken for some moments.
+        let ended = self.server.as_mut().is_some_and(ServerProcess::has_ended);
+        if ended && self.server_started.elapsed() > RESTART_INTERVAL {
+            self.restart_server()?;
+        }
         if let Some(publisher) = &self.publisher {
             self.fleet.published = publisher.accepted();
             publisher.copy_again(&mut self.fleet.again);

@@ -77,6 +77,11 @@ impl ServerProcess {
         self.child.stdout.take()
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Waits until something accepts connections at `address`.
     ///
     /// # Errors

@@ -72,7 +72,7 @@ impl Writer {
     ) {
         match corrupted {
             None => {
-                frame(framing, event.written.get_or_init(|| self.text(event, &event.data)), out)
+                frame(framing, event.written.get_or_init(|| self.text(event, &event.data)), out);
             }
             Some(offset) => frame(framing, &self.text(event, &falsify(&event.data, offset)), out),
         }

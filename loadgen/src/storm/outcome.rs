@@ -174,8 +174,14 @@ impl Outcome {
             promise("gaps announced where none was", proof.gap_needless),
             promise("gaps announced twice", proof.gap_repeated),
             promise("malformed streams", self.account.malformed),
+            promise("subscribers not back in the time of their wave", self.missed()),
             promise("subscribers not back at the end", self.away),
         ]
+    }
+
+    /// Dropped subscribers who were not back when the patience with their wave ended.
+    fn missed(&self) -> u64 {
+        self.waves.iter().map(|wave| wave.dropped - wave.back.len() as u64).sum()
     }
 
     fn notes(&self) -> Vec<String> {
