@@ -8,7 +8,12 @@
 //! - A test never sleeps to let something happen: it waits for the condition itself.
 //! - An engine that panicked anywhere fails the test that started it.
 
-#![allow(dead_code, reason = "compiled into each test binary, which uses its own part")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "compiled into each test binary, which uses its own part"
+)]
 
 pub(crate) mod engine;
 pub(crate) mod metrics;

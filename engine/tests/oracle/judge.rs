@@ -1,0 +1,132 @@
+//! The judge: compares what every subscriber got with what was published.
+
+use std::collections::HashMap;
+
+use crate::subscriber::{Item, Subscriber, Visit};
+use crate::{HISTORY_EVENTS, Published, TOPICS};
+
+/// What was published to each topic, in order.
+type Histories = [Vec<u64>; TOPICS];
+
+/// Judges everybody; gives the number of events delivered and of gaps announced.
+pub(crate) fn judge(subscribers: &[Subscriber], truth: &HashMap<u64, Published>) -> (usize, usize) {
+    let mut histories: Histories = [const { Vec::new() }; TOPICS];
+    for (sequence, event) in truth {
+        histories[event.topic].push(*sequence);
+    }
+    histories.iter_mut().for_each(|history| history.sort_unstable());
+    let (mut events, mut gaps) = (0, 0);
+    for (index, subscriber) in subscribers.iter().enumerate() {
+        for (number, visit) in subscriber.visits.iter().enumerate() {
+            let case = Case { truth, histories: &histories, subscriber, visit };
+            if let Err(verdict) = case.judge() {
+                panic!("subscriber {index}, visit {number}: {verdict}\n{visit:#?}");
+            }
+            let is_gap = |item: &&Item| matches!(item, Item::Gap { .. });
+            let count = visit.items.iter().filter(is_gap).count();
+            gaps += count;
+            events += visit.items.len() - count;
+        }
+    }
+    (events, gaps)
+}
+
+/// One visit before the judge.
+struct Case<'a> {
+    truth: &'a HashMap<u64, Published>,
+    histories: &'a Histories,
+    subscriber: &'a Subscriber,
+    visit: &'a Visit,
+}
+
+impl Case<'_> {
+    fn judge(&self) -> Result<(), String> {
+        let Some(primed) = self.visit.primed else {
+            return Ok(());
+        };
+        if self.visit.came_with.is_some_and(|came_with| came_with != primed) {
+            return Err(format!("it came with {:?} and was primed {primed}", self.visit.came_with));
+        }
+        self.judge_order(primed)?;
+        self.judge_contents()?;
+        let mut excused = Vec::new();
+        for topic in &self.subscriber.topics {
+            self.judge_topic(*topic, primed, &mut excused)?;
+        }
+        for item in &self.visit.items {
+            if let Item::Gap { sequence, .. } = item
+                && !excused.contains(sequence)
+            {
+                return Err(format!("the gap at {sequence} ends where nothing is missing"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything is newer than what came before; so nothing comes twice.
+    fn judge_order(&self, primed: u64) -> Result<(), String> {
+        let mut newest = primed;
+        for item in &self.visit.items {
+            if item.sequence() <= newest {
+                return Err(format!("{} after {newest}", item.sequence()));
+            }
+            newest = item.sequence();
+        }
+        Ok(())
+    }
+
+    /// Everything is what was published, to a topic that was asked for.
+    fn judge_contents(&self) -> Result<(), String> {
+        for item in &self.visit.items {
+            let Item::Event { sequence, data } = item else { continue };
+            let known = self.truth.get(sequence);
+            let known = known.ok_or_else(|| format!("nobody published {sequence}"))?;
+            if known.data != *data || !self.subscriber.topics.contains(&known.topic) {
+                return Err(format!("{data:?} came as {sequence}, which is {known:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything between the start and the newest item came, or is excused by a gap.
+    fn judge_topic(&self, topic: usize, primed: u64, excused: &mut Vec<u64>) -> Result<(), String> {
+        let items = &self.visit.items;
+        let history = &self.histories[topic];
+        let end = items.last().map_or(primed, Item::sequence);
+        let from = history.partition_point(|sequence| *sequence <= primed);
+        let came = |sequence: u64| items.binary_search_by_key(&sequence, Item::sequence);
+        for (at, &sequence) in history.iter().enumerate().skip(from) {
+            if sequence > end {
+                break;
+            }
+            match came(sequence).map(|place| &items[place]) {
+                Ok(Item::Event { .. }) => {}
+                Ok(Item::Gap { .. }) | Err(_) => {
+                    self.judge_missing(topic, at)?;
+                    excused.push(sequence);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A missing event is covered by a gap that comes before the topic's next event, and had left
+    /// the history when that gap was announced.
+    fn judge_missing(&self, topic: usize, at: usize) -> Result<(), String> {
+        let missing = self.histories[topic][at];
+        let after = self.visit.items.iter().filter(|item| item.sequence() >= missing);
+        for item in after {
+            match item {
+                Item::Event { sequence, .. } if self.truth[sequence].topic == topic => break,
+                Item::Event { .. } => {}
+                Item::Gap { submitted, .. } if submitted[topic] > at + HISTORY_EVENTS => {
+                    return Ok(());
+                }
+                Item::Gap { sequence, .. } => {
+                    return Err(format!("{missing} was still kept at the gap at {sequence}"));
+                }
+            }
+        }
+        Err(format!("{missing} of topic {topic} is missing, and nothing says so"))
+    }
+}
