@@ -198,8 +198,8 @@ function chart(spec) {
   let cross = null;
   let stop = -1;
 
-  const draw = () => {
-    const width = Math.round(figure.clientWidth);
+  const draw = (paper) => {
+    const width = Math.round(paper ?? figure.clientWidth);
     if (!width || plot?.width === width) return;
     plot = layout(spec, width);
     canvas.setAttribute("viewBox", `0 0 ${width} ${plot.height}`);
@@ -216,9 +216,9 @@ function chart(spec) {
     const { lead, items } = spec.read(x, stop);
     readout.replaceChildren(
       el("b", {}, lead),
-      ...items.map(({ color, name, text }) => [color ? el("i", { style: `background:${color}` }) : "  ", `${name} `, el("b", {}, text)]).flat(),
+      ...items.flatMap(({ color, name, text }) => [color ? el("i", { style: `background:${color}` }) : "  ", name, " ", el("b", {}, text)]),
     );
-    if (aloud) document.getElementById("announce").textContent = readout.textContent;
+    if (aloud) document.getElementById("announce").textContent = [lead, ...items.map(({ name, text }) => `${name} ${text}`)].join(", ");
   };
 
   const follow = (event) => {
@@ -236,9 +236,16 @@ function chart(spec) {
     event.preventDefault();
     show(stop < 0 ? 0 : stop + step, true);
   });
-  new ResizeObserver(draw).observe(figure);
+  new ResizeObserver(() => draw()).observe(figure);
+  figure.drawFor = draw;
   return figure;
 }
+
+// A sheet of paper is narrower than most screens; scaled down, the text would be too small.
+const PAPER_PIXELS = 690;
+const redrawAll = (width) => document.querySelectorAll("figure").forEach((figure) => figure.drawFor?.(width));
+addEventListener("beforeprint", () => redrawAll(PAPER_PIXELS));
+addEventListener("afterprint", () => redrawAll());
 
 function layout(spec, width) {
   const height = spec.height ?? (width < 500 ? 230 : 300);

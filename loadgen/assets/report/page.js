@@ -205,11 +205,11 @@ async function open(files) {
 function render() {
   const kept = document.activeElement?.dataset?.keep;
   document.getElementById("top").replaceChildren(...heading());
-  const sections = [comparison(render), objectives(), latency(state, render), percentileTable(state), heat(state), events(state), throughput(state), fairness(state), integrity(state), connects(state), server(state), setup(), words()].filter(Boolean);
+  const sections = [comparison(render), objectives(), latency(state, render), percentileTable(state), heat(state), events(state), throughput(state), fairness(state), integrity(state), storm(state), slow(state), connects(state), server(state), setup(), words()].filter(Boolean);
   const main = document.getElementById("main");
   main.replaceChildren(...sections);
   main.removeAttribute("aria-busy");
-  document.getElementById("contents").replaceChildren(...sections.map((node) => el("a", { href: "#" + node.id }, { latency: "Latency", percentiles: "Percentiles", time: "Over time", events: "Events", throughput: "Rate", fairness: "Fairness", integrity: "Integrity", connects: "Connecting", server: "Server", setup: "Setup", words: "Words", compare: "Side by side", objectives: "Objectives" }[node.id])));
+  document.getElementById("contents").replaceChildren(...sections.map((node) => el("a", { href: "#" + node.id }, { latency: "Latency", percentiles: "Percentiles", time: "Over time", events: "Events", throughput: "Rate", fairness: "Fairness", integrity: "Integrity", storm: "Storm", slow: "Slow readers", connects: "Connecting", server: "Server", setup: "Setup", words: "Words", compare: "Side by side", objectives: "Objectives" }[node.id])));
   document.getElementById("bottom").replaceChildren(
     el("label", { class: "file" }, "Compare with another run…", el("input", { type: "file", accept: ".json", multiple: true, onchange: (event) => open(event.target.files) })),
     " or drop its .json anywhere on this page. Nothing leaves this computer.");

@@ -342,3 +342,27 @@ function connects(state) {
     failures.map((text) => el("p", { class: "bad" }, text)),
     rows.length ? table(["", "p50", "p90", "p99", "p99.9", "max"], rows, "Latency of connecting") : null);
 }
+
+/* Special populations: a storm, slow readers ------------------------------------------- */
+
+function storm(state) {
+  const runs = shown(state).filter(({ run }) => run.storm);
+  if (!runs.length) return null;
+  const never = (ns) => (unknown(ns) ? "never" : time(ns));
+  const rows = runs.flatMap(({ run, name }) => run.storm.waves.map((wave, i) => [single(state) ? `wave ${i + 1}` : `${name}, wave ${i + 1}`, count(wave.dropped), { text: count(wave.back), class: wave.back < wave.dropped ? "bad" : null }, never(wave.back_50_ns), never(wave.back_99_ns), never(wave.back_all_ns)]));
+  const proof = runs.map(({ run, name }) => [name, unknown(run.storm.replay_gap) ? "unknown" : { text: count(run.storm.replay_gap), class: run.storm.replay_gap ? "bad" : null }, unknown(run.storm.replay_duplicate) ? "unknown" : count(run.storm.replay_duplicate)]);
+  return section("storm", "Reconnect storm", "Connections were dropped at once and came back as clients do, each from the last event it had seen.",
+    table(["", "dropped", "back", "half after", "99 % after", "all after"], rows, "Waves of the storm"),
+    table(["", "missing without notice", "received twice"], proof, "What was missing across the cut"));
+}
+
+function slow(state) {
+  const runs = shown(state).filter(({ run }) => run.slow);
+  if (!runs.length) return null;
+  const rows = [
+    ["slow subscribers", (s) => count(s.subscribers)], ["each reads", (s) => (s.read_bytes_per_second ? bytes(s.read_bytes_per_second) + "/s" : "nothing")],
+    ["p99 of the others, times", (s) => plain(s.isolation)], ["cut by the server", (s) => count(s.cut)], ["median time until then", (s) => time(s.cut_after_ns)], ["unread in this machine's buffers", (s) => bytes(s.unread_bytes)],
+  ];
+  return section("slow", "Slow readers", "A part of the subscribers read slowly or not at all. The others should not notice.",
+    table(["", ...runs.map(({ name }) => name)], rows.map(([name, read]) => [name, ...runs.map(({ run }) => read(run.slow))]), "Slow readers"));
+}
