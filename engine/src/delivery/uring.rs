@@ -18,8 +18,8 @@
 //! eventfd (`IORING_REGISTER_EVENTFD`).
 //!
 //! Invariants:
-//! - A completion is matched with its slot by a generation; one that was on its way when the slot
-//!   was closed is ignored.
+//! - A completion is matched with its slot by a generation, when it is taken in and again when it is
+//!   handed out; one that was on its way when the slot was closed is ignored.
 //! - After `close` the kernel holds no reference to the socket but the poll's, which is cancelled
 //!   in the next submission.
 
@@ -77,8 +77,9 @@ pub(crate) struct Uring {
     vectored: bool,
     /// Message headers of one call to `send`, for kernels without `SEND_VECTORIZED`.
     headers: Vec<libc::msghdr>,
-    /// Polls that fired while sends were collected.
-    woken: Vec<Woken>,
+    /// Polls that fired and were not handed out yet, with the generation of their slot: it may be
+    /// closed and taken again before they are.
+    woken: Vec<(u32, Woken)>,
     /// Sends of the current call that were not taken whole.
     short: Vec<(usize, Outcome)>,
 }
@@ -246,7 +247,7 @@ fn header(buffers: &[IoSlice<'_>]) -> libc::msghdr {
 fn sort(
     completion: &cqueue::Entry,
     sockets: &mut [Socket],
-    woken: &mut Vec<Woken>,
+    woken: &mut Vec<(u32, Woken)>,
     short: &mut Vec<(usize, Outcome)>,
 ) {
     let (data, result) = (completion.user_data(), completion.result());
@@ -264,11 +265,11 @@ fn sort(
     match data & PURPOSE {
         HANGUP => {
             socket.hangup_polled = false;
-            woken.push(Woken::Hangup { slot, reset });
+            woken.push((generation, Woken::Hangup { slot, reset }));
         }
         WRITABLE => {
             socket.writable_polled = false;
-            woken.push(Woken::Writable { slot });
+            woken.push((generation, Woken::Writable { slot }));
         }
         _ => {}
     }
@@ -339,7 +340,13 @@ impl Lane for Uring {
             }
             self.reap(ring);
         }
-        woken.append(&mut self.woken);
+        let Uring { woken: fired, sockets, .. } = self;
+        let current = |generation: u32, event: &Woken| {
+            let (Woken::Hangup { slot, .. } | Woken::Writable { slot }) = event;
+            sockets[*slot as usize].generation == generation
+        };
+        let fired = fired.drain(..).filter(|(generation, event)| current(*generation, event));
+        woken.extend(fired.map(|(_, event)| event));
     }
 
     fn close(&mut self, slot: u32) {
