@@ -28,6 +28,7 @@ class Load:
     subscribers: int
     events_per_s: int
     payload_bytes: int = 100
+    topics: int = 1
     stalled: int = 0
     counted_only: bool = False  # no latency, where a client can do without: it disturbs less
     lines: bool = False  # JSON lines where the server takes them, else one POST per event

@@ -9,8 +9,8 @@ def command(load, running, options):
     words = ["taskset", "-c", cpu, f"{options.bin}/downpour-load", "run",
              f"http://127.0.0.1:{running.port}", "--quiet", "--json", "-",
              "--threads", "1", "--cpus", cpu, "--publisher-cpu", cpu,
-             "--subscribers", str(load.subscribers + load.stalled),
-             "--rate", str(load.events_per_s), "--size", str(load.payload_bytes),
+             "--topics", str(load.topics), "--subscribers", str(load.subscribers + load.stalled),
+             "--rate", f"{load.events_per_s:g}", "--size", str(load.payload_bytes),
              "--warmup", f"{options.warm_up}s", "--duration", f"{options.seconds}s",
              # It measures one process: the one started last is the one that serves.
              "--pid", str(max(running.pids()))]

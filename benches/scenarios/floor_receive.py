@@ -5,6 +5,8 @@ EXIT_CODES = {0}
 
 def command(load, running, options, **instead):
     """The command line; `instead` replaces `warm_up` or `seconds` of the options."""
+    if load.topics > 1:
+        raise SystemExit("floor-receive knows one topic only; take --client downpour-load")
     times = {"warm_up": options.warm_up, "seconds": options.seconds} | instead
     lines = load.lines and running.server.lines
     words = ["taskset", "-c", str(options.client_cpu), f"{options.bin}/floor-receive",

@@ -19,6 +19,7 @@ SCENARIO = Scenario(
     servers=["engine", "axum", "nchan", "node"],
     figures=[
         Figure("million_deliveries_per_cpu_s", "Million deliveries per CPU-second", at_least=0.9),
+        Figure("events_per_read", "Events per read of the client: how much was coalesced"),
         Figure("million_deliveries_per_s", "Million deliveries per second"),
     ],
     measure=under_load(lambda options: Load(

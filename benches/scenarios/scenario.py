@@ -7,6 +7,7 @@ summary, so that every number of it can be traced and computed again.
 import argparse
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
@@ -79,37 +80,52 @@ def server_of(text):
 
 
 def run(scenario, options):
-    """Runs all rounds, writes raw reports, environment and summary, prints the summary."""
+    """Runs all rounds of a scenario, writes raw reports and summary, prints the summary."""
     options = argparse.Namespace(**vars(options))  # the scenario's own numbers are not others'
     options.subscribers = options.subscribers or scenario.subscribers
     options.warm_up = scenario.warm_up if options.warm_up is None else options.warm_up
-    folder = options.out / scenario.name
-    rig.write_json(folder / "environment.json", rig.environment() | {"options": plain(options)})
     floor = rig.known_servers()[scenario.floor]
-    others = [server for server in options.servers if server.name != floor.name]
-    rounds = summary.Rounds(floor.name, [])
+    servers = [floor] + [server for server in options.servers if server.name != floor.name]
+    subjects = {server.name: partial(run_once, scenario.measure, server, options)
+                for server in servers}
+    rounds = run_rounds(scenario.name, subjects, options)
+    return report(scenario.name, scenario.question, rounds, scenario.figures, options)
+
+
+def run_rounds(name, subjects, options):
+    """Measures every subject once a round and the first one twice; `subjects` maps a name to what
+    measures it, given the path of its raw report without an ending."""
+    folder = options.out / name
+    rig.write_json(folder / "environment.json", rig.environment() | {"options": plain(options)})
+    first = next(iter(subjects))
+    rounds = summary.Rounds(first, [])
     for number in range(1, options.rounds + 1):
         one = []
-        for place, server in enumerate([floor, *others, floor]):
-            name = f"{number:02}-{place}-{server.name}"
-            print(f"{scenario.name}: round {number} of {options.rounds}, {server.name}", flush=True)
-            one.append((server.name, run_once(scenario, server, folder / name, options)))
+        for place, subject in enumerate([*subjects, first]):
+            print(f"{name}: round {number} of {options.rounds}, {subject}", flush=True)
+            path = folder / f"{number:02}-{place}-{subject.replace(' ', '-')}"
+            one.append((subject, subjects[subject](path)))
         rounds.rounds.append(one)
-    text = summary.markdown(scenario.name, scenario.question, rounds, scenario.figures)
-    (folder / "summary.md").write_text(text)
+    return rounds
+
+
+def report(name, question, rounds, figures, options):
+    """Writes and prints the summary."""
+    text = summary.markdown(name, question, rounds, figures)
+    (options.out / name / "summary.md").write_text(text)
     print(f"\n{text}")
     return text
 
 
-def run_once(scenario, server, path, options):
+def run_once(measure, server, options, path):
     """One run: `start()` serves, for the length of a `with`, a server that nobody has used yet."""
-    log_path = path.with_suffix(".log")
-    result = scenario.measure(
-        lambda: rig.serving(server, options.server_cpu, options.bin, log_path), options)
+    log_path = Path(f"{path}.log")
+    start = partial(rig.serving, server, options.server_cpu, options.bin, log_path)
+    result = measure(start, options)
     if log_path.stat().st_size == 0:
         log_path.unlink()
     entry = {"server": server.name, "command": server.command} | result
-    rig.write_json(path.with_suffix(".json"), entry)
+    rig.write_json(Path(f"{path}.json"), entry)
     return result["figures"]
 
 

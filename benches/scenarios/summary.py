@@ -32,6 +32,7 @@ class Figure:
     is_difference: bool = False
     at_most: float | None = None
     at_least: float | None = None
+    judges_all: bool = False  # the bound is not the engine's alone
 
     def against(self, value, floor):
         """The comparison; None where a ratio to nothing has no meaning."""
@@ -45,9 +46,10 @@ class Figure:
 
     def bound(self):
         """What the engine holds, in words; empty if nothing."""
+        who = "every row" if self.judges_all else "the engine"
         if self.at_most is not None:
-            return f"the engine holds at most {self.told(self.at_most)}"
-        return f"the engine holds at least {self.told(self.at_least)}" if self.at_least else ""
+            return f"{who} holds at most {self.told(self.at_most)}"
+        return f"{who} holds at least {self.told(self.at_least)}" if self.at_least else ""
 
     def judge(self, comparison, spread):
         """Whether the bound holds, given the spread of the floor against itself."""
@@ -59,7 +61,10 @@ class Figure:
 
 @dataclass
 class Rounds:
-    """All runs: a round is a list of (server name, figures), the floor first and last."""
+    """All runs: a round is a list of (name, figures), the floor first and last.
+
+    Where sizes of one server are compared, the first size stands for the floor.
+    """
 
     floor: str
     rounds: list
@@ -107,8 +112,8 @@ def markdown(title, question, rounds, figures):
 def table(rounds, figure):
     spread = rounds.spread(figure)
     said = f"{spread:.{figure.digits}f}" if figure.is_difference else f"{spread:.1%}"
-    said = f"The floor differs from itself by {said} (median of {len(rounds.rounds)} rounds)"
-    column = "beyond the floor" if figure.is_difference else "against the floor"
+    said = f"{rounds.floor} differs from itself by {said} (median of {len(rounds.rounds)} rounds)"
+    column = f"{'beyond' if figure.is_difference else 'against'} {rounds.floor}"
     return [f"## {figure.title}", "", f"{'; '.join(filter(None, [said, figure.bound()]))}.", "",
             f"| server | median | lowest to highest | {column} | lowest to highest | |",
             "| --- | ---: | ---: | ---: | ---: | --- |",
@@ -125,7 +130,8 @@ def row(name, rounds, figure, spread):
     if comparisons := rounds.comparisons(name, figure):
         cells[3] = figure.told(median(comparisons))
         cells[4] = f"{figure.told(min(comparisons))} to {figure.told(max(comparisons))}"
-        cells[5] = figure.judge(median(comparisons), spread) if name == "engine" else ""
+        is_judged = figure.judges_all or name == "engine"
+        cells[5] = figure.judge(median(comparisons), spread) if is_judged else ""
     return f"| {' | '.join(cells)} |"
 
 
