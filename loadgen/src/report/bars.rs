@@ -68,7 +68,7 @@ pub(crate) fn lines(histogram: &Histogram<u64>) -> Vec<String> {
 pub(crate) fn blocks(length: f64) -> String {
     let eighths = (length * 8.0).round() as usize;
     let mut bar: String = std::iter::repeat_n('█', eighths / 8).collect();
-    if eighths % 8 > 0 {
+    if !eighths.is_multiple_of(8) {
         bar.push(EIGHTHS[eighths % 8 - 1]);
     }
     bar

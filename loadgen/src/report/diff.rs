@@ -84,7 +84,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 impl Args {
     /// Prints the comparison; true when a limit is breached.
-    fn compare(&self) -> Result<bool, String> {
+    fn compare(self) -> Result<bool, String> {
         let base = file::read_one(&self.base)?;
         let new = file::read_one(&self.new)?;
         let (report, breached) = self.report(&base, &new);

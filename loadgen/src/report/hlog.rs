@@ -112,7 +112,7 @@ mod tests {
         let found = read(&text(&run));
         let delivery = &run.metrics[metric::DELIVERY];
         assert_eq!(found[""], delivery.histogram.decode().unwrap());
-        assert!(found["delivery@warmup"].len() > 0);
+        assert!(!found["delivery@warmup"].is_empty());
         for name in [metric::LAST, metric::DELIVERY_SENT, metric::CONNECT_TCP] {
             assert_eq!(found[name].len(), run.metrics[name].n, "{name}");
         }

@@ -94,26 +94,40 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// The run with at most [`ROWS_MAX`] rows over time.
+/// The run with at most [`ROWS_MAX`] rows over time, and, when rows had to be added up, with
+/// the headline histogram of each alone: the page draws no other over time.
 fn bounded(run: &Run) -> Result<Run, String> {
     let mut run = run.clone();
-    while run.series.len() > ROWS_MAX {
+    let before = run.series.len();
+    if before <= ROWS_MAX {
+        return Ok(run);
+    }
+    let headline = run.headline().map(|(name, _)| name.to_owned());
+    for row in &mut run.series {
+        row.histograms.retain(|name, _| Some(name) == headline.as_ref());
+    }
+    // Phases of one row each cannot be halved any further.
+    let mut rows = usize::MAX;
+    while run.series.len() > ROWS_MAX && run.series.len() < rows {
+        rows = run.series.len();
         run.series = halved(&run.series)?;
     }
+    run.notes.push(format!(
+        "this page shows {} rows over time, added up from {before}; the .json of the run has all",
+        run.series.len()
+    ));
     Ok(run)
 }
 
 /// Neighbours of the same phase added up in pairs.
 fn halved(rows: &[Interval]) -> Result<Vec<Interval>, String> {
-    let mut out = Vec::with_capacity(rows.len() / 2 + 1);
-    for pair in rows.chunks(2) {
-        match pair {
-            [a, b] if a.phase == b.phase => out.push(joined(a, b)?),
-            pair => out.extend_from_slice(pair),
-        }
-    }
-    // A phase of a single row on every pair's border would stop the halving.
-    if out.len() == rows.len() { Ok(out.into_iter().step_by(2).collect()) } else { Ok(out) }
+    rows.chunk_by(|a, b| a.phase == b.phase)
+        .flat_map(|phase| phase.chunks(2))
+        .map(|pair| match pair {
+            [a, b] => joined(a, b),
+            one => Ok(one[0].clone()),
+        })
+        .collect()
 }
 
 fn joined(a: &Interval, b: &Interval) -> Result<Interval, String> {

@@ -18,8 +18,9 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> ExitCode {
-    let page = file::read_all(&args.files).and_then(|runs| html::page(&runs));
-    match page.and_then(|page| file::write_text(&page, &args.output)) {
+    let Args { files, output } = args;
+    let page = file::read_all(&files).and_then(|runs| html::page(&runs));
+    match page.and_then(|page| file::write_text(&page, &output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("downpour-load plot: {error}");

@@ -55,7 +55,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 }
 
 impl Args {
-    fn print(&self) -> Result<(), String> {
+    fn print(self) -> Result<(), String> {
         let runs = file::read_all(&self.files)?;
         file::write_text(&self.report(&runs)?, "-")
     }

@@ -17,12 +17,6 @@ pub(crate) fn time(ns: u64) -> String {
     }
 }
 
-/// A time in milliseconds without its unit, for tables of machines: `0.038`, `11.2`.
-pub(crate) fn milliseconds(ns: u64) -> String {
-    let text = format!("{:.6}", ns as f64 / 1e6);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 /// A number with three significant digits: `0.0384`, `4.91`, `38.4`, `384`, `12,600`.
 pub(crate) fn digits(value: f64) -> String {
     let size = value.abs();
@@ -174,8 +168,6 @@ mod tests {
         assert_eq!(percent(0.41), "41.0 %");
         assert_eq!(digits(-1_234.4), "-1,234");
         assert_eq!(digits(0.0384), "0.0384");
-        assert_eq!(milliseconds(38_000), "0.038");
-        assert_eq!(milliseconds(2_000_000), "2");
     }
 
     #[test]

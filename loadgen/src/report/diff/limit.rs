@@ -70,7 +70,7 @@ impl Limit {
             Bound::Relative(bound) => change.relative().map(|value| (value, bound)),
             Bound::Absolute(bound) => change.absolute().map(|value| (value, bound)),
         };
-        let Some((value, bound)) = measured.or_else(|| self.from_zero(change)) else {
+        let Some((value, bound)) = measured.or_else(|| self.against_zero(change)) else {
             let text = format!("FAIL    {}   cannot be judged: a side has no value", self.expr);
             return Outcome { breached: true, text };
         };
@@ -86,7 +86,7 @@ impl Limit {
     }
 
     /// From a base of zero every growth is beyond any share, and standing still is none.
-    fn from_zero(&self, change: &Change) -> Option<(f64, f64)> {
+    fn against_zero(&self, change: &Change) -> Option<(f64, f64)> {
         let Bound::Relative(bound) = self.bound else {
             return None;
         };
