@@ -58,15 +58,20 @@ def options(question, servers):
                         help="who subscribes and publishes (%(default)s)")
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--client-cpu", type=int, default=1)
-    parser.add_argument("--bin", type=Path, default=rig.ROOT / "target/release",
+    parser.add_argument("--bin", type=folder, default=rig.ROOT / "target/release",
                         help="folder of the release binaries")
-    parser.add_argument("--out", type=Path, help="folder of the results "
+    parser.add_argument("--out", type=folder, help="folder of the results "
                         "(default: benches/runs/<date>-<machine>)")
     chosen = parser.parse_args()
     day = time.strftime("%Y-%m-%d", time.gmtime())
     chosen.out = chosen.out or rig.HERE.parent / "runs" / f"{day}-{rig.machine_name()}"
     chosen.servers = [server_of(text) for text in chosen.server or servers]
     return chosen
+
+
+def folder(text):
+    """A folder named from where the user is; servers are started at the root."""
+    return Path(text).resolve()
 
 
 def server_of(text):
