@@ -42,6 +42,8 @@ pub(crate) mod uring;
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use audience::Audience;
 use lane::{Lane, Woken};

@@ -104,13 +104,51 @@ async fn task<L: Lane + 'static>(
     pass: Result<Pass, CloseReason>,
 ) {
     let served = connection::serve(Rc::clone(&control), socket, pass);
-    let ended = AssertUnwindSafe(served).catch_unwind().await;
+    let ended = contained(served).await;
     let stats = control.stats();
     stats.connections.sub(1);
     control.requests.set(control.requests.get() - 1);
     match ended {
-        Ok(Some(reason)) => stats.close(reason),
-        Ok(None) => {}
-        Err(_) => stats.close(CloseReason::Panicked),
+        Some(Some(reason)) => stats.close(reason),
+        Some(None) => {}
+        None => stats.close(CloseReason::Panicked),
+    }
+}
+
+/// Runs a task; none when it has panicked. The panic has been printed by then, and what the task
+/// held has been dropped: its socket, its pass, its share of the worker's bodies.
+pub(super) async fn contained<T>(task: impl Future<Output = T>) -> Option<T> {
+    // What tasks share is single cells and tables that are whole between two steps.
+    AssertUnwindSafe(task).catch_unwind().await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_in_one_task_ends_that_task_and_drops_what_it_held() {
+        struct Held<'a>(&'a Cell<bool>);
+        impl Drop for Held<'_> {
+            fn drop(&mut self) {
+                self.0.set(true);
+            }
+        }
+        let mut runtime = crate::backend::epoll_runtime().expect("epoll is always there");
+        runtime.block_on(async {
+            let dropped = Cell::new(false);
+            let held = Held(&dropped);
+            let panics = contained(async {
+                let _held = held;
+                monoio::time::sleep(Duration::from_millis(1)).await;
+                panic!("a defect, made for this test");
+            });
+            let other = contained(async { 7 });
+            let (panicked, served) = futures_util::future::join(panics, other).await;
+            assert_eq!((panicked, served), (None::<()>, Some(7)));
+            assert!(dropped.get());
+        });
     }
 }

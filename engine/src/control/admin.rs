@@ -5,18 +5,17 @@
 
 use std::net::{IpAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use futures_util::FutureExt;
 use monoio::net::TcpStream;
 use rustix::net::SocketFlags;
 use serde::Serialize;
 
+use super::accept::contained;
 use super::socket::Socket;
 use super::{Room, metrics};
 use crate::backend::{self, Backend};
@@ -94,8 +93,8 @@ async fn accept(admin: Rc<Admin>, listener: TcpListener) {
         let accepted = rustix::net::accept_with(descriptor(&listener), SocketFlags::CLOEXEC);
         match accepted.map(Socket::new) {
             Ok(Ok(socket)) => {
-                let served = AssertUnwindSafe(serve(Rc::clone(&admin), socket, local));
-                monoio::spawn(async { drop(served.catch_unwind().await) });
+                let served = serve(Rc::clone(&admin), socket, local);
+                monoio::spawn(contained(served));
             }
             Err(rustix::io::Errno::AGAIN) => {}
             // Out of descriptors or memory: others are ended before this one goes on.

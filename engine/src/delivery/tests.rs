@@ -1,0 +1,209 @@
+//! The order in which subscribers are served, and what a turn may cost.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::lane::{Outcome, Outgoing};
+use super::plan::SENDS_MAX;
+use super::*;
+use crate::event::{Event, EventId};
+
+/// A kernel that takes everything, and remembers to whom it was sent.
+#[derive(Debug, Default)]
+struct Recorder {
+    sent: Vec<u32>,
+    bytes: usize,
+}
+
+impl Lane for Recorder {
+    fn attach(&mut self, _slot: u32, _socket: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn send(&mut self, sends: &[Outgoing<'_>], _short: &mut dyn FnMut(usize, Outcome)) {
+        for send in sends {
+            self.sent.push(send.slot);
+            self.bytes += send.buffers.iter().map(|buffer| buffer.len()).sum::<usize>();
+        }
+    }
+
+    fn await_writable(&mut self, _slot: u32) {}
+
+    fn harvest(&mut self, _woken: &mut Vec<Woken>) {}
+
+    fn close(&mut self, _slot: u32) {}
+}
+
+struct Rig {
+    delivery: Delivery<Recorder>,
+    sequence: u64,
+}
+
+impl Rig {
+    fn new(heartbeat_ticks: u32, drain_ns: u64) -> Rig {
+        let settings = DeliverySettings {
+            epoch: Epoch::new(1),
+            bounds: Bounds {
+                events_max: 1000,
+                bytes_max: usize::MAX,
+                bytes_total_max: usize::MAX,
+                age_ns_max: u64::MAX,
+                forgotten_max: 10,
+            },
+            subscribers_max: 200_000,
+            heartbeat_ticks,
+            write_timeout_ticks: 100,
+            lag: LagPolicy::Skip,
+            retry_ms: 1000,
+            pinned_bytes_max: usize::MAX,
+            drain_ns,
+        };
+        let limits = Arc::new(Limits::new(200_000, 0));
+        let lane = Recorder::default();
+        let delivery = Delivery::new(settings, lane, Arc::new(Stats::new(1)), 0, limits);
+        Rig { delivery, sequence: 0 }
+    }
+
+    fn subscribe(&mut self, topic: &str) -> u32 {
+        let slot = self.delivery.slots.vacant().expect("there is room");
+        let resume = self.delivery.topics().resume_live(0);
+        let pass = self.delivery.limits.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("no limit");
+        let socket = io::stderr();
+        let names = [topic.to_owned()];
+        self.delivery.subscribe(&names, &resume, socket.as_fd(), pass).expect("there is room");
+        slot
+    }
+
+    fn publish(&mut self, topic: &str, data: &str) {
+        self.sequence += 1;
+        let event = Event { topic, data, event: None, id: None, retry: None };
+        let id = EventId { epoch: Epoch::new(1), sequence: self.sequence };
+        assert!(self.delivery.ingest(&event.encode().expect("valid").number(id, 0)));
+    }
+
+    /// Sends of one turn, in order.
+    fn turn(&mut self, now_ns: u64) -> Vec<u32> {
+        self.delivery.turn(|| now_ns);
+        std::mem::take(&mut self.delivery.lane.sent)
+    }
+}
+
+#[test]
+fn a_small_topic_waits_for_a_quantum_of_each_broadcast_and_no_longer() {
+    let mut rig = Rig::new(0, 1);
+    for _ in 0..3 {
+        (0..20_000).for_each(|_| _ = rig.subscribe("hot-1"));
+        (0..20_000).for_each(|_| _ = rig.subscribe("hot-2"));
+    }
+    let small: Vec<u32> = (0..QUANTUM).map(|_| rig.subscribe("small")).collect();
+    rig.publish("hot-1", "x");
+    rig.publish("hot-2", "x");
+    // The broadcasts are well under way when the small topic has an event.
+    (0..10).for_each(|_| _ = rig.turn(0));
+    rig.publish("small", "x");
+    let mut before = 0;
+    let mut waiting: Vec<u32> = small;
+    while !waiting.is_empty() {
+        for slot in rig.turn(0) {
+            let place = waiting.iter().position(|other| *other == slot);
+            match place {
+                Some(place) => _ = waiting.swap_remove(place),
+                None if !waiting.is_empty() => before += 1,
+                None => {}
+            }
+        }
+    }
+    assert!(before <= 2 * QUANTUM, "{before} sends of two broadcasts went first");
+}
+
+#[test]
+fn a_hundred_thousand_small_topics_do_not_hold_up_each_other_or_a_broadcast() {
+    let mut rig = Rig::new(0, 1);
+    let hot: Vec<u32> = (0..1_000).map(|_| rig.subscribe("hot")).collect();
+    let names: Vec<String> = (0..100_000).map(|topic| format!("t{topic}")).collect();
+    names.iter().for_each(|name| _ = rig.subscribe(name));
+    names.iter().for_each(|name| rig.publish(name, "x"));
+    rig.publish("hot", "x");
+    let mut served = vec![0u32; 101_000];
+    while rig.delivery.queue.front().is_some() {
+        let sent = rig.turn(0);
+        assert!(sent.len() <= SENDS_MAX);
+        sent.into_iter().for_each(|slot| served[slot as usize] += 1);
+    }
+    assert!(served.iter().all(|times| *times == 1), "each subscriber was served once");
+    assert_eq!(hot.len() + names.len(), served.len());
+}
+
+#[test]
+fn subscribers_that_catch_up_leave_half_of_each_turn_to_the_sweep() {
+    let mut rig = Rig::new(0, 1);
+    let live: Vec<u32> = (0..1_000).map(|_| rig.subscribe("live")).collect();
+    (0..50).for_each(|_| rig.publish("old", "x"));
+    for _ in 0..5_000 {
+        let slot = rig.subscribe("old");
+        rig.delivery.slots[slot].cursor.sequence = 0;
+        rig.delivery.set_behind(slot);
+    }
+    rig.publish("live", "x");
+    let sent = rig.turn(0);
+    let swept = sent.iter().filter(|slot| live.contains(slot)).count();
+    assert!(swept >= QUANTUM && sent.len() - swept >= SENDS_MAX / 2, "{swept} of {}", sent.len());
+}
+
+#[test]
+fn what_outran_the_sweep_goes_out_in_one_send() {
+    let mut rig = Rig::new(0, 1);
+    (0..10).for_each(|_| _ = rig.subscribe("t"));
+    (0..400).for_each(|_| rig.publish("t", "x"));
+    assert_eq!(rig.turn(0).len(), 10);
+    assert_eq!(rig.delivery.stats().deliveries.get(), 4_000);
+    assert_eq!(rig.delivery.plan.batches.len(), 1, "planned once for all of them");
+    assert_eq!(rig.turn(0), [] as [u32; 0]);
+}
+
+#[test]
+fn heartbeats_go_to_the_quiet_only_and_are_spread() {
+    let mut rig = Rig::new(40, 1);
+    (0..2_000).for_each(|_| _ = rig.subscribe("quiet"));
+    let busy = rig.subscribe("busy");
+    let mut times = Vec::new();
+    for tick in 1..60u64 {
+        let now_ns = tick * TICK_NS;
+        rig.delivery.advance(now_ns);
+        rig.publish("busy", "x");
+        let mut count = 0;
+        loop {
+            let more = rig.delivery.turn(|| now_ns);
+            let sent = std::mem::take(&mut rig.delivery.lane.sent);
+            count += sent.iter().filter(|slot| **slot != busy).count();
+            if !more {
+                break;
+            }
+        }
+        times.push(count);
+    }
+    let total: usize = times.iter().sum();
+    assert_eq!(total, 2_000, "each quiet subscriber had one: {times:?}");
+    assert_eq!(rig.delivery.stats().heartbeats.get(), 2_000);
+    assert!(times.iter().all(|count| *count <= 400), "not all at once: {times:?}");
+    assert!(times[..29].iter().all(|count| *count == 0), "none before its time: {times:?}");
+}
+
+#[test]
+fn a_drain_is_spread_over_its_time_and_ends_in_it() {
+    let mut rig = Rig::new(0, 10 * 1_000_000_000);
+    (0..100_000).for_each(|_| _ = rig.subscribe("t"));
+    rig.delivery.drain(0);
+    let mut left = Vec::new();
+    for tick in 0..=100u64 {
+        while rig.delivery.turn(|| tick * TICK_NS) {}
+        left.push(rig.delivery.slots.count());
+    }
+    assert_eq!(left.last(), Some(&0));
+    assert!(rig.delivery.is_drained());
+    let most = left.windows(2).map(|pair| pair[0] - pair[1]).max().expect("steps");
+    assert!(most <= 1_500, "at most 1.5 times an even share a tick: {most}");
+    let drained = rig.delivery.stats().closed[CloseReason::Drained as usize].get();
+    assert_eq!(drained, 100_000);
+}
