@@ -128,10 +128,16 @@ fn find(args: Args) -> Result<Found, String> {
     let range = Range { lowest, highest, precision: args.precision, repeats: args.repeats };
     let fixed = frontier(args.frontier.as_deref())?;
     let spawn = args.spawn.into_iter().flat_map(|line| ["--spawn".to_owned(), line]);
+    // A JSON document on standard output must stand there alone.
+    let tell: fn(String) = match args.json.as_deref() {
+        Some("-") => |line| eprintln!("{line}"),
+        _ => |line| println!("{line}"),
+    };
     let setting = Setting {
         between: args.between,
         objectives: args.objectives,
         arguments: args.run.into_iter().chain(spawn).collect(),
+        tell,
     };
     let mut searches = Vec::new();
     for fixed in &fixed {
@@ -157,18 +163,18 @@ fn search(
     fixed: Option<&[String; 2]>,
 ) -> Result<Searched, String> {
     let label = fixed.map(|fixed| fixed.join(" "));
-    println!("{} {}", vary, label.as_deref().unwrap_or_default());
+    (setting.tell)(format!("{vary} {}", label.as_deref().unwrap_or_default()));
     let (mut search, mut trials) = (Search::new(range), Vec::new());
     while let Some(value) = search.next() {
-        let mut flags = vec![format!("--{}", vary), value.to_string()];
+        let mut flags = vec![format!("--{vary}"), value.to_string()];
         flags.extend(fixed.into_iter().flatten().cloned());
         let trial = setting.trial(value, &flags)?;
-        println!("{}", row(&trial, &setting.objectives));
+        (setting.tell)(row(&trial, &setting.objectives));
         search.record(trial.outcome);
         trials.push(trial);
     }
     let answer = search.answer().expect("the search is over");
-    println!("{}\n", sentence(answer, vary));
+    (setting.tell)(format!("{}\n", sentence(answer, vary)));
     Ok(Searched { fixed: label, trials, answer })
 }
 

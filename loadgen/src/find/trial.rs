@@ -21,6 +21,8 @@ pub(super) struct Setting {
     pub(super) objectives: Vec<Objective>,
     /// The arguments of `run` that never change.
     pub(super) arguments: Vec<String>,
+    /// Where the search is told as it goes.
+    pub(super) tell: fn(String),
 }
 
 /// One finished trial.
@@ -58,9 +60,11 @@ impl Setting {
     fn judge(&self, value: u64, run: &Run) -> Trial {
         let slo: Vec<SloResult> =
             self.objectives.iter().map(|objective| objective.judge(run)).collect();
-        let outcome = if run.verdict.status == Status::Invalid {
+        let breached =
+            run.verdict.status == Status::Invalid || slo.iter().any(|slo| slo.ok == Some(false));
+        let outcome = if !says_something(run) {
             Outcome::Invalid
-        } else if slo.iter().any(|slo| slo.ok == Some(false)) {
+        } else if breached {
             Outcome::Breached
         } else if slo.iter().all(|slo| slo.ok == Some(true)) {
             Outcome::Held
@@ -74,5 +78,53 @@ impl Setting {
             verdict: run.verdict.status.word().to_owned(),
             reasons: run.verdict.reasons.iter().map(|reason| reason.text.clone()).collect(),
         }
+    }
+}
+
+/// Whether a run says something about the server. One that is INVALID does not, with one
+/// exception: a server that does not take its subscribers has reached its limit, unless it was
+/// this machine that had no port or descriptor left for them.
+fn says_something(run: &Run) -> bool {
+    let mut invalid = run.verdict.reasons.iter().filter(|it| it.status == Status::Invalid);
+    invalid.all(|reason| reason.code == "connections" && run.connect.errors.local == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::model::verdict::Reason;
+
+    fn outcome(lost: Option<u64>, invalid: Option<&str>, local: u64) -> Outcome {
+        let mut run = Run::default();
+        run.counts.lost = lost;
+        run.connect.errors.local = local;
+        if let Some(code) = invalid {
+            run.verdict.add(Reason {
+                code: code.to_owned(),
+                status: Status::Invalid,
+                value: None,
+                limit: None,
+                text: String::new(),
+            });
+        }
+        let objectives = vec!["lost==0".parse().expect("an objective")];
+        Setting { between: None, objectives, arguments: Vec::new(), tell: drop }
+            .judge(1, &run)
+            .outcome
+    }
+
+    #[test]
+    fn objectives_decide_only_where_the_measurement_is_worth_something() {
+        assert_eq!(outcome(Some(0), None, 0), Outcome::Held);
+        assert_eq!(outcome(Some(1), None, 0), Outcome::Breached);
+        assert_eq!(outcome(None, None, 0), Outcome::Invalid);
+        assert_eq!(outcome(Some(0), Some("rate"), 0), Outcome::Invalid);
+        assert_eq!(outcome(Some(1), Some("rate"), 0), Outcome::Invalid);
+    }
+
+    #[test]
+    fn a_server_that_takes_no_more_subscribers_is_at_its_limit_and_a_full_machine_is_not() {
+        assert_eq!(outcome(Some(0), Some("connections"), 0), Outcome::Breached);
+        assert_eq!(outcome(Some(0), Some("connections"), 3), Outcome::Invalid);
     }
 }

@@ -73,3 +73,36 @@ fn read(run: &Run, name: &str) -> (Figure, Option<f64>) {
     let value = figure.read(run);
     (figure, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> Run {
+        let mut run = Run::default();
+        run.counts.lost = Some(3);
+        run
+    }
+
+    #[test]
+    fn a_count_holds_only_if_it_is_exactly_the_truth() {
+        let holds: Vec<bool> = (2..5).map(|truth| exactly(&run(), "lost", truth).holds).collect();
+        assert_eq!(holds, [false, true, false]);
+    }
+
+    #[test]
+    fn a_bound_holds_on_its_own_side_and_at_itself() {
+        for (bound, least, most) in [(2.0, true, false), (3.0, true, true), (4.0, false, true)] {
+            assert_eq!(at_least(&run(), "lost", bound).holds, least, "{bound}");
+            assert_eq!(at_most(&run(), "lost", bound).holds, most, "{bound}");
+        }
+    }
+
+    #[test]
+    fn what_the_run_does_not_know_holds_nothing() {
+        let run = Run::default();
+        assert!(!exactly(&run, "lost", 0).holds);
+        assert!(!at_least(&run, "delivery.p99", 0.0).holds);
+        assert!(!at_most(&run, "delivery.p99", 1e12).holds);
+    }
+}
