@@ -77,7 +77,7 @@ function scaleOver(values, logarithmic) {
 
 const fixed = (value) => value.toFixed(1);
 
-function lineLayer(points, color, extra = "") {
+function lineLayer(points, color, extra = "", dash = null) {
   return (plot) => {
     let path = "";
     let pen = false;
@@ -88,7 +88,7 @@ function lineLayer(points, color, extra = "") {
         pen = true;
       }
     }
-    return svg("path", { class: "line " + extra, d: path, style: `stroke:${color}` });
+    return svg("path", { class: "line " + extra, d: path, style: `stroke:${color};${dash ? `stroke-dasharray:${dash}` : ""}` });
   };
 }
 

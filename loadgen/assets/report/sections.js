@@ -26,7 +26,9 @@ const perRun = (state, read) => shown(state).map((one) => ({ color: one.color, n
 
 /* Latency: the percentile curve --------------------------------------------- */
 
-const COMPANIONS = { delivery: [["delivery.sent", "uncorrected, from the actual send", "5 4"], ["delivery.probe", "probes", "2 3"], ["delivery.user", "to the read in user space", "1 3"]] };
+const COMPANIONS = {
+  delivery: [["delivery.sent", "uncorrected, from the actual send", "5 4", "var(--s1)"], ["delivery.probe", "as the probes saw it", "2 3", "var(--s2)"], ["delivery.user", "to the read in user space", "1.5 3", "var(--s7)"]],
+};
 const inverse = (percent) => 1 / (1 - percent / 100);
 
 function latency(state, redraw) {
@@ -35,9 +37,9 @@ function latency(state, redraw) {
   if (!available.some((one) => one.name === state.metric)) state.metric = available[0].name;
   const lines = shown(state).filter(({ histograms }) => histograms[state.metric]).map((one) => ({ ...one, histogram: one.histograms[state.metric], extra: "" }));
   if (single(state)) {
-    for (const [name, label, dash] of COMPANIONS[state.metric] ?? []) {
+    for (const [name, label, dash, color] of COMPANIONS[state.metric] ?? []) {
       const histogram = state.runs[0].histograms[name];
-      if (histogram) lines.push({ name: label, color: "var(--s1)", dash, histogram, extra: "dash" });
+      if (histogram) lines.push({ name: label, color, dash, histogram, extra: "dash" });
     }
   }
   const most = Math.max(10, ...lines.map(({ histogram }) => histogram.n));
@@ -57,7 +59,7 @@ function latency(state, redraw) {
     yShow: tickTime, yName: state.logarithmic ? "latency, log scale" : "latency", xName: "percentile",
     layers: [
       floor ? ruleLayer(floor, "rig floor p99") : () => null,
-      ...lines.map((line, i) => lineLayer(points[i], line.color, line.extra)),
+      ...lines.map((line, i) => lineLayer(points[i], line.color, line.extra, line.dash)),
     ],
     stops: stops.map(inverse),
     read: (_, i) => ({ lead: `p${stops[i]}`, items: lines.map((line) => ({ color: line.color, name: line.name === state.runs[0].name && single(state) ? state.metric : line.name, text: time(percentile(line.histogram, stops[i])) })) }),
@@ -234,7 +236,8 @@ function throughput(state) {
 function server(state) {
   const charts = [
     overTime(state, { title: single(state) ? "CPU" : "CPU cores of the server", label: "CPU over time", yName: single(state) ? "cores; share of a core" : "cores", show: plain, tick: tickPlain, lines: [{ name: "server, cores", read: (row) => row.server_cpu }, { name: "busiest load generator thread", read: (row) => row.client_cpu }] }),
-    overTime(state, { title: single(state) ? "Memory" : "Memory of the server", label: "Memory over time", yName: "bytes", show: bytes, tick: tickBytes, ticks: binaryTicks, lines: [{ name: "server process", read: (row) => row.server_pss_bytes }, { name: "sockets in the kernel", read: (row) => row.server_kernel_bytes }] }),
+    overTime(state, { title: "Memory of the server's process", label: "Memory of the process over time", yName: "bytes", show: bytes, tick: tickBytes, ticks: binaryTicks, lines: [{ name: "server process", read: (row) => row.server_pss_bytes }] }),
+    overTime(state, { title: "Sockets in the kernel of its machine", label: "Kernel memory of sockets over time", yName: "bytes", show: bytes, tick: tickBytes, ticks: binaryTicks, lines: [{ name: "sockets", read: (row) => row.server_kernel_bytes }] }),
   ].filter(Boolean);
   const measured = shown(state).filter(({ run }) => run.server);
   const rows = [
@@ -334,10 +337,10 @@ function connects(state) {
   return section("connects", "Connecting", ups.join("; ") + ".",
     el("div", { class: "bar" }, single(state) ? keys(lines.map((l) => [l.name, l.color, l.extra ? "5 4" : null])) : runKeys(state)),
     runs.length ? chart({
-      label: "Connections over time", height: 230, x, y: scaleOver(lines.flatMap((line) => line.one.run.ramp.map(line.read)), false), xShow: seconds, yShow: short, yName: "connections", xName: "time since the start",
+      label: "Connections over time", height: 230, x, y: scaleOver(lines.flatMap((line) => line.one.run.ramp.map(line.read)), false), xShow: (v) => tickTime(v * 1e9), yShow: short, yName: "connections", xName: "time since the start",
       layers: lines.map((line) => lineLayer(line.one.run.ramp.map((p) => [p.t_ns / 1e9, line.read(p)]), line.color, line.extra)),
       stops: longest.run.ramp.map((p) => p.t_ns / 1e9),
-      read: (at) => ({ lead: seconds(at), items: lines.map((line) => ({ color: line.color, name: single(state) ? line.name : `${line.one.name} ${line.name}`, text: count(line.read(near(line.one.run.ramp, at))) })) }),
+      read: (at) => ({ lead: seconds(at), items: lines.map((line) => ({ color: line.color, name: single(state) ? line.name : `${line.one.name}, ${line.name}`, text: count(line.read(near(line.one.run.ramp, at))) })) }),
     }) : null,
     failures.map((text) => el("p", { class: "bad" }, text)),
     rows.length ? table(["", "p50", "p90", "p99", "p99.9", "max"], rows, "Latency of connecting") : null);

@@ -12,7 +12,7 @@ mod measured;
 use super::model::Run;
 use super::model::metric;
 use super::model::plan::Plan;
-use super::model::verdict::SloResult;
+use super::model::verdict::{SloResult, Status};
 use super::objective::Objective;
 use super::{hgrm, unit};
 use layout::block;
@@ -51,7 +51,13 @@ fn head(lines: &mut Vec<String>, run: &Run) {
         run.verdict.status.word()
     ));
     for reason in &run.verdict.reasons {
-        lines.push(block(reason.status.word().to_lowercase().as_str(), &reason.text));
+        // A reason that takes nothing away is worth knowing all the same.
+        let name = match reason.status {
+            Status::Valid => "note",
+            Status::Suspect => "suspect",
+            Status::Invalid => "invalid",
+        };
+        lines.push(block(name, &reason.text));
     }
     lines.push(block("started", &unit::utc(run.started_unix_ns)));
     lines.push(block("target", &target(run)));

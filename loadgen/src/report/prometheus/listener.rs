@@ -5,7 +5,7 @@
 //! only its path is looked at.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,7 +22,6 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 #[derive(Debug)]
 pub(crate) struct Exporter {
     latest: Arc<Mutex<Option<Arc<Snapshot>>>>,
-    address: SocketAddr,
 }
 
 impl Exporter {
@@ -37,24 +36,20 @@ impl Exporter {
         let resolved = full.to_socket_addrs().map_err(shown)?.next();
         let resolved = resolved.ok_or_else(|| format!("--prom {address}: no such address"))?;
         let listener = TcpListener::bind(resolved).map_err(shown)?;
-        let address = listener.local_addr().map_err(shown)?;
-        let latest = Arc::new(Mutex::new(None));
-        let served = Arc::clone(&latest);
-        std::thread::Builder::new()
-            .name("prometheus".to_owned())
-            .spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    // A scraper that goes away in the middle harms only its own scrape.
-                    let _ = answer(&stream, &served);
-                }
-            })
-            .map_err(shown)?;
-        Ok(Exporter { latest, address })
+        Exporter::serve(listener).map_err(shown)
     }
 
-    /// The address listened on, with the port the kernel chose when 0 was asked for.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Starts the thread that answers on a listener.
+    fn serve(listener: TcpListener) -> io::Result<Exporter> {
+        let latest = Arc::new(Mutex::new(None));
+        let served = Arc::clone(&latest);
+        std::thread::Builder::new().name("prometheus".to_owned()).spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A scraper that goes away in the middle harms only its own scrape.
+                let _ = answer(&stream, &served);
+            }
+        })?;
+        Ok(Exporter { latest })
     }
 
     /// Hands over the latest snapshot.
@@ -99,8 +94,16 @@ fn request_head(mut stream: &TcpStream) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::report::snapshot::sample;
+
+    fn exporter() -> (Exporter, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (Exporter::serve(listener).unwrap(), address)
+    }
 
     fn scrape(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -114,30 +117,30 @@ mod tests {
 
     #[test]
     fn a_scrape_gets_the_latest_snapshot() {
-        let exporter = Exporter::start("127.0.0.1:0").unwrap();
-        assert!(scrape(exporter.address(), "/metrics").contains("Content-Length: 0\r\n"));
+        let (exporter, address) = exporter();
+        assert!(scrape(address, "/metrics").contains("Content-Length: 0\r\n"));
         let snapshot = sample(3);
         exporter.update(Arc::new(snapshot.clone()));
-        let answer = scrape(exporter.address(), "/metrics");
+        let answer = scrape(address, "/metrics");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         assert_eq!(body, text(&snapshot));
-        assert!(scrape(exporter.address(), "/").starts_with("HTTP/1.1 404"));
+        assert!(scrape(address, "/").starts_with("HTTP/1.1 404"));
     }
 
     #[test]
     fn a_scraper_that_hangs_up_does_not_end_the_exporter() {
-        let exporter = Exporter::start("127.0.0.1:0").unwrap();
+        let (_exporter, address) = exporter();
         for _ in 0..3 {
-            drop(TcpStream::connect(exporter.address()).unwrap());
+            drop(TcpStream::connect(address).unwrap());
         }
-        assert!(scrape(exporter.address(), "/metrics").starts_with("HTTP/1.1 200"));
+        assert!(scrape(address, "/metrics").starts_with("HTTP/1.1 200"));
     }
 
     #[test]
     fn an_address_that_cannot_be_listened_on_is_named() {
-        let taken = Exporter::start("127.0.0.1:0").unwrap();
-        let address = taken.address().to_string();
+        let (_taken, address) = exporter();
+        let address = address.to_string();
         assert!(Exporter::start(&address).unwrap_err().contains(&address));
         assert!(Exporter::start("nonsense").unwrap_err().contains("nonsense"));
     }
