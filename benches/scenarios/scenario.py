@@ -5,6 +5,8 @@ summary, so that every number of it can be traced and computed again.
 """
 
 import argparse
+import signal
+import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -63,6 +65,8 @@ def options(question, servers):
     parser.add_argument("--out", type=folder, help="folder of the results "
                         "(default: benches/runs/<date>-<machine>)")
     chosen = parser.parse_args()
+    # Ended from outside, a scenario still ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     day = time.strftime("%Y-%m-%d", time.gmtime())
     chosen.out = chosen.out or rig.HERE.parent / "runs" / f"{day}-{rig.machine_name()}"
     chosen.servers = [server_of(text) for text in chosen.server or servers]
