@@ -107,7 +107,11 @@ impl Engine {
         let (sequencer, intake) =
             Sequencer::new(epoch, senders, Arc::clone(&stats), config.ring_events);
         let admin_socket = config.admin.map(bind_admin).transpose()?;
-        spawn_aborting("sequencer", move || sequencer.run())?;
+        let cpus = config.cpus.clone();
+        spawn_aborting("sequencer", move || {
+            stay_on(&cpus);
+            sequencer.run();
+        })?;
         let (ready, started) = crossbeam_channel::bounded(config.workers);
         let mut workers = Vec::new();
         for (index, (seed, listeners)) in seeds.into_iter().zip(listeners).enumerate() {
@@ -145,7 +149,10 @@ impl Engine {
                 handles: handles.clone(),
                 epoch,
             };
-            spawn_aborting("admin", move || admin::run(admin, listener))?;
+            spawn_aborting("admin", move || {
+                stay_on(&admin.config.cpus);
+                admin::run(admin, listener);
+            })?;
         }
         Ok(Engine { listen, admin, backend, config, stats, handles, workers })
     }
@@ -224,6 +231,12 @@ fn made(config: &Config) -> io::Result<Made> {
     let (commands, obeyed) = crossbeam_channel::unbounded();
     let handle = WorkerHandle { commands, doorbell };
     Ok((sender, Seed { ring: receiver, eventfd, handle, commands: obeyed }))
+}
+
+/// Keeps the calling thread on the CPUs that the engine was given.
+fn stay_on(cpus: &[usize]) {
+    // Where the mask is refused the thread runs wherever the process may, which is no error.
+    let _ = monoio::utils::bind_to_cpu_set(cpus.iter().copied());
 }
 
 /// A thread whose panic ends the process.

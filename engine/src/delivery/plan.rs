@@ -99,9 +99,14 @@ impl Plan {
 
     /// True when the turn should not grow any more.
     pub(crate) fn is_full(&self) -> bool {
-        self.sends.len() >= SENDS_MAX
-            || self.bytes >= BYTES_MAX
-            || self.buffers + 1024 > BUFFERS_MAX
+        self.is_filled_to(1)
+    }
+
+    /// True when the part `1 / divisor` of a turn is taken.
+    pub(crate) fn is_filled_to(&self, divisor: usize) -> bool {
+        self.sends.len() >= SENDS_MAX / divisor
+            || self.bytes >= BYTES_MAX / divisor
+            || self.buffers + 1024 > BUFFERS_MAX / divisor
     }
 
     /// A batch of this turn that a subscriber of `set` at `cursor` can share.

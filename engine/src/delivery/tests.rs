@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::lane::{Outcome, Outgoing};
-use super::plan::SENDS_MAX;
+use super::plan::{BYTES_MAX, SENDS_MAX};
 use super::*;
 use crate::event::{Event, EventId};
 
@@ -149,6 +149,21 @@ fn subscribers_that_catch_up_leave_half_of_each_turn_to_the_sweep() {
     let sent = rig.turn(0);
     let swept = sent.iter().filter(|slot| live.contains(slot)).count();
     assert!(swept >= QUANTUM && sent.len() - swept >= SENDS_MAX / 2, "{swept} of {}", sent.len());
+}
+
+#[test]
+fn large_replays_leave_half_of_each_turn_to_the_sweep_too() {
+    let mut rig = Rig::new(0, 1);
+    let live = rig.subscribe("live");
+    (0..100).for_each(|_| rig.publish("old", &"x".repeat(10_000)));
+    for _ in 0..500 {
+        let slot = rig.subscribe("old");
+        rig.delivery.slots[slot].cursor.sequence = 0;
+        rig.delivery.set_behind(slot);
+    }
+    rig.publish("live", "x");
+    assert!(rig.turn(0).contains(&live));
+    assert!(rig.delivery.lane.bytes <= 3 * BYTES_MAX / 2, "{}", rig.delivery.lane.bytes);
 }
 
 #[test]

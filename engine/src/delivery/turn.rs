@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use super::lane::{Lane, Outcome, Outgoing};
-use super::plan::{Part, PlannedBatch, PlannedSend, Purpose, SENDS_MAX};
+use super::plan::{Part, PlannedBatch, PlannedSend, Purpose};
 use super::slots::State;
 use super::{Delivery, QUANTUM};
 use crate::close::CloseReason;
@@ -34,10 +34,10 @@ impl<L: Lane> Delivery<L> {
         // Who needs a second batch stands at the end of the queue, after the candidates of this
         // turn: two sends to one socket in one turn could not be settled.
         let mut candidates = self.behind.len();
-        let share = if self.queue.is_empty() { SENDS_MAX } else { SENDS_MAX / 2 };
-        self.plan_behind(&mut candidates, share);
+        let divisor = if self.queue.is_empty() { 1 } else { 2 };
+        self.plan_behind(&mut candidates, divisor);
         self.plan_sweep();
-        self.plan_behind(&mut candidates, SENDS_MAX);
+        self.plan_behind(&mut candidates, 1);
         self.scan();
         let farewells = self.plan.sends.is_empty() && self.plan_farewells(began);
         if !self.plan.sends.is_empty() {
@@ -61,9 +61,9 @@ impl<L: Lane> Delivery<L> {
         }
     }
 
-    /// Subscribers that catch up on their own, until the plan has `sends_max` sends.
-    fn plan_behind(&mut self, candidates: &mut usize, sends_max: usize) {
-        while *candidates > 0 && self.plan.sends.len() < sends_max && !self.plan.is_full() {
+    /// Subscribers that catch up on their own, until the part `1 / divisor` of the turn is taken.
+    fn plan_behind(&mut self, candidates: &mut usize, divisor: usize) {
+        while *candidates > 0 && !self.plan.is_filled_to(divisor) {
             *candidates -= 1;
             let Some(index) = self.behind.pop_front() else { return };
             self.slots[index].queued = false;
