@@ -17,9 +17,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// One plan against one server: connect, settle, warm up, measure, drain
-    Run(crate::run::Args),
+    Run(Box<crate::run::Args>),
     /// How fast a server takes connections, and how long each phase of a connect lasts
-    Connect(crate::connect::Args),
+    Connect(Box<crate::connect::Args>),
     /// Drop a part of the subscribers and check that they come back without a gap
     Storm(crate::storm::Args),
     /// Search the largest load that still meets the objectives
@@ -44,8 +44,8 @@ impl Cli {
     /// Runs the chosen command and returns its exit code.
     pub(crate) fn run(self) -> ExitCode {
         match self.command {
-            Command::Run(args) => crate::run::run(args),
-            Command::Connect(args) => crate::connect::run(args),
+            Command::Run(args) => crate::run::run(&args),
+            Command::Connect(args) => crate::connect::run(*args),
             Command::Storm(args) => crate::storm::run(args),
             Command::Find(args) => crate::find::run(args),
             Command::Report(args) => crate::report::show::run(args),
@@ -54,7 +54,7 @@ impl Cli {
             Command::Diff(args) => crate::report::diff::run(args),
             Command::Selftest(args) => crate::selftest::run(args),
             Command::Serve(args) => crate::serve::run(args),
-            Command::Doctor(args) => crate::doctor::run(args),
+            Command::Doctor(args) => crate::doctor::run(&args),
         }
     }
 }

@@ -96,11 +96,6 @@ impl Decoder {
         }
     }
 
-    /// Whether an event is open: what has come of it is lost if the stream ends here.
-    pub(crate) fn is_open(&self) -> bool {
-        self.carry.is_some()
-    }
-
     fn line<'a>(
         &mut self,
         mut line: &'a [u8],

@@ -21,6 +21,7 @@ mod profile;
 mod publisher;
 mod report;
 mod run;
+mod scenario;
 mod schedule;
 mod selftest;
 mod serve;
@@ -36,5 +37,11 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cli::Cli::parse().run()
+    match scenario::expand(std::env::args_os().collect()) {
+        Ok(command) => cli::Cli::parse_from(command).run(),
+        Err(error) => {
+            eprintln!("downpour-load: {error}");
+            ExitCode::from(2)
+        }
+    }
 }

@@ -10,6 +10,7 @@
 //! | `args` | the flags |
 //! | `plan` | from flags to what the threads are given |
 //! | `phases` | when what happens |
+//! | `collect`, `show` | what the threads report meanwhile: sums, rows, progress |
 //! | `observe` | the server's process and this machine, meanwhile |
 //! | `procfs`, `rig` | where such figures come from |
 //! | `assemble` | from what the threads saw to the figures |
@@ -17,11 +18,13 @@
 
 pub(crate) mod args;
 mod assemble;
+mod collect;
 mod observe;
 mod phases;
 mod plan;
 pub(crate) mod procfs;
 mod rig;
+mod show;
 mod verdict;
 
 use std::process::ExitCode;
@@ -33,9 +36,9 @@ use crate::report::model::verdict::Status;
 use crate::report::{confidence, text};
 
 /// Runs the command.
-pub(crate) fn run(args: Args) -> ExitCode {
-    match measure(&args) {
-        Ok(finished) => present(&args, &finished),
+pub(crate) fn run(args: &Args) -> ExitCode {
+    match measure(args) {
+        Ok(finished) => present(args, &finished),
         Err(error) => {
             eprintln!("downpour-load run: {error}");
             ExitCode::from(1)

@@ -22,3 +22,12 @@ pub(crate) mod socket;
 pub(crate) mod source;
 mod subscriber;
 pub(crate) mod tally;
+
+/// Whether this machine lets us make rings as the readers need them.
+///
+/// # Errors
+///
+/// Why not.
+pub(crate) fn can_make_rings() -> Result<(), String> {
+    ring::Ring::new(1, &[], false).map(drop).map_err(|error| error.to_string())
+}

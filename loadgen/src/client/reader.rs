@@ -102,12 +102,14 @@ impl Reader {
         let mut left = pack.count;
         while left > 0 {
             let slots = left.min(pack.slots_max);
-            rings.push(Ring::new(slots as u32, &targets, pack.setup.stamped).map_err(explain)?);
+            rings.push(
+                Ring::new(slots as u32, &targets, pack.setup.stamped).map_err(|it| explain(&it))?,
+            );
             left -= slots;
         }
         let watch = match rings.len() {
             0 | 1 => None,
-            _ => Some(Watch::new(&rings).map_err(explain)?),
+            _ => Some(Watch::new(&rings).map_err(|it| explain(&it))?),
         };
         let subscribers = std::iter::repeat_with(Subscriber::default).take(pack.count).collect();
         Ok(Reader {
@@ -351,7 +353,12 @@ impl Reader {
             }
         }
         match progress {
-            Progress::Opened => self.opened(local, read_ns),
+            Progress::Opened => {
+                self.opened(local, read_ns);
+                if self.subscribers[local].is_over() {
+                    return self.finish(local, End::Closed);
+                }
+            }
             Progress::Ended(end) => return self.finish(local, end),
             Progress::Going => {}
         }
@@ -536,7 +543,7 @@ fn end_of(errno: i32) -> End {
     }
 }
 
-fn explain(error: std::io::Error) -> String {
+fn explain(error: &std::io::Error) -> String {
     let help = match error.raw_os_error() {
         Some(libc::EPERM) => {
             " (io_uring is disabled here: kernel.io_uring_disabled or a seccomp \

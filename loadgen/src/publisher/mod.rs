@@ -137,7 +137,6 @@ impl Publisher {
             next: vec![0; course.schedule.stream_count()],
             slip: Measured::default(),
             course: course.clone(),
-            fates: fates.clone(),
             recipe,
             links,
         };
@@ -187,7 +186,6 @@ struct Sender {
     course: Arc<Course>,
     recipe: Recipe,
     links: Vec<Link>,
-    fates: Arc<Fates>,
     /// Next sequence of each stream.
     next: Vec<u32>,
     slip: Measured,

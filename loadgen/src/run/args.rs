@@ -185,12 +185,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub(crate) ndjson: Option<String>,
 
+    /// Serve the run's state to Prometheus at this address
+    #[arg(long, value_name = "ADDRESS", help_heading = "Results")]
+    pub(crate) prom: Option<String>,
+
     /// No progress on standard error
     #[arg(short, long, help_heading = "Results")]
     pub(crate) quiet: bool,
 
     #[command(flatten)]
     pub(crate) output: output::Args,
+
+    /// What kind of run this is, for the report.
+    #[arg(skip = "run")]
+    pub(crate) scenario_kind: &'static str,
 }
 
 /// How subscribers are spread over topics.

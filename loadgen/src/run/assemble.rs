@@ -31,10 +31,7 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     run.plan = plan(args, evidence);
     run.timeline = std::mem::take(&mut evidence.timeline);
     run.clock = clock_of(evidence);
-    let mut total = Tally::default();
-    for tally in evidence.tallies.values() {
-        total.merge(tally);
-    }
+    let total = std::mem::take(&mut evidence.collector.total);
     let summary = events::summarize(evidence);
     evidence.refused_but_delivered = summary.refused_but_delivered;
     run.connect = connect(args, evidence, &total);
@@ -82,7 +79,7 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
     };
     let published = outline.rate.is_some();
     Plan {
-        scenario: "run".to_owned(),
+        scenario: args.scenario_kind.to_owned(),
         subscribers: args.subscribers.0,
         connect_rate,
         rate: rate.unwrap_or_default(),

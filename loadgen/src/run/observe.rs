@@ -81,7 +81,8 @@ impl Observer {
             busy as f64 / (now_ns - at_ns).max(1) as f64
         });
         self.last = Some((now_ns, usage));
-        let second = Second { cores, pss_bytes: usage.pss_bytes, kernel_bytes: None };
+        let second =
+            Second { cores, pss_bytes: usage.pss_bytes, kernel_bytes: procfs::kernel_bytes() };
         self.seconds.insert(interval, second);
     }
 

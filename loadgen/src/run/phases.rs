@@ -8,19 +8,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::args::Args;
+use super::collect::Collector;
 use super::observe::Observer;
 use super::plan::Plan;
 use super::rig::Hiccups;
+use super::show::Show;
 use super::verdict::Circumstances;
 use crate::client::course::Course;
 use crate::client::fleet::Fleet;
 use crate::client::record::Outcome;
-use crate::client::tally::Tally;
+use crate::client::tally::Bank;
 use crate::clock::{self, StepWatch};
 use crate::publisher::{Fate, Fates, Measured, Publisher};
 use crate::report::model::PhaseSpan;
+use crate::report::model::metric;
 use crate::report::model::plan::Phase;
-use crate::report::model::series::RampPoint;
+use crate::report::model::series::{Interval, RampPoint};
+use crate::report::snapshot::Snapshot;
 use crate::schedule::Outline;
 use crate::serve::process::ServerProcess;
 use hdrhistogram::Histogram;
@@ -48,11 +52,8 @@ pub(super) struct Evidence {
     pub(super) min_up: Option<u64>,
     /// From the first connect to the last open stream.
     pub(super) connect_ns: u64,
-    /// Open streams at the end of each interval.
-    pub(super) up_by_interval: BTreeMap<u64, u64>,
-    pub(super) tallies: BTreeMap<u64, Tally>,
-    /// Processor time by interval and thread.
-    pub(super) cpu_ns: BTreeMap<(u64, usize), u64>,
+    pub(super) collector: Collector,
+    pub(super) rows: Vec<Interval>,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) published: Option<(Measured, Arc<Fates>)>,
     pub(super) observer: Observer,
@@ -103,11 +104,15 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
         observer,
         signal,
         watch: StepWatch::start(),
+        outline: plan.outline.clone(),
         shown_interval: 0,
         since_ns: clock::now_ns(),
         timeline: Vec::new(),
         ramp: Vec::new(),
+        collector: Collector::new(thread_count, course.interval_ns),
+        rows: Vec::new(),
         up_by_interval: BTreeMap::new(),
+        show: Show::new(args)?,
         min_up: None,
         readers,
     };
@@ -122,7 +127,23 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
     let up = stage.go_through();
     course.stop();
     let ended_ns = clock::now_ns();
-    let mut evidence = Evidence {
+    if stage.is_interrupted() {
+        stage.show.say("interrupted: the report covers what was measured");
+    }
+    let Stage { fleet, publisher, observer, watch, signal, timeline, ramp, min_up, .. } = stage;
+    let (mut collector, mut rows) = (stage.collector, stage.rows);
+    stage.show.finish();
+    let published = publisher.map(Publisher::finish);
+    let reports = fleet.reports.clone();
+    let outcomes = fleet.finish();
+    reports.try_iter().for_each(|report| collector.take(&report));
+    while let Some((_, row)) = collector.close(true) {
+        rows.push(Interval { phase: Phase::Drain, up, ..row });
+    }
+    if let Some(server) = server {
+        server.end().map_err(|error| format!("--spawn: {error}"))?;
+    }
+    Ok(Evidence {
         course,
         urls: plan.urls,
         publish_url,
@@ -131,34 +152,22 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
         source_count: plan.sources.count(),
         thread_count,
         stamped: plan.stamped,
-        timeline: stage.timeline,
-        ramp: stage.ramp,
+        timeline,
+        ramp,
         up,
-        min_up: stage.min_up,
+        min_up,
         connect_ns,
-        up_by_interval: stage.up_by_interval,
-        tallies: BTreeMap::new(),
-        cpu_ns: BTreeMap::new(),
-        outcomes: Vec::new(),
-        published: stage.publisher.map(Publisher::finish),
-        observer: stage.observer,
+        collector,
+        rows,
+        outcomes,
+        published,
+        observer,
         hiccups: hiccups.finish(),
-        clock_step_ns: stage.watch.step_ns(),
-        signal: Some(stage.signal.load(Ordering::Relaxed) as i32).filter(|&signal| signal > 0),
+        clock_step_ns: watch.step_ns(),
+        signal: Some(signal.load(Ordering::Relaxed) as i32).filter(|&signal| signal > 0),
         refused_but_delivered: 0,
         ended_ns,
-    };
-    let reports = stage.fleet.reports.clone();
-    evidence.outcomes = stage.fleet.finish();
-    for report in reports.try_iter() {
-        evidence.tallies.entry(report.interval).or_default().merge(&report.tally);
-        let cpu_ns = evidence.cpu_ns.entry((report.interval, report.thread)).or_default();
-        *cpu_ns += report.tally.cpu_ns;
-    }
-    if let Some(server) = server {
-        server.end().map_err(|error| format!("--spawn: {error}"))?;
-    }
-    Ok(evidence)
+    })
 }
 
 fn spawn(args: &Args, plan: &Plan) -> Result<Option<ServerProcess>, String> {
@@ -178,11 +187,16 @@ struct Stage<'a> {
     observer: Observer,
     signal: Arc<AtomicUsize>,
     watch: StepWatch,
+    outline: Outline,
     shown_interval: u64,
     since_ns: u64,
     timeline: Vec<PhaseSpan>,
     ramp: Vec<RampPoint>,
-    up_by_interval: BTreeMap<u64, u64>,
+    collector: Collector,
+    rows: Vec<Interval>,
+    /// Phase and open streams at the end of the intervals that are not closed yet.
+    up_by_interval: BTreeMap<u64, (Phase, u64)>,
+    show: Show,
     min_up: Option<u64>,
     /// Subscribers by topic, the slow ones left out.
     readers: Vec<u64>,
@@ -317,24 +331,99 @@ impl Stage<'_> {
             self.min_up = self.min_up.map(|least| least.min(up));
         }
         let interval = self.course.interval(now_ns);
-        self.up_by_interval.insert(interval, up);
+        self.up_by_interval.insert(interval, (phase, up));
         if interval != self.shown_interval {
             self.observer.second(self.shown_interval, phase != Phase::Measure);
             self.shown_interval = interval;
-            if !self.args.quiet {
-                self.show(phase, up);
-            }
         }
+        self.collect();
         now_ns
     }
 
-    fn show(&self, phase: Phase, up: u64) {
-        let failed = self.fleet.sum(|gauges| &gauges.failed);
-        let unique = self.fleet.sum(|gauges| &gauges.unique);
-        eprintln!(
-            "{:>5} s  {:<8} {up} up, {failed} failed, {unique} delivered",
-            self.shown_interval,
-            phase.word()
-        );
+    /// Takes the threads' reports, and closes the intervals that are complete.
+    fn collect(&mut self) {
+        for report in self.fleet.reports.try_iter() {
+            self.collector.take(&report);
+        }
+        while let Some((interval, row)) = self.collector.close(false) {
+            let row = self.complete(interval, row);
+            self.show.row(&row);
+            self.rows.push(row);
+            let snapshot = self.snapshot();
+            self.show.snapshot(snapshot);
+        }
+    }
+
+    /// Fills in what the reading threads do not know of an interval.
+    fn complete(&mut self, interval: u64, row: Interval) -> Interval {
+        let (phase, up) = self.up_by_interval.remove(&interval).unwrap_or((self.course.phase(), 0));
+        let second = self.observer.seconds.remove(&interval).unwrap_or_default();
+        let offset_ns = self.course.start_ns().map_or(0, |start| start - self.course.began_ns);
+        let events = self.course.schedule.events();
+        let due = |t_ns: u64| events.partition_point(|event| offset_ns + event.at_ns < t_ns);
+        let count = match self.course.start_ns() {
+            Some(_) => due(row.t_ns + row.length_ns) - due(row.t_ns),
+            None => 0,
+        };
+        Interval {
+            phase,
+            up,
+            events: count as u64,
+            server_cpu: second.cores,
+            server_pss_bytes: second.pss_bytes,
+            server_kernel_bytes: second.kernel_bytes,
+            ..row
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let now_ns = clock::now_ns();
+        let total = &self.collector.total;
+        let measured = self.course.phase() >= Phase::Measure;
+        let bank = if measured { &total.measured } else { &total.other };
+        let sum = |of: fn(&Bank) -> u64| Some(of(&total.measured) + of(&total.other));
+        let metrics = [
+            (metric::DELIVERY, &bank.delivery),
+            (metric::DELIVERY_SENT, &bank.sent),
+            (metric::CLIENT_HOLD, &bank.hold),
+            (metric::CONNECT_READY, &total.connects.ready),
+        ];
+        let filled = metrics.into_iter().filter(|(_, histogram)| !histogram.is_empty());
+        let start_ns = self.course.start_ns();
+        let outline_ns = start_ns.map(|start| now_ns.saturating_sub(start));
+        Snapshot {
+            label: self.args.name.clone().unwrap_or_else(|| self.args.urls.join(" ")),
+            phase: self.course.phase(),
+            elapsed_ns: now_ns - self.course.began_ns,
+            phase_elapsed_ns: now_ns.saturating_sub(self.since_ns),
+            phase_length_ns: self.phase_length_ns(),
+            asked: self.args.subscribers.0,
+            up: self.fleet.sum(|gauges| &gauges.up),
+            connecting: self.fleet.sum(|gauges| &gauges.connecting),
+            connect_errors: self.fleet.sum(|gauges| &gauges.failed),
+            disconnects: self.fleet.sum(|gauges| &gauges.dropped),
+            events: self.rows.iter().map(|row| row.events).sum(),
+            events_planned_rate: outline_ns.and_then(|at_ns| self.outline.rate_at(at_ns)),
+            deliveries: self.fleet.sum(|gauges| &gauges.unique),
+            wire_bytes: total.wire_bytes,
+            lost: None,
+            duplicate: sum(|bank| bank.duplicate),
+            out_of_order: sum(|bank| bank.out_of_order),
+            client_cpu: self.rows.last().and_then(|row| row.client_cpu),
+            server_cpu: self.rows.last().and_then(|row| row.server_cpu),
+            server_pss_bytes: self.rows.last().and_then(|row| row.server_pss_bytes),
+            metrics: filled.map(|(name, histogram)| (name, histogram.clone())).collect(),
+            recent: self.collector.recent.clone(),
+        }
+    }
+
+    fn phase_length_ns(&self) -> Option<u64> {
+        match self.course.phase() {
+            Phase::Connect => None,
+            Phase::Settle => Some(clock::ns(self.args.settle.0)),
+            Phase::Warmup => Some(clock::ns(self.args.warmup.0)),
+            Phase::Measure => Some(clock::ns(self.args.duration.0)),
+            Phase::Drain => Some(clock::ns(self.args.horizon.0)),
+        }
     }
 }

@@ -165,7 +165,8 @@ fn softnet() -> Option<(u64, u64)> {
     Some((sum(1), sum(2)))
 }
 
-fn kernel_bytes() -> Option<u64> {
+/// Memory of slabs and of TCP sockets.
+pub(crate) fn kernel_bytes() -> Option<u64> {
     let slab = kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "Slab:")?;
     let sockets = fs::read_to_string("/proc/net/sockstat").ok()?;
     let tcp = sockets.lines().find(|line| line.starts_with("TCP:"))?;
@@ -193,6 +194,11 @@ pub(crate) fn cpu_model() -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// Memory that could be had without swapping.
+pub(crate) fn memory_available_bytes() -> Option<u64> {
+    kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
 }
 
 /// Memory of this machine.
