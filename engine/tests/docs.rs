@@ -108,15 +108,15 @@ fn is_test_name(word: &str) -> bool {
     word.contains("::") && word.split("::").all(part)
 }
 
-/// `module::test` is a function of `tests/api/module.rs`; a path with more parts, or `tests`, is one
-/// of the module in `src`.
+/// `module::test` is a function of `tests/api/module.rs` or `tests/module/main.rs`; a path with more
+/// parts, or `tests`, is one of the module in `src`.
 fn exists(name: &str) -> bool {
     let (module, function) = name.rsplit_once("::").expect("a path");
     let path = module.strip_suffix("::tests").unwrap_or(module).replace("::", "/");
-    let outside = module.strip_suffix("::tests").is_none() && !module.contains("::");
-    let files = match outside {
-        true => vec![format!("engine/tests/api/{path}.rs")],
-        false => vec![format!("engine/src/{path}.rs"), format!("engine/src/{path}/tests.rs")],
+    let is_unit = module.contains("::");
+    let files = match is_unit {
+        true => [format!("engine/src/{path}.rs"), format!("engine/src/{path}/tests.rs")],
+        false => [format!("engine/tests/api/{path}.rs"), format!("engine/tests/{path}/main.rs")],
     };
     let head = format!("fn {function}(");
     files.iter().any(|file| fs::read_to_string(root().join(file)).is_ok_and(|s| s.contains(&head)))
