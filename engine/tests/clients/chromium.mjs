@@ -1,0 +1,214 @@
+// Chromium's own EventSource as a subscriber, in a page of another origin than the engine's.
+// Usage: node chromium.mjs ENGINE PAGE_PORT   (the engine allows http://localhost:PAGE_PORT)
+//
+// The browser is driven by its DevTools protocol over two pipes, so that neither a driver's version
+// nor a port has to fit.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Cutter, publish } from './play.mjs';
+
+const [engine, pagePort] = process.argv.slice(2);
+
+/** Chromium without a window. */
+class Browser {
+  #calls = new Map();
+  #count = 0;
+
+  constructor() {
+    this.profile = mkdtempSync(join(tmpdir(), 'downpour-chromium-'));
+    this.process = spawn('chromium', [
+      '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync',
+      '--disable-dev-shm-usage', '--no-proxy-server', '--remote-debugging-pipe',
+      `--user-data-dir=${this.profile}`, 'about:blank',
+    ], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], detached: true });
+    let text = '';
+    this.process.stdio[4].setEncoding('utf8').on('data', piece => {
+      const messages = (text + piece).split('\0');
+      text = messages.pop();
+      for (const message of messages) this.#hear(JSON.parse(message));
+    });
+    this.process.on('error', error => { throw error; });
+  }
+
+  #hear({ id, result, error }) {
+    const call = this.#calls.get(id);
+    if (!call) return;
+    this.#calls.delete(id);
+    if (error) call.reject(new Error(error.message));
+    else call.resolve(result);
+  }
+
+  /** One call of the protocol. */
+  call(method, params = {}, sessionId = undefined) {
+    this.#count += 1;
+    const id = this.#count;
+    this.process.stdio[3].write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
+    return new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject }));
+  }
+
+  /** A page at `url`. */
+  async open(url) {
+    const { targetId } = await this.call('Target.createTarget', { url });
+    const { sessionId } = await this.call('Target.attachToTarget', { targetId, flatten: true });
+    const page = { evaluate: expression => this.#evaluate(sessionId, expression) };
+    while (!await page.evaluate(`location.href !== 'about:blank' && document.readyState === 'complete'`));
+    return page;
+  }
+
+  /** The value of a script's expression in the page, waiting for it if it is a promise. */
+  async #evaluate(sessionId, expression) {
+    const params = { expression, awaitPromise: true, returnByValue: true };
+    const { result, exceptionDetails } = await this.call('Runtime.evaluate', params, sessionId);
+    if (exceptionDetails) {
+      const what = exceptionDetails.exception?.description ?? exceptionDetails.text;
+      throw new Error(`in the page: ${what}`);
+    }
+    return result.value;
+  }
+
+  stop() {
+    // The whole group: Chromium is many processes.
+    try { process.kill(-this.process.pid, 'SIGKILL'); } catch { /* It has ended. */ }
+    rmSync(this.profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  }
+}
+
+/** What runs in the page: an EventSource whose events are taken one by one. */
+const SCRIPT = `
+  window.watch = (url, options) => {
+    const events = [], waiting = [];
+    const source = new EventSource(url, options);
+    const put = event => { const taker = waiting.shift(); taker ? taker(event) : events.push(event); };
+    for (const name of ['message', 'tick', 'gap']) {
+      source.addEventListener(name, ({ type, data, lastEventId, origin }) =>
+        put({ type, data, id: lastEventId, origin }));
+    }
+    source.onerror = () => put({ type: 'error', state: source.readyState });
+    source.onopen = () => put({ type: 'open' });
+    window.source = source;
+    window.next = () => events.length ? events.shift() : new Promise(resolve => waiting.push(resolve));
+  };
+  true
+`;
+
+async function otherOrigin(browser) {
+  const page = await browser.open(`http://localhost:${pagePort}/`);
+  const cutter = await Cutter.before(engine);
+  const next = () => page.evaluate('next()');
+  await page.evaluate(SCRIPT);
+  const url = JSON.stringify(`${cutter.url}/events?topic=t&topic=u`);
+  await page.evaluate(`watch(${url}, { withCredentials: true })`);
+  assert.deepEqual(await next(), { type: 'open' });
+  assert.equal(await cutter.lastEventId(), undefined);
+
+  for (const [topic, data, query, type] of [
+    ['t', 'plain', '', 'message'],
+    ['u', 'line\nline\n\nline', '', 'message'],
+    ['t', 'grüße 🌧 \u2028 x', '?event=tick', 'tick'],
+    ['t', '', '', 'message'],
+    ['t', 'own id', '?id=order-7', 'message'],
+  ]) {
+    const id = await publish(engine, topic, data, query);
+    assert.deepEqual(await next(), { type, data, id, origin: cutter.url });
+  }
+
+  // Cut off, it comes back with the last id and gets what it missed, once.
+  const last = await publish(engine, 't', 'before the cut');
+  assert.equal((await next()).id, last);
+  cutter.cut();
+  assert.deepEqual(await next(), { type: 'error', state: 0 }, 'it is connecting again');
+  const missed = [await publish(engine, 'u', 'missed 1'), await publish(engine, 't', 'missed 2')];
+  cutter.mend();
+  assert.equal(await cutter.lastEventId(), last);
+  await opened(next);
+  for (const id of missed) assert.equal((await next()).id, id);
+  const live = await publish(engine, 't', 'live again');
+  assert.equal((await next()).id, live);
+
+  // Away for longer than the history (5 events), the page's script is told so.
+  cutter.cut();
+  for (let number = 0; number < 10; number += 1) await publish(engine, 't', String(number));
+  cutter.mend();
+  assert.equal(await cutter.lastEventId(), live);
+  await opened(next);
+  const gap = await next();
+  assert.equal(gap.type, 'gap');
+  assert.equal(JSON.parse(gap.data).reason, 'evicted');
+  assert.equal(JSON.parse(gap.data).resumes_after, gap.id);
+  for (const data of ['5', '6', '7', '8', '9']) assert.equal((await next()).data, data);
+
+  // The page may publish as well, with what only a preflight allows.
+  const answer = await page.evaluate(`fetch(${JSON.stringify(`${engine}/events`)}, {
+    method: 'POST', credentials: 'include', headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ topic: 't', data: 'from the page' }),
+  }).then(answer => answer.json())`);
+  assert.deepEqual((await next()).id, answer.id);
+
+  // A refusal can be read by the page, and ends an EventSource for good.
+  const status = await page.evaluate(`fetch(${JSON.stringify(`${engine}/events`)}).then(a => a.status)`);
+  assert.equal(status, 400);
+  await page.evaluate(`source.close(), watch(${JSON.stringify(`${engine}/events`)})`);
+  assert.deepEqual(await next(), { type: 'error', state: 2 });
+}
+
+/** Passes over the failed attempts to come back. */
+async function opened(next) {
+  let event;
+  do event = await next(); while (event.type === 'error' && event.state === 0);
+  assert.deepEqual(event, { type: 'open' });
+}
+
+async function foreignOrigin(browser) {
+  // The same server under a name that the engine does not allow.
+  const page = await browser.open(`http://127.0.0.1:${pagePort}/`);
+  await page.evaluate(SCRIPT);
+  await page.evaluate(`watch(${JSON.stringify(`${engine}/events/t`)}, { withCredentials: true })`);
+  assert.deepEqual(await page.evaluate('next()'), { type: 'error', state: 2 });
+  const blocked = await page.evaluate(`fetch(${JSON.stringify(`${engine}/events/t`)}, {
+    method: 'POST', body: 'evil', mode: 'no-cors' }).then(() => 'sent', () => 'blocked')`);
+  assert.ok(['sent', 'blocked'].includes(blocked));
+  const check = await browser.open(`http://localhost:${pagePort}/`);
+  await check.evaluate(SCRIPT);
+  await check.evaluate(`watch(${JSON.stringify(`${engine}/events/t?last_event_id=earliest`)})`);
+  let event;
+  const id = await publish(engine, 't', 'the end');
+  do {
+    event = await check.evaluate('next()');
+    assert.notEqual(event.data, 'evil', 'a foreign page has published');
+  } while (event.id !== id);
+}
+
+async function startPage(browser) {
+  const page = await browser.open(`${engine}/`);
+  const text = 'shown on the start page';
+  await page.evaluate(`document.querySelector('#data').value = ${JSON.stringify(text)}`);
+  while (await page.evaluate(`document.querySelector('#state').textContent`) !== 'open');
+  await page.evaluate(`document.querySelector('#pub').requestSubmit()`);
+  while (!(await page.evaluate(`document.querySelector('#list').textContent`)).includes(text));
+}
+
+const pages = http.createServer((_request, response) => {
+  response.setHeader('Content-Type', 'text/html');
+  response.end('<!doctype html><title>A page of another origin</title>');
+});
+// Both names of loopback lead here.
+await new Promise(resolve => pages.listen(Number(pagePort), '127.0.0.1', resolve));
+pages.unref();
+
+const browser = new Browser();
+process.on('exit', () => browser.stop());
+for (const play of [otherOrigin, foreignOrigin, startPage]) {
+  try {
+    await play(browser);
+  } catch (error) {
+    console.error(`${play.name}: ${error.stack}`);
+    process.exit(1);
+  }
+}
+process.exit(0);
