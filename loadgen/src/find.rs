@@ -30,13 +30,15 @@ const EXIT_BREACHED: u8 = 3;
 /// Arguments of `downpour-load find`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Exit codes: 0 a value holds, 1 could not run, 2 wrong usage, 3 not even the lowest holds.
+
 Example: how many subscribers get every event within 250 ms, at 10 and at 50 events/s?
   downpour-load find --from 1k --to 100k --slo 'last.p99<250ms' --slo 'lost==0' \\
-      --frontier rate=10,50 --spawn 'downpour --listen 127.0.0.1:8080' \\
+      --frontier rate=10,50 --spawn 'downpour serve --listen 127.0.0.1:8080' \\
       -- http://127.0.0.1:8080 --duration 10s")]
 pub(crate) struct Args {
     /// The flag of `run` to vary: subscribers, rate or size, or any other that takes a number
-    #[arg(long, default_value = "subscribers")]
+    #[arg(long, default_value = "subscribers", value_name = "FLAG")]
     vary: String,
     /// Lowest value of interest
     #[arg(long, value_name = "COUNT")]
@@ -48,10 +50,10 @@ pub(crate) struct Args {
     #[arg(long = "slo", value_name = "OBJECTIVE", required = true)]
     objectives: Vec<Objective>,
     /// Stop when the limit is known this closely
-    #[arg(long, default_value = "5%", value_parser = share)]
+    #[arg(long, default_value = "5%", value_parser = share, value_name = "SHARE")]
     precision: f64,
     /// Trials of each value; it holds if most of them do
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_name = "N")]
     repeats: u32,
     /// Search again for each of these values of another flag of `run`
     #[arg(long, value_name = "FLAG=A,B,C")]

@@ -44,53 +44,63 @@ const RESTART_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Arguments of `downpour-load storm`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 the proof holds, 1 could not run, 2 wrong usage, 3 the proof is broken.
+
+The restart of a server, with everybody coming back as browsers would:
+  downpour-load storm http://127.0.0.1:8080 --subscribers 10k --cut server \\
+      --spawn 'downpour serve --listen 127.0.0.1:8080'")]
 pub(crate) struct Args {
-    /// Address to subscribe to: http://HOST:PORT/PATH
+    /// Where to subscribe: http://host:port/path; without a path, /events/storm
+    #[arg(value_name = "URL")]
     url: String,
     /// Subscribers
-    #[arg(short = 'c', long, default_value = "1000")]
+    #[arg(short = 'c', long, default_value = "1000", value_name = "N")]
     subscribers: Count,
     /// Events published per second, all the time
-    #[arg(short = 'R', long, default_value = "50")]
+    #[arg(short, long, default_value = "50", value_name = "RATE")]
     rate: Rate,
     /// Bytes of an event's payload
-    #[arg(short = 's', long, default_value = "128")]
+    #[arg(short, long, default_value = "128", value_name = "BYTES")]
     size: Size,
     /// Address to publish to by POST, if it is not the one to subscribe to
     #[arg(long, value_name = "URL")]
     publish: Option<String>,
-    /// Header field of every subscription; may be given many times
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    /// Body of a publish, with {data} in it
+    #[arg(long, default_value = "{data}", value_name = "TEMPLATE")]
+    publish_body: String,
+    /// Header field of the subscribe request; may be given many times
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
     headers: Vec<String>,
-    /// Header field of every publication; may be given many times
-    #[arg(long = "publish-header", value_name = "NAME: VALUE")]
+    /// Header field of the publish request; may be given many times
+    #[arg(long = "publish-header", value_name = "FIELD")]
     publish_headers: Vec<String>,
     /// How connections are cut off
-    #[arg(long, value_enum, default_value = "rst")]
+    #[arg(long, value_enum, default_value = "rst", value_name = "HOW")]
     cut: CutBy,
     /// Part of the subscribers that each wave cuts off
-    #[arg(long, default_value = "50%")]
+    #[arg(long, default_value = "50%", value_name = "SHARE")]
     share: Share,
     /// Waves
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_name = "N")]
     waves: u32,
     /// A subscriber is cut off after a random number of further bytes, at most this
-    #[arg(long, default_value = "2KiB")]
+    #[arg(long, default_value = "2KiB", value_name = "BYTES")]
     within: Bytes,
     /// When a subscriber comes back: `retry` (the server's `retry:`, or 3 s), `now`, or a time
-    #[arg(long, default_value = "retry", value_parser = back)]
+    #[arg(long, default_value = "retry", value_parser = back, value_name = "WHEN")]
     back: Back,
     /// Pause between two waves, and of publishing behind the last
-    #[arg(long, default_value = "1s")]
+    #[arg(long, default_value = "1s", value_name = "TIME")]
     pause: Span,
     /// Longest wait for the fleet to be back, and for the last event to reach everybody
-    #[arg(long, default_value = "60s")]
+    #[arg(long, default_value = "60s", value_name = "TIME")]
     patience: Span,
     /// Start this server before the storm and end it behind it; needed for `--cut server`
     #[arg(long, value_name = "COMMAND")]
     spawn: Option<String>,
     /// Seed of all draws
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
     /// Write the storm as JSON; `-` is standard output
     #[arg(long, value_name = "FILE")]
@@ -206,7 +216,14 @@ impl Storm {
         let publishing = target::publishing(url, &self.args.publish_headers, self.args.rate.from)?;
         let size = self.args.size.min;
         let payloads = self.fleet.payloads().clone();
-        Ok(Publisher::start(publishing, move |number| payloads.write(number, size)))
+        let (before, behind) = self
+            .args
+            .publish_body
+            .split_once("{data}")
+            .ok_or("--publish-body needs {data} in it: without it nothing can be proved")?;
+        let (before, behind) = (before.as_bytes().to_vec(), behind.as_bytes().to_vec());
+        let body = move |number| [&before[..], &payloads.write(number, size), &behind].concat();
+        Ok(Publisher::start(publishing, body))
     }
 
     fn wave(&mut self, draws: &mut Draws) -> Result<Wave, String> {

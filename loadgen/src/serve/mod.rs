@@ -68,7 +68,7 @@ A script (--script) is the same in TOML: a table [wire] with the options above, 
 for each fault with its kind and keys.")]
 pub(crate) struct Args {
     /// Address to listen on; port 0 takes a free one, which the first line of the journal names
-    #[arg(long, default_value = "127.0.0.1:8090")]
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDR")]
     listen: SocketAddr,
     /// Read options and faults from this TOML file
     #[arg(long, value_name = "FILE")]

@@ -37,32 +37,32 @@ pub(crate) struct Script {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct Wire {
     /// How the end of a stream is marked: `close` (default) or `chunked`
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "HOW")]
     pub(super) framing: Option<Framing>,
     /// What ends a line of the stream: `lf` (default), `cr` or `crlf`
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "END")]
     pub(super) line_end: Option<LineEnd>,
     /// Largest write to a subscriber's socket, in bytes; 1 makes every byte a write of its own
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     pub(super) write_bytes_max: Option<usize>,
     /// Who is served first: `first` connected (default) or `last`
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "WHO")]
     pub(super) order: Option<Order>,
     /// Events kept for each topic, for subscribers that come back [default: 100000]
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     pub(super) history_events: Option<usize>,
     /// Reconnection time sent to every subscriber [default: none]
-    #[arg(long)]
+    #[arg(long, value_name = "TIME")]
     pub(super) retry: Option<Span>,
     /// Interval of comments sent to every subscriber [default: none]
-    #[arg(long)]
+    #[arg(long, value_name = "TIME")]
     pub(super) heartbeat: Option<Span>,
     /// What a subscriber hears whose position is gone: `exact` (default), `late` or `never`
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "WHEN")]
     pub(super) resume_gap: Option<ResumeGap>,
     /// Leading part of every event id; a client's id with another part is of another epoch
     /// [default: the start time]
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     pub(super) epoch: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use super::fleet::{Account, CutBy};
 use super::member::Back;
 use crate::report::model::counts::{self, Connect, ConnectErrors, Counts, Publish};
 use crate::report::model::metric::{RECONNECT_RECOVER, REPLAY_CATCHUP};
-use crate::report::model::plan::{Clock, Plan, SizePlan, Target};
+use crate::report::model::plan::{Clock, PhasePlan, Plan, SizePlan, Target};
 use crate::report::model::verdict::{Reason, SloResult, Status};
 use crate::report::model::{Mark, Run};
 use crate::report::text;
@@ -109,6 +109,8 @@ impl Outcome {
             arrival: Some("fixed".to_owned()),
             size: Some(SizePlan { kind: "const".to_owned(), min_bytes: bytes, max_bytes: bytes }),
             topics: 1,
+            // A storm lasts as long as its waves do; all of it counts.
+            phases: PhasePlan { measure_ns: nanos(self.length), ..PhasePlan::default() },
             stamp: "payload".to_owned(),
             publishers: 1,
             sources: 1,

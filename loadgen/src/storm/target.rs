@@ -7,6 +7,9 @@ use super::member::Back;
 use super::payload::Payloads;
 use super::publisher::Publishing;
 
+/// The topic of a storm, where the URL names none.
+const DEFAULT_PATH: &str = "/events/storm";
+
 /// What to subscribe to.
 ///
 /// # Errors
@@ -51,7 +54,11 @@ fn parts(url: &str) -> Result<Parts, String> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (host, path) = rest.split_at(end);
     let path = path.split('#').next().unwrap_or_default();
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let path = match path {
+        "" | "/" => DEFAULT_PATH.to_owned(),
+        path if path.starts_with('/') => path.to_owned(),
+        query => format!("/{query}"),
+    };
     let port = host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
     let with_port = if port.is_some() { host.to_owned() } else { format!("{host}:80") };
     let mut found = with_port.to_socket_addrs().map_err(|error| format!("{host:?}: {error}"))?;
@@ -79,7 +86,7 @@ mod tests {
             ("http://127.0.0.1:8080/events/t", "127.0.0.1:8080", "/events/t", "127.0.0.1:8080"),
             ("http://127.0.0.1/a?b=c:1#d", "127.0.0.1:80", "/a?b=c:1", "127.0.0.1"),
             ("http://127.0.0.1?x", "127.0.0.1:80", "/?x", "127.0.0.1"),
-            ("http://[::1]:81", "[::1]:81", "/", "[::1]:81"),
+            ("http://[::1]:81", "[::1]:81", DEFAULT_PATH, "[::1]:81"),
         ] {
             let parts = parts(url).expect(url);
             assert_eq!(parts.address.to_string(), address, "{url}");
