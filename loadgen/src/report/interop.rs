@@ -1,17 +1,18 @@
-//! Our files in the hands of other people's readers: the `.hlog` in the Python HdrHistogram,
-//! and the histograms of the page in its own JavaScript.
+//! Our files in the hands of other people's readers: the `.hlog` in the Python HdrHistogram, the
+//! histograms of the page in its own JavaScript, and the page in a browser.
 //!
-//! Both tests need what they check against: Python 3 with `venv` and access to PyPI (the package
-//! is kept beside the build, so once), and Node 20 or newer.
+//! The tests need what they check against: Python 3 with `venv` and access to PyPI (the package
+//! is kept beside the build, so once), Node 20 or newer, and Chromium.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::hlog;
+use super::model::Run;
 use super::model::metric::{self, HistogramBlob};
 use super::sample::Sample;
+use super::{hlog, html, unit};
 
 /// The version the tests were written against.
 const PACKAGE: &str = "hdrhistogram==0.10.8";
@@ -147,4 +148,64 @@ fn the_page_decodes_every_histogram_to_the_same_figures() {
         let ours: Vec<u64> = std::iter::once(histogram.len()).chain(ours).collect();
         assert_eq!(theirs, ours);
     }
+}
+
+/// The page as Chromium has it after its scripts have run.
+fn drawn(runs: &[Run]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    std::fs::write(&page, html::page(runs).unwrap()).unwrap();
+    let mut browser = Command::new("chromium");
+    browser
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--disable-dev-shm-usage", "--virtual-time-budget=20000", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+        .arg(format!("file://{}", page.display()));
+    let document = run(&mut browser, "");
+    // After this element come only the data and the scripts themselves.
+    document.split_once("<p id=\"announce\"").unwrap().0.to_owned()
+}
+
+#[test]
+fn a_browser_draws_every_section_with_the_figures_of_the_run() {
+    let run = Sample { lose_every: Some(50), ..Sample::default() }.run();
+    let text = drawn(std::slice::from_ref(&run));
+    assert!(!text.contains("could not be drawn"), "{text}");
+    for id in [
+        "objectives",
+        "latency",
+        "percentiles",
+        "time",
+        "events",
+        "throughput",
+        "fairness",
+        "integrity",
+        "connects",
+        "server",
+        "setup",
+        "words",
+    ] {
+        assert!(text.contains(&format!("<section id=\"{id}\"")), "no section {id}");
+    }
+    let delivery = &run.metrics[metric::DELIVERY];
+    for figure in [
+        unit::time(delivery.percentile("99").unwrap()),
+        unit::time(delivery.max),
+        unit::count(run.counts.lost.unwrap()),
+        run.verdict.reasons[0].text.clone(),
+    ] {
+        assert!(text.contains(&figure), "{figure} is not on the page");
+    }
+    assert!(!text.contains("NaN") && !text.contains("undefined"), "a figure went wrong");
+}
+
+#[test]
+fn a_browser_sets_side_by_side_what_has_little_in_common() {
+    let relative = Sample { name: "relative", publisher: false, ..Sample::default() }.run();
+    let runs = [Sample::default().run(), relative, Run::new(Vec::new(), 1, 0)];
+    let text = drawn(&runs);
+    assert!(!text.contains("could not be drawn"), "{text}");
+    assert!(text.contains("3 runs compared") && text.contains("<section id=\"compare\""), "{text}");
+    assert!(!text.contains("NaN") && !text.contains("undefined"), "a figure went wrong");
 }

@@ -1,5 +1,6 @@
 //! The `plot` command: saved runs as one self-contained HTML page.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use super::{file, html};
@@ -18,13 +19,23 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> ExitCode {
-    let Args { files, output } = args;
-    let page = file::read_all(&files).and_then(|runs| html::page(&runs));
-    match page.and_then(|page| file::write_text(&page, &output)) {
+    match args.plot() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("downpour-load plot: {error}");
             ExitCode::from(1)
         }
+    }
+}
+
+impl Args {
+    fn plot(self) -> Result<(), String> {
+        if self.output == "-" && std::io::stdout().is_terminal() {
+            return Err(
+                "a page is of no use on a terminal: -o page.html, or > page.html".to_owned()
+            );
+        }
+        let runs = file::read_all(&self.files)?;
+        file::write_text(&html::page(&runs)?, &self.output)
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn report(run: &Run, spectrum: bool) -> String {
     machines::rig(&mut lines, run);
     objectives(&mut lines, run);
     for note in &run.notes {
-        lines.push(block("NOTE", note));
+        lines.extend(layout::wrapped("NOTE", note));
     }
     definitions(&mut lines, run);
     if spectrum {
@@ -57,7 +57,7 @@ fn head(lines: &mut Vec<String>, run: &Run) {
             Status::Suspect => "suspect",
             Status::Invalid => "invalid",
         };
-        lines.push(block(name, &reason.text));
+        lines.extend(layout::wrapped(name, &reason.text));
     }
     lines.push(block("started", &unit::utc(run.started_unix_ns)));
     lines.push(block("target", &target(run)));
@@ -185,18 +185,19 @@ pub(crate) fn outcome(slo: &SloResult) -> (&'static str, String) {
 }
 
 fn definitions(lines: &mut Vec<String>, run: &Run) {
-    let used = metric::DEFINITIONS.iter().filter(|one| run.metrics.contains_key(one.name));
-    let mut named: Vec<String> =
-        used.map(|one| format!("  {:<22}{}", one.name, one.text)).collect();
-    if named.is_empty() {
+    let used: Vec<&metric::Definition> = metric::DEFINITIONS
+        .iter()
+        .filter(|definition| run.metrics.contains_key(definition.name))
+        .collect();
+    if used.is_empty() {
         return;
     }
     lines.push(String::new());
     lines.push("WHAT THE NAMES MEAN".to_owned());
-    lines.append(&mut named);
-    lines.push(
-        "  n/a                   fewer than ten samples lie above that percentile".to_owned(),
-    );
+    for definition in used {
+        lines.extend(layout::defined(definition.name, definition.text));
+    }
+    lines.extend(layout::defined("n/a", "fewer than ten samples lie above that percentile"));
 }
 
 fn spectra(lines: &mut Vec<String>, run: &Run) {

@@ -16,6 +16,9 @@ pub(super) const TITLE: usize = 15;
 /// Lines longer than this are wrapped between their parts.
 const WIDTH: usize = 120;
 
+/// Sentences are wrapped earlier: long lines of words are hard to read.
+const PROSE: usize = 92;
+
 /// A line that begins a block.
 pub(super) fn block(name: &str, text: &str) -> String {
     format!("{name:<TITLE$}{text}").trim_end().to_owned()
@@ -39,6 +42,42 @@ pub(super) fn blocks(lines: &mut Vec<String>, name: &str, parts: &[String]) {
     if !text.is_empty() || !name.is_empty() {
         lines.push(block(name, &text));
     }
+}
+
+/// A block of words that wrap.
+pub(super) fn wrapped(name: &str, text: &str) -> Vec<String> {
+    fold(text, PROSE - TITLE)
+        .iter()
+        .enumerate()
+        .map(|(i, line)| block(if i == 0 { name } else { "" }, line))
+        .collect()
+}
+
+/// A name and what it means, in words that wrap.
+pub(super) fn defined(name: &str, text: &str) -> Vec<String> {
+    const NAME: usize = 22;
+    fold(text, PROSE - NAME)
+        .iter()
+        .enumerate()
+        .map(|(i, line)| format!("  {:<NAME$}{line}", if i == 0 { name } else { "" }))
+        .collect()
+}
+
+/// Text in lines of at most `width` letters, broken between words.
+fn fold(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            *line = word.to_owned();
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            *line += " ";
+            *line += word;
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 /// A table of the metrics that the run has, among those chosen.
