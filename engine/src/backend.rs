@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crossbeam_channel::Sender;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
+use crate::config::TABLE_FILES_MAX;
 use crate::config::cli::BackendChoice;
 use crate::delivery::epoll::Epoll;
 use crate::delivery::uring::Uring;
@@ -20,10 +21,6 @@ use crate::worker::{self, Parts};
 const CONTROL_SUBMISSIONS: u32 = 1024;
 /// Entries of its completion queue: a burst of requests of every connection in the handshake.
 const CONTROL_COMPLETIONS: u32 = 16_384;
-/// The largest table of fixed files that the kernel takes (`IORING_MAX_FIXED_FILES`). A smaller one
-/// is enough: a worker adds rings as it needs them.
-const TABLE_FILES_MAX: u64 = 32_768;
-
 /// The lane that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {

@@ -33,6 +33,14 @@ use value::Cpus;
 /// task and a buffer, so this bounds their memory; more wait in the accept queue.
 pub const REQUESTS_PER_WORKER_MAX: usize = 4_096;
 
+/// Connections that may wait for a worker to take them, of one listener; the kernel lowers it to
+/// `somaxconn`.
+pub const ACCEPT_BACKLOG: i32 = 65_535;
+
+/// Sockets of one table of fixed files, at most. The kernel takes more (`IORING_MAX_FIXED_FILES`),
+/// but a worker adds rings as it needs them, and a table is allocated whole.
+pub const TABLE_FILES_MAX: u64 = 32_768;
+
 /// A checked configuration. See `cli::ServeArgs` for the flags, their units and defaults.
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -342,6 +342,11 @@ impl<L: Lane> Delivery<L> {
         self.slots.count()
     }
 
+    /// Subscribers of the topic of this name.
+    pub(crate) fn subscribers_of(&self, name: &str) -> usize {
+        self.topics.sets_of(name).map_or(0, |sets| self.subscriber_count(sets))
+    }
+
     /// Subscribers of each topic are those of the sets that have it.
     pub(crate) fn subscriber_count(&self, sets: &[SetIndex]) -> usize {
         sets.iter().map(|set| self.audiences[set.0 as usize].len()).sum()

@@ -23,9 +23,6 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-/// How many slots the kernel allows in one table of fixed files (`IORING_MAX_FIXED_FILES`).
-const TABLE_SLOTS_MAX: u64 = 1 << 20;
-
 /// Descriptors that are not subscribers: listeners, rings, eventfds, standard streams, and
 /// connections in the handshake.
 const OWN_DESCRIPTORS: u64 = 512;

@@ -20,9 +20,9 @@ use rustix::event::{EventfdFlags, eventfd};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::backend::{self, Backend};
-use crate::config::Config;
 use crate::config::key::PublishKey;
 use crate::config::memory::MemoryBound;
+use crate::config::{ACCEPT_BACKLOG, Config};
 use crate::control::Room;
 use crate::control::admin::{self, Admin};
 use crate::event::Epoch;
@@ -31,9 +31,6 @@ use crate::ring::{Admission, Doorbell, ring};
 use crate::sequencer::Sequencer;
 use crate::stats::Stats;
 use crate::worker::{Command, Parts, ring_eventfd};
-
-/// Connections that may wait for a worker to take them; the kernel lowers it to `somaxconn`.
-const BACKLOG: i32 = 65_535;
 
 /// What went wrong at the start, in words for the operator.
 #[derive(Debug)]
@@ -313,15 +310,14 @@ fn bind(address: SocketAddr, shared: bool, config: &Config) -> io::Result<TcpLis
     // Small events must not wait for the acknowledgement of the one before (Nagle).
     socket.set_tcp_nodelay(true)?;
     if let Some(bytes) = config.socket_send_bytes {
-        // The kernel counts its own overhead too and doubles what is asked for.
-        socket.set_send_buffer_size(bytes / 2)?;
+        socket.set_send_buffer_size(bytes)?;
     }
     socket.set_tcp_notsent_lowat(config.socket_unsent_bytes as u32)?;
     // A peer that acknowledges nothing is given up after as long as one that reads nothing.
     socket.set_tcp_user_timeout(Some(config.write_timeout))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(ACCEPT_BACKLOG)?;
     Ok(socket.into())
 }
 

@@ -174,6 +174,13 @@ impl Topics {
         self.names.contains_key(name)
     }
 
+    /// The sets that have the topic of this name, if it exists.
+    #[must_use]
+    pub fn sets_of(&self, name: &str) -> Option<&[SetIndex]> {
+        let index = *self.names.get(name)?;
+        Some(&self.topics[index as usize].sets)
+    }
+
     /// Makes room for `frame` by evicting what the bounds no longer allow.
     ///
     /// `floor` gives, for a set, the oldest cursor of its healthy subscribers. Nothing after a floor

@@ -14,6 +14,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Key(Option<PublishKey>),
     /// List topics whose name starts so, the ones with most subscribers first.
     Topics { prefix: String, count_max: usize, reply: Sender<TopicsReport> },
+    /// Count the subscribers of these topics.
+    TopicSubscribers { names: Arc<[String]>, reply: Sender<Vec<usize>> },
     /// List the subscribers that are furthest behind.
     Subscribers { count_max: usize, reply: Sender<SubscribersReport> },
 }
@@ -60,8 +63,10 @@ pub(crate) enum Command {
 /// Topics of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct TopicsReport {
-    /// All topics that match.
-    pub(crate) count: usize,
+    /// Topics that match and have events, which every worker has.
+    pub(crate) kept: usize,
+    /// Hashes of the names of those that match and have subscribers only.
+    pub(crate) unkept: Vec<u64>,
     /// Those listed.
     pub(crate) topics: Vec<TopicReport>,
 }
@@ -245,6 +250,10 @@ impl<L: Lane> Pump<L> {
             Command::Topics { prefix, count_max, reply } => {
                 let _ = reply.send(topics(&control.delivery.borrow(), &prefix, count_max));
             }
+            Command::TopicSubscribers { names, reply } => {
+                let delivery = control.delivery.borrow();
+                let _ = reply.send(names.iter().map(|n| delivery.subscribers_of(n)).collect());
+            }
             Command::Subscribers { count_max, reply } => {
                 let delivery = control.delivery.borrow();
                 let subscribers = delivery.most_lagging(count_max);
@@ -260,7 +269,10 @@ fn topics<L: Lane>(delivery: &Delivery<L>, prefix: &str, count_max: usize) -> To
     let mut all: Vec<_> =
         matching.map(|topic| (delivery.subscriber_count(topic.sets), topic)).collect();
     all.sort_unstable_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.name.cmp(y.name)));
-    let count = all.len();
+    let hash = |name: &str| BuildHasherDefault::<DefaultHasher>::default().hash_one(name);
+    let unkept = all.iter().filter(|(_, topic)| topic.events == 0);
+    let unkept: Vec<u64> = unkept.map(|(_, topic)| hash(topic.name)).collect();
+    let kept = all.len() - unkept.len();
     all.truncate(count_max);
     let report = |(subscribers, topic): (usize, crate::topic::TopicView<'_>)| TopicReport {
         name: topic.name.to_owned(),
@@ -269,7 +281,7 @@ fn topics<L: Lane>(delivery: &Delivery<L>, prefix: &str, count_max: usize) -> To
         bytes: topic.bytes,
         newest: topic.newest,
     };
-    TopicsReport { count, topics: all.into_iter().map(report).collect() }
+    TopicsReport { kept, unkept, topics: all.into_iter().map(report).collect() }
 }
 
 /// Lets the runtime have its turn, and waits until something has happened; with `again` that is at

@@ -3,6 +3,7 @@
 //! A thread of its own, so that it answers while the workers are busy. It asks the workers by
 //! commands and waits for two seconds at most; a worker that does not answer is named.
 
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -220,29 +221,43 @@ async fn topics(admin: &Admin, query: Option<&str>) -> Result<String, Refusal> {
     let reports =
         gather(admin, |reply| Command::Topics { prefix: prefix.clone(), count_max, reply });
     let mut reports: Vec<TopicsReport> = reports.await?;
-    let count = reports.iter().map(|report| report.count).max().unwrap_or(0);
-    let mut rows: Vec<TopicRow> = Vec::new();
-    let mut places = std::collections::HashMap::new();
-    for topic in reports.iter_mut().flat_map(|report| report.topics.drain(..)) {
-        let place = *places.entry(topic.name.clone()).or_insert(rows.len());
-        let id = |sequence| EventId { epoch: admin.epoch, sequence }.to_string();
-        match rows.get_mut(place) {
-            // Workers keep the same events and have subscribers of their own.
-            Some(row) => row.subscribers += topic.subscribers,
-            None => rows.push(TopicRow {
-                name: topic.name,
-                subscribers: topic.subscribers,
-                history_events: topic.events,
-                history_bytes: topic.bytes,
-                last_id: topic.newest.map(id),
-            }),
-        }
+    let kept = reports.iter().map(|report| report.kept).max().unwrap_or(0);
+    let unkept: HashSet<u64> =
+        reports.iter_mut().flat_map(|report| report.unkept.drain(..)).collect();
+    let mut rows = merged(admin, reports);
+    rows.truncate(count_max);
+    // A worker's own list may not reach down to what is high on another's.
+    let names: Arc<[String]> = rows.iter().map(|row| row.name.clone()).collect();
+    let command = |reply| Command::TopicSubscribers { names: Arc::clone(&names), reply };
+    let counts: Vec<Vec<usize>> = gather(admin, command).await?;
+    for (index, row) in rows.iter_mut().enumerate() {
+        row.subscribers = counts.iter().map(|counts| counts[index]).sum();
     }
+    let count = kept + unkept.len();
+    Ok(serde_json::json!({ "count": count, "topics": rows }).to_string())
+}
+
+/// The rows of all workers, a topic once, those with most subscribers first.
+fn merged(admin: &Admin, reports: Vec<TopicsReport>) -> Vec<TopicRow> {
+    let mut rows: HashMap<String, TopicRow> = HashMap::new();
+    for topic in reports.into_iter().flat_map(|report| report.topics) {
+        let id = |sequence| EventId { epoch: admin.epoch, sequence }.to_string();
+        let name = topic.name.clone();
+        // Workers keep the same events and have subscribers of their own.
+        let row = rows.entry(name).or_insert_with(|| TopicRow {
+            name: topic.name,
+            subscribers: 0,
+            history_events: topic.events,
+            history_bytes: topic.bytes,
+            last_id: topic.newest.map(id),
+        });
+        row.subscribers += topic.subscribers;
+    }
+    let mut rows: Vec<TopicRow> = rows.into_values().collect();
     rows.sort_unstable_by(|a, b| {
         b.subscribers.cmp(&a.subscribers).then_with(|| a.name.cmp(&b.name))
     });
-    rows.truncate(count_max);
-    Ok(serde_json::json!({ "count": count, "topics": rows }).to_string())
+    rows
 }
 
 async fn subscribers(admin: &Admin, query: Option<&str>) -> Result<String, Refusal> {

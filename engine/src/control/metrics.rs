@@ -156,7 +156,8 @@ fn events(text: &mut Text, admin: &Admin) {
     text.one("downpour_events_total", "counter", help, admin.stats.sequence.get());
     let help = "Events accepted from publishers, by the worker that took them.";
     text.each("downpour_published_total", "counter", help, admin, |s| s.published.get());
-    let help = "Publishes refused with 503 because a worker was too far behind.";
+    let help = "Publishes refused with 503: a worker was too far behind, the engine was draining, \
+                or --topics-max was reached.";
     text.each("downpour_overloads_total", "counter", help, admin, |s| s.overloads.get());
     let help = "Events admitted that the worker has not taken off its ring.";
     text.head("downpour_ring_depth", "gauge", help);

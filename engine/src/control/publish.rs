@@ -4,6 +4,7 @@
 //! sequencer, and answered when it comes round on this worker's own ring: by then it is on all of
 //! them. Overload is told to the publisher and to nobody else.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -203,8 +204,11 @@ impl Lines {
                 break;
             }
             let deadline = Instant::now() + control.config.idle_timeout;
-            if socket.read(buffer, deadline).await? == 0 {
-                return Err(Failed::Ended(CloseReason::PeerClosed));
+            match socket.read(buffer, deadline).await {
+                Ok(0) => return Err(Failed::Ended(CloseReason::PeerClosed)),
+                Ok(_) => {}
+                Err(SocketError::Late) => return Err(quiet(control.config.idle_timeout).into()),
+                Err(SocketError::Broken) => return Err(Failed::Ended(CloseReason::PeerReset)),
             }
         }
         if let Some(line) = self.splitter.finish().map(<[u8]>::to_vec) {
@@ -279,6 +283,7 @@ impl Lines {
                     if refusal.status == Status::ServiceUnavailable =>
                 {
                     if Instant::now() >= deadline || control.is_draining() {
+                        control.stats().overloads.add(1);
                         return Err(refusal.into());
                     }
                     drafts = back;
@@ -294,9 +299,7 @@ impl Lines {
 /// Hands events to the sequencer; the ticket waits for them to come round.
 fn hand_in<L: Lane>(control: &Rc<Control<L>>, drafts: Drafts) -> Result<Ticket, Refusal> {
     try_hand_in(control, drafts).map_err(|(refusal, _)| {
-        if refusal.status == Status::ServiceUnavailable {
-            control.stats().overloads.add(1);
-        }
+        control.stats().overloads.add(u64::from(refusal.status == Status::ServiceUnavailable));
         refusal
     })
 }
@@ -347,8 +350,10 @@ fn check<L: Lane>(control: &Control<L>, drafts: &[Draft], bytes: u64) -> Result<
     }
     let delivery = control.delivery.borrow();
     let topics = delivery.topics();
-    let new = drafts.iter().filter(|draft| !topics.contains(draft.topic())).count();
-    if new > 0 && topics.count() + new > config.topics_max {
+    // Nearly always all of them are known, and nothing is collected.
+    let new: HashSet<&str> =
+        drafts.iter().map(Draft::topic).filter(|name| !topics.contains(name)).collect();
+    if !new.is_empty() && topics.count() + new.len() > config.topics_max {
         let detail = format!(
             "There are {} topics and no more are allowed (--topics-max). Topics go when their \
              events are too old and nobody subscribes.",
@@ -357,6 +362,15 @@ fn check<L: Lane>(control: &Control<L>, drafts: &[Draft], bytes: u64) -> Result<
         return Err(Refusal::overloaded(detail, 60));
     }
     Ok(())
+}
+
+fn quiet(timeout: Duration) -> Refusal {
+    let seconds = timeout.as_secs_f32();
+    let detail = format!(
+        "Nothing arrived for {seconds} s (--idle-timeout); a blank line now and then keeps a \
+         stream of lines open."
+    );
+    Refusal::new(Status::RequestTimeout, detail)
 }
 
 fn overload() -> Refusal {

@@ -7,12 +7,13 @@
 use std::fmt;
 
 use super::{
-    Amount, BackendChoice, Config, Lane, Machine, OWN_DESCRIPTORS, Row, State, TABLE_SLOTS_MAX,
-    UringRefusal, fixed_bytes, memory_capacity,
+    Amount, BackendChoice, Config, Lane, Machine, OWN_DESCRIPTORS, Row, State, UringRefusal,
+    fixed_bytes, memory_capacity,
 };
+use crate::config::{ACCEPT_BACKLOG, TABLE_FILES_MAX};
 
 /// Connections that may arrive at once while a worker is busy; the length we ask for in listen(2).
-const BACKLOG: u64 = 4_096;
+const BACKLOG: u64 = ACCEPT_BACKLOG as u64;
 
 /// Ports from which one client address can connect to one server address and port.
 const PORTS_WANTED: u64 = 28_000;
@@ -159,7 +160,7 @@ fn descriptors(config: &Config, machine: &Machine, lane: Lane) -> Option<Row> {
         ),
         Lane::Epoll => Some(row("Enough for a descriptor for each connection.".into())),
         Lane::Uring => {
-            let table = limit.min(TABLE_SLOTS_MAX);
+            let table = limit.min(TABLE_FILES_MAX);
             let each = connections.div_ceil(config.workers as u64);
             let tables = each.div_ceil(table) * config.workers as u64;
             Some(row(format!(
