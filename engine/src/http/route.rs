@@ -134,13 +134,12 @@ fn events(request: &Request<'_>, rules: &Rules) -> Result<Route, Refusal> {
             subscribe(request, query_topics(request.query, rules.topics_per_subscriber_max)?)
         }
         Method::Post => {
+            check_length(request)?;
             if let Some(pair) = query_pairs(request.query).next() {
                 let (name, _) = pair?;
                 return Err(unknown_parameter(&name, "none: the objects in the body say it all"));
             }
-            let format = object_format(request.header("content-type"))?;
-            check_length(request)?;
-            Ok(Route::PublishObjects(format))
+            object_format(request.header("content-type")).map(Route::PublishObjects)
         }
         Method::Options => Ok(Route::Preflight { allow: EVENTS_ALLOW }),
         _ => Err(Refusal::method_not_allowed(EVENTS_ALLOW)),

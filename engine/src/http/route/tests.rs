@@ -183,10 +183,12 @@ fn objects_are_told_apart_by_their_content_type() {
         assert!(refusal.detail.contains("application/x-ndjson"), "{}", refusal.detail);
     }
     assert_eq!(
-        ask("POST", "/events", "").unwrap_err().status,
+        ask("POST", "/events", "Content-Length: 2\r\n").unwrap_err().status,
         Status::UnsupportedMediaType,
         "no type at all"
     );
+    let no_length = ask("POST", "/events", "").unwrap_err();
+    assert_eq!(no_length.status, Status::LengthRequired);
 }
 
 #[test]
