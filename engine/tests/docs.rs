@@ -1,5 +1,6 @@
 //! The documentation says what the engine does: its tables are compared with the engine's own
-//! lists, and every test it names exists.
+//! lists, and every test it names exists. The start page, which is documentation to try out, stays
+//! small and safe.
 //!
 //! Knows the markers around the tables of `docs/OPERATIONS.md` and the form of the rules of
 //! `docs/PROTOCOL.md`: `**P-n** text. Shown by `module::test`, `module::test`.`
@@ -150,4 +151,25 @@ fn links_between_the_documents_lead_somewhere() {
         }
     }
     assert!(count > 10, "{count} links");
+}
+
+/// Bytes of the start page: it fits the first window of a connection (10 segments, RFC 6928), so that
+/// it is there after one round trip.
+const PAGE_BYTES_MAX: usize = 12 << 10;
+
+#[test]
+fn the_start_page_is_small_whole_and_writes_no_markup() {
+    let page = read("engine/src/control/page.html");
+    assert!(page.len() <= PAGE_BYTES_MAX, "{} bytes", page.len());
+    // What an event holds reaches the page as text only.
+    for sink in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+        assert!(!page.contains(sink), "{sink} would let an event become a part of the page");
+    }
+    // The page's policy forbids all that is not in it.
+    for outside in ["src=", "@import", "url(", "<link rel=\"stylesheet\""] {
+        assert!(!page.contains(outside), "{outside} asks for something outside of the page");
+    }
+    for reason in ["lapped", "evicted", "unknown_id", "other_epoch"] {
+        assert!(page.contains(&format!("{reason}: '")), "the page does not explain {reason}");
+    }
 }
