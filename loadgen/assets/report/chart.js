@@ -17,7 +17,8 @@ function fill(node, attributes, children) {
   return node;
 }
 const el = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
-const svg = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
+const svg = (name, attributes, ...children) =>
+  fill(document.createElementNS(SVG, name), attributes, children);
 
 /* Scales: at(value) is 0 to 1, back(share) the value, ticks(n) about n round values. */
 
@@ -51,13 +52,21 @@ function logScale(min, max) {
     }
     return out;
   };
-  return { min, max, ticks, at: (v) => (Math.log(Math.max(v, min)) - low) / (high - low), back: (s) => Math.exp(low + s * (high - low)) };
+  return {
+    min,
+    max,
+    ticks,
+    at: (v) => (Math.log(Math.max(v, min)) - low) / (high - low),
+    back: (s) => Math.exp(low + s * (high - low)),
+  };
 }
 
 // Ticks that are round in powers of 1024.
 function binaryTicks(scale, n) {
   const unit = 1024 ** Math.floor(Math.log2(Math.max(1, scale.max)) / 10);
-  return linearScale(scale.min / unit, scale.max / unit).ticks(n).map((value) => value * unit);
+  return linearScale(scale.min / unit, scale.max / unit)
+    .ticks(n)
+    .map((value) => value * unit);
 }
 
 // A scale that holds all values, with a little room; from zero when linear.
@@ -88,7 +97,11 @@ function lineLayer(points, color, extra = "", dash = null) {
         pen = true;
       }
     }
-    return svg("path", { class: "line " + extra, d: path, style: `stroke:${color};${dash ? `stroke-dasharray:${dash}` : ""}` });
+    return svg("path", {
+      class: "line " + extra,
+      d: path,
+      style: `stroke:${color};${dash ? `stroke-dasharray:${dash}` : ""}`,
+    });
   };
 }
 
@@ -104,7 +117,9 @@ function bandLayer(points, color) {
   return (plot) => {
     const up = points.map(([x, , high]) => `${fixed(plot.x(x))} ${fixed(plot.y(high))}`);
     const down = points.map(([x, low]) => `${fixed(plot.x(x))} ${fixed(plot.y(low))}`).reverse();
-    return points.length ? svg("path", { class: "band", d: "M" + up.concat(down).join("L") + "Z", style: `fill:${color}` }) : null;
+    return points.length
+      ? svg("path", { class: "band", d: "M" + up.concat(down).join("L") + "Z", style: `fill:${color}` })
+      : null;
   };
 }
 
@@ -134,7 +149,16 @@ function markLayer(x, name) {
     const room = plot.right - at > 170;
     return [
       svg("path", { class: "mark", d: `M${fixed(at)} ${plot.top}V${plot.bottom}` }),
-      svg("text", { class: "mark-name", x: at + (room ? 5 : -5), y: plot.top + 12, "text-anchor": room ? "start" : "end" }, name),
+      svg(
+        "text",
+        {
+          class: "mark-name",
+          x: at + (room ? 5 : -5),
+          y: plot.top + 12,
+          "text-anchor": room ? "start" : "end",
+        },
+        name,
+      ),
     ];
   };
 }
@@ -175,12 +199,15 @@ function heatLayer(columns) {
       for (const [row, n] of cells[i]) {
         const share = most > 1 ? Math.log(n + 1) / Math.log(most + 1) : 1;
         const level = Math.min(HEAT_LEVELS - 1, Math.floor(share * HEAT_LEVELS));
-        paths[level] += `M${fixed(x0)} ${fixed(plot.bottom - row * cell)}H${fixed(x1 + 0.2)}v${-cell - 0.2}H${fixed(x0)}Z`;
+        paths[level] +=
+          `M${fixed(x0)} ${fixed(plot.bottom - row * cell)}H${fixed(x1 + 0.2)}v${-cell - 0.2}H${fixed(x0)}Z`;
       }
     });
     return paths.map((d, level) => {
       const strength = 0.07 + 0.93 * ((level + 1) / HEAT_LEVELS) ** 1.35;
-      return d ? svg("path", { class: "heat", d, style: `fill:rgba(var(--heat),${strength.toFixed(3)})` }) : null;
+      return d
+        ? svg("path", { class: "heat", d, style: `fill:rgba(var(--heat),${strength.toFixed(3)})` })
+        : null;
     });
   };
 }
@@ -190,7 +217,11 @@ function heatLayer(columns) {
    { color, name, text } after a lead. */
 
 function chart(spec) {
-  const figure = el("figure", { tabindex: spec.stops?.length ? 0 : null, role: "group", "aria-label": spec.label });
+  const figure = el("figure", {
+    tabindex: spec.stops?.length ? 0 : null,
+    role: "group",
+    "aria-label": spec.label,
+  });
   const canvas = svg("svg", { role: "img", "aria-label": spec.label });
   const readout = el("p", { class: "readout" });
   figure.append(canvas, spec.stops?.length ? readout : "");
@@ -204,7 +235,11 @@ function chart(spec) {
     plot = layout(spec, width);
     canvas.setAttribute("viewBox", `0 0 ${width} ${plot.height}`);
     cross = svg("path", { class: "cross" });
-    canvas.replaceChildren(...axes(spec, plot), ...spec.layers.flatMap((layer) => layer(plot)).filter(Boolean), cross);
+    canvas.replaceChildren(
+      ...axes(spec, plot),
+      ...spec.layers.flatMap((layer) => layer(plot)).filter(Boolean),
+      cross,
+    );
     if (stop >= 0) show(stop, false);
   };
 
@@ -216,9 +251,18 @@ function chart(spec) {
     const { lead, items } = spec.read(x, stop);
     readout.replaceChildren(
       el("b", {}, lead),
-      ...items.flatMap(({ color, name, text }) => [color ? el("i", { style: `background:${color}` }) : "  ", name, " ", el("b", {}, text)]),
+      ...items.flatMap(({ color, name, text }) => [
+        color ? el("i", { style: `background:${color}` }) : "  ",
+        name,
+        " ",
+        el("b", {}, text),
+      ]),
     );
-    if (aloud) document.getElementById("announce").textContent = [lead, ...items.map(({ name, text }) => `${name} ${text}`)].join(", ");
+    if (aloud)
+      document.getElementById("announce").textContent = [
+        lead,
+        ...items.map(({ name, text }) => `${name} ${text}`),
+      ].join(", ");
   };
 
   const follow = (event) => {
@@ -264,7 +308,9 @@ function axes(spec, plot) {
   for (const value of spec.yTicks ? spec.yTicks(spec.y, 5) : spec.y.ticks(5)) {
     const at = fixed(plot.y(value));
     nodes.push(svg("path", { class: "grid", d: `M${plot.left} ${at}H${plot.right}` }));
-    nodes.push(svg("text", { x: plot.left - 7, y: plot.y(value) + 4, "text-anchor": "end" }, spec.yShow(value)));
+    nodes.push(
+      svg("text", { x: plot.left - 7, y: plot.y(value) + 4, "text-anchor": "end" }, spec.yShow(value)),
+    );
   }
   const most = Math.max(2, Math.floor((plot.right - plot.left) / 72));
   const ticks = spec.xTicks ? spec.xTicks(most) : spec.x.ticks(most);
@@ -275,7 +321,8 @@ function axes(spec, plot) {
   }
   nodes.push(svg("path", { class: "frame", d: `M${plot.left} ${plot.bottom}H${plot.right}` }));
   if (spec.yName) nodes.push(svg("text", { x: 0, y: 11 }, spec.yName));
-  if (spec.xName) nodes.push(svg("text", { x: plot.right, y: plot.height - 4, "text-anchor": "end" }, spec.xName));
+  if (spec.xName)
+    nodes.push(svg("text", { x: plot.right, y: plot.height - 4, "text-anchor": "end" }, spec.xName));
   return nodes;
 }
 
@@ -291,15 +338,45 @@ function nearest(stops, x, scale) {
 
 function table(head, rows, caption) {
   const cell = (tag, content, attributes = {}) => {
-    const plainCell = content === null || typeof content !== "object" || content instanceof Node || Array.isArray(content);
+    const plainCell =
+      content === null || typeof content !== "object" || content instanceof Node || Array.isArray(content);
     if (plainCell) return el(tag, attributes, content);
-    return el(tag, { ...attributes, class: content.class }, content.text, content.note ? el("small", {}, content.note) : null);
+    return el(
+      tag,
+      { ...attributes, class: content.class },
+      content.text,
+      content.note ? el("small", {}, content.note) : null,
+    );
   };
-  return el("div", { class: head.length < 4 ? "wide narrow" : "wide", tabindex: 0, role: "region", "aria-label": caption },
-    el("table", {},
+  return el(
+    "div",
+    { class: head.length < 4 ? "wide narrow" : "wide", tabindex: 0, role: "region", "aria-label": caption },
+    el(
+      "table",
+      {},
       el("caption", { class: "unseen" }, caption),
-      el("thead", {}, el("tr", {}, head.map((content) => cell("th", content, { scope: "col" })))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, row.map((content, i) => cell(i ? "td" : "th", content, i ? {} : { scope: "row" })))))));
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          head.map((content) => cell("th", content, { scope: "col" })),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        rows.map((row) =>
+          el(
+            "tr",
+            {},
+            row.map((content, i) => cell(i ? "td" : "th", content, i ? {} : { scope: "row" })),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 function asTable(head, rows, caption) {

@@ -83,7 +83,14 @@ function summary(values, counts) {
     n += counts[i];
     sum += counts[i] * values[i];
   }
-  return { n, values, counts, min: values[0] ?? 0, max: values[values.length - 1] ?? 0, mean: n ? sum / n : 0 };
+  return {
+    n,
+    values,
+    counts,
+    min: values[0] ?? 0,
+    max: values[values.length - 1] ?? 0,
+    mean: n ? sum / n : 0,
+  };
 }
 
 // The value at a quantile (0 to 1), whatever the number of samples.
@@ -122,7 +129,9 @@ function hgrm(histogram) {
   let squares = 0;
   histogram.values.forEach((value, k) => (squares += histogram.counts[k] * (value - mean) ** 2));
   const field = (value) => (value / 1e6).toFixed(6).padStart(12);
-  lines.push(`#[Mean    = ${field(mean)}, StdDeviation   = ${field(Math.sqrt(squares / Math.max(1, histogram.n)))}]`);
+  lines.push(
+    `#[Mean    = ${field(mean)}, StdDeviation   = ${field(Math.sqrt(squares / Math.max(1, histogram.n)))}]`,
+  );
   lines.push(`#[Max     = ${field(histogram.max)}, Total count    = ${String(histogram.n).padStart(12)}]`);
   return lines.join("\n") + "\n";
 }

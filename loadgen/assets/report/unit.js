@@ -3,7 +3,8 @@
 function digits(value) {
   const size = Math.abs(value);
   if (size >= 999.5) return Math.round(value).toLocaleString("en-US");
-  const decimals = size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.9995 || size === 0 ? 2 : size >= 0.09995 ? 3 : 4;
+  const decimals =
+    size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.9995 || size === 0 ? 2 : size >= 0.09995 ? 3 : 4;
   return value.toFixed(decimals);
 }
 
@@ -24,7 +25,12 @@ const plain = orNone((value) => (Number.isInteger(value) ? count(value) : digits
 
 // The same for the ticks of an axis, which are round: without digits that are always zero.
 const trimmed = (number) => (number.includes(".") ? number.replace(/\.?0+$/, "") : number);
-const tickTime = (ns) => (ns === 0 ? "0" : timeParts(ns).map((part, i) => (i ? part : trimmed(part))).join(" "));
+const tickTime = (ns) =>
+  ns === 0
+    ? "0"
+    : timeParts(ns)
+        .map((part, i) => (i ? part : trimmed(part)))
+        .join(" ");
 const tickRate = (value) => (value === 0 ? "0" : rate(value));
 const tickBytes = (value) => (value === 0 ? "0" : bytes(value));
 const tickPlain = (value) => trimmed(digits(value));

@@ -16,12 +16,18 @@ use super::model::series::Interval;
 /// The page, with places for the rest.
 const PAGE: &str = include_str!("../../assets/report.html");
 const STYLE: &str = include_str!("../../assets/report.css");
-/// In this order: a later file uses what an earlier one declares.
-const SCRIPTS: [&str; 5] = [
+/// In this order: `page` starts what the others declare.
+const SCRIPTS: [&str; 11] = [
     include_str!("../../assets/report/hdr.js"),
     include_str!("../../assets/report/unit.js"),
     include_str!("../../assets/report/chart.js"),
-    include_str!("../../assets/report/sections.js"),
+    include_str!("../../assets/report/section.js"),
+    include_str!("../../assets/report/latency.js"),
+    include_str!("../../assets/report/overtime.js"),
+    include_str!("../../assets/report/integrity.js"),
+    include_str!("../../assets/report/connections.js"),
+    include_str!("../../assets/report/head.js"),
+    include_str!("../../assets/report/setup.js"),
     include_str!("../../assets/report/page.js"),
 ];
 

@@ -1,0 +1,124 @@
+// What was asked for, on what machine, and what the names mean.
+
+function facts(entries) {
+  return el(
+    "dl",
+    { class: "facts" },
+    entries
+      .filter(([, value]) => !unknown(value) && value !== "" && value !== "n/a")
+      .map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+  );
+}
+
+function about({ run, name, histograms }) {
+  const command = shell(run.command);
+  return el(
+    "div",
+    {},
+    single(state) ? null : el("h3", {}, name),
+    el("div", { class: "two" }, facts(planFacts(run)), facts(rigFacts(run, histograms))),
+    command
+      ? el(
+          "div",
+          { class: "bar" },
+          el("b", {}, "To run it again"),
+          el("button", { type: "button", onclick: (event) => copy(command, event.target) }, "Copy"),
+        )
+      : null,
+    command ? el("pre", {}, command) : null,
+    run.notes.length
+      ? el(
+          "ul",
+          {},
+          run.notes.map((note) => el("li", {}, note)),
+        )
+      : null,
+  );
+}
+
+const ARRIVALS = {
+  kernel: "kernel receive stamp",
+  user: "read in user space; the load generator's own delay is inside",
+};
+const CLOCKS = {
+  single: "one machine publishes and receives",
+  swarm: "each machine times its own events",
+  offset: "clocks compared over the network",
+  none: "no publisher's clock: relative figures only",
+};
+
+function planFacts(run) {
+  const { clock, target, plan: p } = run;
+  return [
+    ["target", target.url],
+    ["publish to", target.publish_url],
+    ["profile", target.profile],
+    ["protocol", target.http ? `HTTP/${target.http}${target.tls ? ", " + target.tls : ""}` : null],
+    ["path", target.loopback ? "loopback: no wire, no interrupts" : null],
+    ["plan", plan(run)],
+    ["connect plan", unknown(p.connect_rate) ? "as fast as possible" : rate(p.connect_rate)],
+    ["horizon", length(p.horizon_ns)],
+    ["stamp", p.stamp],
+    ["arrival is", ARRIVALS[clock.rx] ?? clock.rx],
+    ["clock", CLOCKS[clock.mode] ?? clock.mode],
+    ["seed", String(run.seed)],
+    ...Object.entries(run.labels),
+  ];
+}
+
+function rigFacts({ rig, metrics }, histograms) {
+  const machine = [
+    rig.cpu_model,
+    rig.cpu_count ? `${rig.cpu_count} CPUs` : null,
+    unknown(rig.memory_bytes) ? null : bytes(rig.memory_bytes),
+  ];
+  const max = (name) => (metrics[name] ? `max ${time(metrics[name].max)}` : null);
+  const slip =
+    max("publish.slip") &&
+    `publish slip p50 ${time(percentile(histograms["publish.slip"], 50))}, ${max("publish.slip")}`;
+  return [
+    ["machine", machine.filter(Boolean).join(", ")],
+    ["kernel", rig.kernel],
+    ["governor", rig.governor],
+    ["pinned to", rig.cpus.length ? `CPU ${rig.cpus.join(", ")}` : null],
+    ["busiest thread", percent(rig.busiest_thread)],
+    ["waited for a CPU", time(rig.runqueue_wait_ns)],
+    ["own lateness", slip],
+    ["client hold", max("client.hold")],
+    ["hiccups", max("rig.hiccup")],
+    ["softnet drops", count(rig.softnet.dropped)],
+    ["steal", percent(rig.steal)],
+    ["rig floor", rig.floor ? `p99 ${time(rig.floor.p99)} (${rig.floor.source})` : null],
+    ...Object.entries(rig.limits),
+  ];
+}
+
+const shell = (words) =>
+  words
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
+    .join(" ");
+
+function setup() {
+  return section(
+    "setup",
+    "Plan and rig",
+    "What was asked for, on what, and how well the load generator itself kept up.",
+    state.runs.map(about),
+  );
+}
+
+function words() {
+  const used = DEFINITIONS.filter((one) => state.runs.some(({ run }) => run.metrics[one.name]));
+  return used.length
+    ? section(
+        "words",
+        "What the names mean",
+        null,
+        el(
+          "dl",
+          { class: "facts" },
+          used.map((one) => [el("dt", {}, el("code", {}, one.name)), el("dd", {}, one.text + ".")]),
+        ),
+      )
+    : null;
+}
