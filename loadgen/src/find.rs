@@ -145,6 +145,9 @@ fn find(args: Args) -> Result<Found, String> {
     for fixed in &fixed {
         searches.push(search(&args.vary, range, &setting, fixed.as_ref())?);
     }
+    if searches.len() > 1 {
+        tell(format!("FRONTIER\n{}", summary(&searches, &args.vary)));
+    }
     Ok(Found {
         schema_version: SCHEMA_VERSION,
         vary: args.vary,
@@ -223,6 +226,15 @@ fn sentence(answer: Answer, vary: &str) -> String {
             format!("BEYOND {} {vary} hold, the highest asked for", count(holds))
         }
     }
+}
+
+/// All answers under each other.
+fn summary(searches: &[Searched], vary: &str) -> String {
+    let rows = searches.iter().map(|one| {
+        let fixed = one.fixed.as_deref().unwrap_or_default();
+        format!("  {fixed:<16} {}\n", sentence(one.answer, vary))
+    });
+    rows.collect()
 }
 
 /// `rate=10,50` as the flags of two searches; nothing as one search without any.

@@ -9,6 +9,8 @@
 //! Beside the proof stands the time in which the fleet was back. Latencies of single deliveries
 //! are the business of `run`.
 
+mod account;
+mod dial;
 mod fleet;
 mod member;
 mod outcome;
@@ -203,6 +205,7 @@ impl Storm {
         let subscribers = self.fleet.members.len();
         let cut_count = self.args.share.of(subscribers).max(1);
         let mut draws = Draws::new(self.args.seed, subscribers, cut_count, self.args.within.0);
+        self.fleet.release_herd();
         let mut waves = Vec::new();
         for _ in 0..self.args.waves {
             waves.push(self.wave(&mut draws)?);

@@ -8,25 +8,24 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use socket2::SockRef;
 
+use super::account::{Account, WaveAccount};
+use super::dial;
 use super::member::{Back, Member, Part, State, Unusable};
 use super::payload::Payloads;
 use super::plan::Cut;
-use super::tracker::Proof;
-use crate::report::model::metric::new_histogram;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Connections being made at a time: enough to keep a server busy, and below the accept queue
-/// of any of them, so that the storm measures the server and not a queue of 128.
+/// Connections being made at a time before the first wave: below the shortest accept queue in
+/// use, 128. In a wave there is no such limit: the herd is what a storm is about.
 const CONNECTING_MAX: usize = 100;
 
 /// Longest wait for a connection and for a response head.
@@ -37,10 +36,6 @@ const CUT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Readiness taken from the kernel at once.
 const EVENTS_PER_POLL: usize = 1024;
-
-/// Local addresses that loopback connections are spread over. One address has 28,000 ports, and
-/// each orderly close keeps one for a minute; this many never run out.
-const LOOPBACK_SOURCES: usize = 250;
 
 /// How connections are cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -66,38 +61,6 @@ pub(super) struct Target {
     pub(super) payloads: Payloads,
 }
 
-/// What happened to the fleet, in numbers.
-#[derive(Debug)]
-pub(super) struct Account {
-    pub(super) proof: Proof,
-    /// From the loss of a connection to the open stream of its successor.
-    pub(super) recover: Histogram<u64>,
-    /// From the open stream to the event that was newest at that moment.
-    pub(super) catch_up: Histogram<u64>,
-    /// Connections lost without a plan.
-    pub(super) lost: u64,
-    pub(super) refused: u64,
-    pub(super) reset: u64,
-    pub(super) timeout: u64,
-    pub(super) malformed: u64,
-    /// Subscribers that were told never to come back.
-    pub(super) gone: u64,
-    /// Why the first of them was.
-    pub(super) gone_reason: Option<String>,
-    pub(super) bytes: u64,
-}
-
-/// What became of the subscribers chosen for a wave.
-#[derive(Debug, Default)]
-pub(super) struct WaveAccount {
-    /// Those who have yet to lose their connection, or to be back.
-    pub(super) pending: u64,
-    /// Those who have lost it.
-    pub(super) dropped: u64,
-    /// When their streams were open again.
-    pub(super) back: Vec<Instant>,
-}
-
 /// All subscribers.
 #[derive(Debug)]
 pub(super) struct Fleet {
@@ -112,6 +75,7 @@ pub(super) struct Fleet {
     /// Members that may connect as soon as fewer others are connecting.
     waiting: VecDeque<usize>,
     connecting: usize,
+    connecting_max: usize,
     open: usize,
     pub(super) wave: WaveAccount,
     pub(super) cut_by: CutBy,
@@ -133,19 +97,6 @@ enum Due {
 impl Fleet {
     /// A fleet of `count` subscribers, all away.
     pub(super) fn new(target: Target, count: usize, cut_by: CutBy) -> io::Result<Self> {
-        let account = Account {
-            proof: Proof::default(),
-            recover: new_histogram(),
-            catch_up: new_histogram(),
-            lost: 0,
-            refused: 0,
-            reset: 0,
-            timeout: 0,
-            malformed: 0,
-            gone: 0,
-            gone_reason: None,
-            bytes: 0,
-        };
         Ok(Self {
             target,
             poll: Poll::new()?,
@@ -156,12 +107,13 @@ impl Fleet {
             timers: BinaryHeap::new(),
             waiting: (0..count).collect(),
             connecting: 0,
+            connecting_max: CONNECTING_MAX,
             open: 0,
             wave: WaveAccount::default(),
             cut_by,
             again: BTreeSet::new(),
             published: 0,
-            account,
+            account: Account::new(),
             buffer: vec![0; READ_BYTES],
         })
     }
@@ -179,6 +131,11 @@ impl Fleet {
     /// Whether every member has an open stream, or none for good.
     pub(super) fn is_settled(&self) -> bool {
         self.open as u64 + self.account.gone == self.members.len() as u64
+    }
+
+    /// From now on everybody connects when its time has come, however many others do.
+    pub(super) fn release_herd(&mut self) {
+        self.connecting_max = usize::MAX;
     }
 
     /// Begins a wave: arms the cuts on those members whose stream is open.
@@ -269,11 +226,11 @@ impl Fleet {
     }
 
     fn connect_waiting(&mut self) -> io::Result<()> {
-        while self.connecting < CONNECTING_MAX {
+        while self.connecting < self.connecting_max {
             let Some(index) = self.waiting.pop_front() else {
                 return Ok(());
             };
-            let mut socket = connect(self.target.address, index)?;
+            let mut socket = dial::connect(self.target.address, index)?;
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut socket, Token(index), interest)?;
             self.sockets[index] = Some(socket);
@@ -295,7 +252,7 @@ impl Fleet {
                 Ok(None) => return Ok(()),
                 Ok(Some(error)) | Err(error) => return self.failed(index, &error),
             }
-            let request = request(&self.target, &self.members[index].last_event_id);
+            let request = dial::request(&self.target, &self.members[index].last_event_id);
             // A fresh socket takes a request head whole, or it is broken.
             if let Err(error) = socket.write_all(&request) {
                 return self.failed(index, &error);
@@ -360,7 +317,7 @@ impl Fleet {
                 self.wave.pending -= 1;
                 self.wave.back.push(now);
             }
-            note(&mut self.account.recover, now - lost_at);
+            self.account.recovered(now - lost_at);
             member.catching_up = Some((self.published, now));
         }
     }
@@ -370,7 +327,7 @@ impl Fleet {
         if let Some((number, since)) = member.catching_up
             && member.newest >= number
         {
-            note(&mut self.account.catch_up, since.elapsed());
+            self.account.caught_up(since.elapsed());
             member.catching_up = None;
         }
     }
@@ -446,44 +403,4 @@ impl Fleet {
         self.sockets[index] = None;
         self.set_timer(now + delay, index, Due::Return);
     }
-}
-
-/// Starts a connection that does not wait.
-fn connect(address: SocketAddr, index: usize) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    if let IpAddr::V4(ip) = address.ip()
-        && ip.is_loopback()
-    {
-        let last = u8::try_from(1 + index % LOOPBACK_SOURCES).expect("at most 250");
-        let source = SocketAddr::from((Ipv4Addr::new(127, 0, 1, last), 0));
-        socket.bind(&SockAddr::from(source))?;
-    }
-    match socket.connect(&address.into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
-        _ => {}
-    }
-    Ok(TcpStream::from_std(socket.into()))
-}
-
-fn request(target: &Target, last_event_id: &str) -> Vec<u8> {
-    let mut request = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\nCache-Control: no-cache\r\n",
-        target.path, target.host
-    );
-    // Sent only when there is one (WHATWG HTML, section 9.2.3).
-    if !last_event_id.is_empty() {
-        request.push_str(&format!("Last-Event-ID: {last_event_id}\r\n"));
-    }
-    for header in &target.headers {
-        request.push_str(&format!("{header}\r\n"));
-    }
-    request.push_str("\r\n");
-    request.into_bytes()
-}
-
-fn note(histogram: &mut Histogram<u64>, time: Duration) {
-    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    // It fails only where a histogram has a fixed range.
-    histogram.record(nanos).expect("these histograms grow");
 }

@@ -157,3 +157,64 @@ impl Member {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(stream: &str) -> Member {
+        let mut member = Member::new();
+        member.state = State::Opening;
+        let text = format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{stream}");
+        let proof = &mut Proof::default();
+        member.read(text.as_bytes(), &Payloads::new(), |_| false, proof).expect("a stream");
+        member
+    }
+
+    #[test]
+    fn id_and_reconnection_time_outlive_connections_that_set_none() {
+        let mut member = opened("retry: 70\nid: 5\n\n");
+        assert_eq!(member.state, State::Open);
+        for _ in 0..2 {
+            member.disconnect(Instant::now());
+            assert_eq!(member.last_event_id, "5");
+            assert_eq!(member.delay(Back::Retry), Duration::from_millis(70));
+        }
+    }
+
+    #[test]
+    fn an_empty_id_forgets_the_last_one() {
+        let mut member = opened("id: 5\n\nid\n\n");
+        member.disconnect(Instant::now());
+        assert_eq!(member.last_event_id, "");
+    }
+
+    #[test]
+    fn a_block_that_the_cut_fell_into_leaves_no_trace() {
+        let mut member = opened("id: 5\n\nid: 6\ndata: half an ev");
+        member.disconnect(Instant::now());
+        assert_eq!(member.last_event_id, "5");
+        assert_eq!(member.delay(Back::Retry), RETRY_DEFAULT);
+    }
+
+    #[test]
+    fn the_time_away_counts_from_the_first_loss_and_not_from_failed_returns() {
+        let mut member = opened("");
+        let lost_at = Instant::now();
+        member.disconnect(lost_at);
+        member.disconnect(lost_at + Duration::from_secs(1));
+        assert_eq!(member.lost_at, Some(lost_at));
+    }
+
+    #[test]
+    fn a_number_that_was_published_twice_may_come_twice_and_no_other() {
+        let (payloads, mut proof) = (Payloads::new(), Proof::default());
+        let mut member = opened("");
+        for number in [1, 2, 1, 2] {
+            let data = String::from_utf8(payloads.write(number, 64)).expect("ASCII");
+            let event = format!("data: {data}\n\n");
+            member.read(event.as_bytes(), &payloads, |it| it == 2, &mut proof).expect("a stream");
+        }
+        assert_eq!((proof.events, proof.duplicate), (2, 1));
+    }
+}

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::Args;
-use super::fleet::{Account, CutBy};
+use super::account::Account;
+use super::fleet::CutBy;
 use super::member::Back;
 use crate::report::model::counts::{self, Connect, ConnectErrors, Counts, Publish};
 use crate::report::model::metric::{RECONNECT_RECOVER, REPLAY_CATCHUP};
@@ -54,20 +55,9 @@ impl Outcome {
     pub(super) fn run(&self) -> Run {
         let seed = self.args.seed;
         let mut run = Run::new(std::env::args().collect(), seed, self.started_unix_ns);
-        run.target = Target {
-            url: self.args.url.clone(),
-            publish_url: Some(self.args.publish.as_ref().unwrap_or(&self.args.url).clone()),
-            http: "1.1".to_owned(),
-            loopback: self.loopback,
-            ..Target::default()
-        };
+        run.target = self.target();
         run.plan = self.plan();
-        run.clock = Clock {
-            domain: "monotonic".to_owned(),
-            rx: "user".to_owned(),
-            mode: "single".to_owned(),
-            agents: Vec::new(),
-        };
+        run.clock = clock();
         run.connect = self.connect();
         run.publish = Some(Publish {
             planned: self.published,
@@ -86,18 +76,18 @@ impl Outcome {
         run.marks = self.waves.iter().map(Wave::mark).collect();
         run.slo = self.promises().into_iter().map(Promise::into_slo).collect();
         run.notes = self.notes();
-        if self.loopback {
-            run.verdict.add(Reason {
-                code: "loopback".to_owned(),
-                status: Status::Suspect,
-                value: None,
-                limit: None,
-                text: "server and subscribers share this machine: the proof holds as it is, the \
-                       times to be back contain both sides"
-                    .to_owned(),
-            });
-        }
+        run.verdict.reasons.extend(self.loopback.then(loopback_reason));
         run
+    }
+
+    fn target(&self) -> Target {
+        Target {
+            url: self.args.url.clone(),
+            publish_url: Some(self.args.publish.as_ref().unwrap_or(&self.args.url).clone()),
+            http: "1.1".to_owned(),
+            loopback: self.loopback,
+            ..Target::default()
+        }
     }
 
     fn plan(&self) -> Plan {
@@ -215,6 +205,27 @@ impl Outcome {
             format!("{} subscribers were answered {reason} and stay away", self.account.gone)
         }));
         notes
+    }
+}
+
+fn clock() -> Clock {
+    Clock {
+        domain: "monotonic".to_owned(),
+        rx: "user".to_owned(),
+        mode: "single".to_owned(),
+        agents: Vec::new(),
+    }
+}
+
+/// A remark that takes nothing from the proof.
+fn loopback_reason() -> Reason {
+    Reason {
+        code: "loopback".to_owned(),
+        status: Status::Valid,
+        value: None,
+        limit: None,
+        text: "server and subscribers share this machine: the times to be back contain both sides"
+            .to_owned(),
     }
 }
 
