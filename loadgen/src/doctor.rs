@@ -72,7 +72,7 @@ fn row(finding: &Finding, wanted: u64) -> String {
         (Some(_), false) if finding.allows.is_none() => "note",
         _ => "ok",
     };
-    let mut row = format!("{mark:<6}{:<28}{:<24}{allows:>12}", finding.name, finding.value);
+    let mut row = format!("{mark:<6}{:<31}{:<26}{allows:>12}", finding.name, finding.value);
     if let Some(cure) = finding.cure.as_ref().filter(|_| mark != "ok") {
         row.push_str(&format!("\n      {cure}"));
     }

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use super::relative::Relative;
 use crate::report::model::plan::Phase;
 use crate::schedule::Schedule;
 
@@ -28,6 +29,8 @@ pub(crate) struct Course {
     pub(crate) began_ns: u64,
     /// Length of a reporting interval.
     pub(crate) interval_ns: u64,
+    /// Events known by content; only where the run publishes nothing itself.
+    pub(crate) relative: Option<Relative>,
     /// Start of the warm-up; 0 while it is not known.
     start_ns: AtomicU64,
     phase: AtomicU8,
@@ -46,6 +49,7 @@ impl Course {
             horizon_ns: plan.horizon_ns,
             began_ns: plan.began_ns,
             interval_ns: 1_000_000_000,
+            relative: plan.relative.then(|| Relative::new(plan.horizon_ns)),
             start_ns: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Connect as u8),
             stop: AtomicBool::new(false),
@@ -106,6 +110,12 @@ impl Course {
         place(self.window_ns.start)..place(self.window_ns.end)
     }
 
+    /// The measured window on the clock; empty while the start is not known.
+    pub(crate) fn window(&self) -> std::ops::Range<u64> {
+        let start_ns = self.start_ns().unwrap_or(0);
+        if start_ns == 0 { 0..0 } else { start_ns + self.window_ns.start..start_ns + self.window_ns.end }
+    }
+
     /// The interval that a time belongs to.
     pub(crate) fn interval(&self, now_ns: u64) -> u64 {
         now_ns.saturating_sub(self.began_ns) / self.interval_ns
@@ -121,6 +131,8 @@ pub(crate) struct Plan {
     pub(crate) guard_ns: u64,
     pub(crate) horizon_ns: u64,
     pub(crate) began_ns: u64,
+    /// Whether events are known by their content instead of our stamp.
+    pub(crate) relative: bool,
 }
 
 /// What a reading thread shows while it runs. Relaxed: only read to be shown, or to see whether

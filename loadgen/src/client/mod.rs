@@ -6,6 +6,7 @@
 //! | `subscriber` | one subscriber: the bytes of its stream, up to events |
 //! | `course` | what all threads share of a run: the plan, the moment, the phase |
 //! | `record` | what the events of one thread's subscribers mean: ledgers, cells, moments |
+//! | `relative` | events that carry no stamp, known by their content |
 //! | `tally` | what one thread counted in one interval |
 //! | `cells` | per event: how many got it, first, half, last |
 //! | `socket`, `ring` | system calls; all unsafe code of the subscribers |
@@ -17,6 +18,7 @@ pub(crate) mod course;
 pub(crate) mod fleet;
 pub(crate) mod reader;
 pub(crate) mod record;
+pub(crate) mod relative;
 mod ring;
 pub(crate) mod socket;
 pub(crate) mod source;

@@ -226,7 +226,11 @@ impl Reader {
         subscriber.planned_ns = planned_ns;
         self.connecting += 1;
         self.gauges.connecting.fetch_add(1, Ordering::Relaxed);
-        let opened = socket::open(&self.pack.setup, self.pack.targets[target], source)
+        let mut setup = self.pack.setup;
+        if !self.pack.is_slow(order) {
+            setup.receive_bytes = None;
+        }
+        let opened = socket::open(&setup, self.pack.targets[target], source)
             .and_then(|socket| self.rings[ring].install(slot, &socket));
         self.subscribers[local].since_ns = clock::now_ns();
         match opened {

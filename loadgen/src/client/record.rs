@@ -102,7 +102,10 @@ impl Recorder {
     pub(super) fn event(&mut self, place: &Place, name: &[u8], data: &[u8]) {
         let stamp = match Stamp::find(&self.finder, data) {
             Found::Stamp(stamp) if stamp.run == self.course.run => stamp,
-            other => return self.unplanned(other, name),
+            other if self.course.relative.is_none() || name == b"gap" => {
+                return self.unplanned(other, name);
+            }
+            _ => return self.relative(place, name, data),
         };
         let schedule = &self.course.schedule;
         let number = schedule.number(stamp.stream, stamp.sequence);
@@ -150,10 +153,28 @@ impl Recorder {
         }
         if is_measured {
             self.cells.enter(number - self.measured.start, latency_ns, place.order);
-            let moments = &mut self.moments[place.local];
-            moments.n += 1;
-            moments.sum_ns += latency_ns;
-            moments.max_ns = moments.max_ns.max(latency_ns);
+            add_to(&mut self.moments[place.local], latency_ns);
+        }
+    }
+
+    /// Enters an event of a run without a plan, against its first arrival anywhere.
+    fn relative(&mut self, place: &Place, name: &[u8], data: &[u8]) {
+        let Some(relative) = &self.course.relative else { return };
+        let window = self.course.window();
+        let received_ns = place.stamp_ns.unwrap_or(place.read_ns);
+        let (latency_ns, first_ns) = relative.enter(name, data, received_ns, &window);
+        let is_measured = window.contains(&first_ns);
+        let bank = if is_measured { &mut self.tally.measured } else { &mut self.tally.other };
+        self.unique += 1;
+        bank.events += 1;
+        bank.unique += 1;
+        bank.payload_bytes += data.len() as u64;
+        enter(&mut bank.relative, latency_ns);
+        if place.stamp_ns.is_some() {
+            enter(&mut bank.hold, place.read_ns.saturating_sub(received_ns));
+        }
+        if is_measured {
+            add_to(&mut self.moments[place.local], latency_ns);
         }
     }
 
@@ -225,4 +246,10 @@ impl Recorder {
             slow_cut_ns: std::mem::take(&mut self.slow_cut_ns),
         }
     }
+}
+
+fn add_to(moments: &mut Moments, latency_ns: u64) {
+    moments.n += 1;
+    moments.sum_ns += latency_ns;
+    moments.max_ns = moments.max_ns.max(latency_ns);
 }

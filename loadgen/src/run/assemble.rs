@@ -32,7 +32,12 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     run.timeline = std::mem::take(&mut evidence.timeline);
     run.clock = clock_of(evidence);
     let total = std::mem::take(&mut evidence.collector.total);
-    let summary = events::summarize(evidence);
+    let mut summary = events::summarize(evidence);
+    if let Some(relative) = &evidence.course.relative {
+        let finished = relative.finish(&evidence.course.window());
+        summary.events = finished.events;
+        summary.spread = finished.spread;
+    }
     evidence.refused_but_delivered = summary.refused_but_delivered;
     run.connect = connect(args, evidence, &total);
     run.publish = publish(evidence);
@@ -154,7 +159,7 @@ fn counts(evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
     let planned = evidence.outline.rate.is_some();
     let known = |count: u64| planned.then_some(count);
     let in_flight = evidence.outcomes.iter().map(|outcome| outcome.in_flight).sum::<u64>();
-    let unique = if planned { summary.received } else { bank.events };
+    let unique = if planned { summary.received } else { bank.unique };
     Counts {
         events: summary.events,
         expected: known(summary.received + summary.lost + in_flight),
@@ -217,6 +222,7 @@ fn metrics(run: &mut Run, evidence: &Evidence, total: &Tally, summary: &Summary)
             metric.censored = summary.lost;
         }
     }
+    run.record(metric::DELIVERY_RELATIVE, &bank.relative, events);
     run.record(metric::DELIVERY_USER, &bank.user, events);
     run.record(metric::CLIENT_HOLD, &bank.hold, events);
     run.record(metric::FIRST, &summary.first, events);

@@ -89,7 +89,11 @@ impl Collector {
             add(&mut delivery, &bank.delivery);
             add(&mut sent, &bank.sent);
         }
-        row.record(metric::DELIVERY, &delivery);
+        if delivery.is_empty() {
+            banks.iter().for_each(|bank| add(&mut delivery, &bank.relative));
+            row.record(metric::DELIVERY_RELATIVE, &delivery);
+        }
+        row.record(metric::DELIVERY, if sent.is_empty() { &sent } else { &delivery });
         row.record(metric::DELIVERY_SENT, &sent);
         (row, delivery)
     }

@@ -384,6 +384,7 @@ impl Stage<'_> {
         let sum = |of: fn(&Bank) -> u64| Some(of(&total.measured) + of(&total.other));
         let metrics = [
             (metric::DELIVERY, &bank.delivery),
+            (metric::DELIVERY_RELATIVE, &bank.relative),
             (metric::DELIVERY_SENT, &bank.sent),
             (metric::CLIENT_HOLD, &bank.hold),
             (metric::CONNECT_READY, &total.connects.ready),

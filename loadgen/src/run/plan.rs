@@ -99,6 +99,7 @@ impl Plan {
             guard_ns: clock::ns(args.settle.0) / 2,
             horizon_ns: clock::ns(args.horizon.0),
             began_ns,
+            relative: self.recipe.is_none(),
         }))
     }
 
