@@ -100,7 +100,7 @@ pub(crate) fn run_worker(backend: &Backend, parts: Parts, ready: &Sender<Result<
         eprintln!("downpour: worker {} is not pinned to CPU {cpu}: {error}", parts.index);
     }
     let refused = |error: io::Error| {
-        let _ = ready.send(Err(format!("a worker cannot start: {error}")));
+        let _ = ready.send(Err(not_started(&error)));
     };
     match backend {
         Backend::Uring { vectored, table } => match uring(&parts, *vectored, *table) {
@@ -120,6 +120,19 @@ pub(crate) fn run_worker(backend: &Backend, parts: Parts, ready: &Sender<Result<
             Err(error) => refused(error),
         },
     }
+}
+
+/// Rings count against RLIMIT_MEMLOCK for whoever is not root, about half a MiB a worker.
+fn not_started(error: &io::Error) -> String {
+    let hint = match error.raw_os_error() {
+        Some(libc::ENOMEM) => {
+            "; io_uring's rings count against the locked memory of this user: raise it (ulimit -l, \
+             LimitMEMLOCK=) or use --backend epoll"
+        }
+        Some(libc::EMFILE) => "; raise the descriptor limit (ulimit -n, LimitNOFILE=)",
+        _ => "",
+    };
+    format!("a worker cannot start: {error}{hint}")
 }
 
 type UringRuntime = monoio::Runtime<monoio::time::TimeDriver<IoUringDriver>>;
