@@ -141,72 +141,40 @@ function tiles(one) {
   return el("dl", { class: figures.length % 4 && figures.length > 4 ? "tiles three" : "tiles" }, figures);
 }
 
+// Columns of the comparison: name, how it is read, how it is shown, and whether less is better. What
+// follows from the plan (deliveries, connects) is neither good nor bad.
 const COMPARED = [
-  ["p50", (r, h) => percentile(h[headlineOf(r)], 50), time, -1],
-  ["p99", (r, h) => percentile(h[headlineOf(r)], 99), time, -1],
-  ["max", (r, h) => h[headlineOf(r)]?.max, time, -1],
-  ["p50 to last", (r, h) => percentile(h.last ?? null, 50), time, -1],
-  ["p50 spread", (r, h) => (h.last ? null : percentile(h.spread ?? null, 50)), time, -1],
-  ["deliveries", (r) => r.rates.deliveries, rate, 1],
-  ["lost", (r) => r.counts.lost, count, -1],
-  ["CPU per delivery", (r) => r.server?.cpu_per_delivery_ns, time, -1],
-  ["user memory per connection", (r) => r.server?.mem_per_conn.pss, bytes, -1],
-  ["kernel memory per connection", (r) => r.server?.mem_per_conn.kernel, bytes, -1],
-  ["connects", (r) => r.connect.achieved_rate, rate, 1],
+  ["p50", (r, h) => percentile(h[headlineOf(r)], 50), time, true],
+  ["p99", (r, h) => percentile(h[headlineOf(r)], 99), time, true],
+  ["max", (r, h) => h[headlineOf(r)]?.max, time, true],
+  ["p50 to last", (r, h) => percentile(h.last, 50), time, true],
+  ["p50 spread", (r, h) => (h.last ? null : percentile(h.spread, 50)), time, true],
+  ["deliveries", (r) => r.rates.deliveries, rate, false],
+  ["lost", (r) => r.counts.lost, count, true],
+  ["CPU per delivery", (r) => r.server?.cpu_per_delivery_ns, time, true],
+  ["memory per stream", (r) => r.server?.mem_per_conn.pss, bytes, true],
+  ["kernel memory", (r) => r.server?.mem_per_conn.kernel, bytes, true],
+  ["connects", (r) => r.connect.achieved_rate, rate, false],
 ];
 
 function comparison(redraw) {
   if (single(state)) return null;
-  const columns = COMPARED.map(([name, read, show, better]) => ({
-    name,
-    show,
-    better,
-    values: state.runs.map(({ run, histograms }) => read(run, histograms) ?? null),
-  })).filter(({ values }) => values.some((v) => v !== null));
-  const rows = state.runs.map((one, i) => [
-    el(
-      "label",
-      {},
-      el("input", {
-        type: "checkbox",
-        checked: one.shown,
-        "aria-label": `Show ${one.name}`,
-        "data-keep": "run-" + i,
-        onchange: (event) => {
-          one.shown = event.target.checked;
-          redraw();
-        },
-      }),
-      " ",
-      el("span", { class: "swatch", style: `background:${one.color}` }),
-      one.name,
-    ),
-    el("span", { class: one.run.verdict.status }, one.run.verdict.status),
-    ...columns.map(({ values, show, better }) => {
-      const known = values.filter((v) => v !== null);
-      const [best, most] = [better < 0 ? Math.min(...known) : Math.max(...known), Math.max(...known)];
-      const value = values[i];
-      if (value === null) return el("span", { class: "none" }, "n/a");
-      const differs = new Set(known.map(show)).size > 1;
-      return {
-        text: [
-          show(value),
-          most > 0 && differs
-            ? el("span", {
-                class: "meter",
-                style: `width:${Math.max(1, (value / most) * 100).toFixed(1)}%;color:${one.color}`,
-              })
-            : null,
-        ],
-        class: differs && show(value) === show(best) ? "best" : null,
-      };
-    }),
-  ]);
   const plans = new Set(state.runs.map(({ run }) => plan(run)));
+  const columns = COMPARED.map(([name, read, show, less]) => {
+    const values = state.runs.map(({ run, histograms }) => read(run, histograms) ?? null);
+    return { name, show, best: less && plans.size === 1, values };
+  }).filter(({ values }) => values.some((v) => v !== null));
+  const rows = state.runs.map((one, i) => [
+    runToggle(one, i, redraw),
+    el("span", { class: one.run.verdict.status }, one.run.verdict.status),
+    ...columns.map((column) => comparedCell(column, i, one.color)),
+  ]);
   return section(
     "compare",
     "Side by side",
-    "Bold is the best of its column; the strokes compare sizes. Whether a difference is more than chance: downpour-load diff.",
+    plans.size === 1
+      ? "Bold is the best of its column; the strokes compare sizes. Whether a difference is more than chance: downpour-load diff."
+      : "The plans differ, so no figure here is better than another; the strokes compare sizes.",
     table(["run", "verdict", ...columns.map(({ name }) => name)], rows, "Runs side by side"),
     plans.size > 1
       ? el(
@@ -216,6 +184,43 @@ function comparison(redraw) {
         )
       : null,
   );
+}
+
+function runToggle(one, i, redraw) {
+  const toggle = (event) => {
+    one.shown = event.target.checked;
+    redraw();
+  };
+  const box = {
+    type: "checkbox",
+    checked: one.shown,
+    "aria-label": `Show ${one.name}`,
+    "data-keep": "run-" + i,
+    onchange: toggle,
+  };
+  return el(
+    "label",
+    {},
+    el("input", box),
+    " ",
+    el("span", { class: "swatch", style: `background:${one.color}` }),
+    one.name,
+  );
+}
+
+function comparedCell({ values, show, best }, i, color) {
+  const value = values[i];
+  if (value === null) return el("span", { class: "none" }, "n/a");
+  const known = values.filter((v) => v !== null);
+  const most = Math.max(...known);
+  const differs = new Set(known.map(show)).size > 1;
+  const width = Math.max(1, (value / most) * 100).toFixed(1);
+  const meter =
+    differs && most > 0 ? el("span", { class: "meter", style: `width:${width}%;color:${color}` }) : null;
+  return {
+    text: [show(value), meter],
+    class: best && differs && show(value) === show(Math.min(...known)) ? "best" : null,
+  };
 }
 
 function objectives() {
