@@ -308,7 +308,7 @@ impl Play {
     fn connect(&mut self, index: usize) {
         let link = self.subscribers[index].connect(self.engine.address);
         let token = EventData::new_u64(index as u64);
-        epoll::add(&self.epoll, &link, token, EventFlags::IN).expect("room");
+        epoll::add(&self.epoll, link, token, EventFlags::IN).expect("room");
     }
 
     /// Whether everybody has the last event of its topics.
