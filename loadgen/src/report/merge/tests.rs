@@ -65,7 +65,16 @@ fn repeats_keep_their_rate_and_follow_each_other() {
     let measured = merged.series.iter().filter(|row| row.phase == Phase::Measure).count();
     assert_eq!(measured, 20);
     assert!(merged.series.is_sorted_by_key(|row| row.t_ns));
-    assert!(merged.notes.is_empty());
+    assert!(!merged.notes.iter().any(|note| note.contains("side by side")));
+}
+
+#[test]
+fn repeats_of_different_plans_are_pointed_out() {
+    let mut runs = two();
+    runs[1].started_unix_ns += 60_000_000_000;
+    assert!(merge(&runs).unwrap().notes[0].contains("not follow the same plan"));
+    runs[1] = Run { started_unix_ns: runs[1].started_unix_ns, ..runs[0].clone() };
+    assert!(merge(&runs).unwrap().notes.is_empty());
 }
 
 #[test]
