@@ -11,7 +11,7 @@ use crate::report::model::metric::{RECONNECT_RECOVER, REPLAY_CATCHUP};
 use crate::report::model::plan::{Clock, PhasePlan, Plan, SizePlan, Target};
 use crate::report::model::verdict::{Reason, SloResult, Status};
 use crate::report::model::{Mark, Run};
-use crate::report::text;
+use crate::report::{text, unit};
 
 /// A finished storm.
 #[derive(Debug)]
@@ -188,17 +188,17 @@ impl Outcome {
             Back::After(Duration::ZERO) => "at once".to_owned(),
             Back::After(delay) => format!("after {delay:?}"),
         };
+        let verdict = if self.holds() { "PROOF HOLDS" } else { "PROOF BROKEN" };
         let mut notes = vec![
+            format!(
+                "{verdict}: {} events proved one by one, {} missing events announced in {} gaps",
+                unit::count(proof.events),
+                unit::count(proof.missing_announced),
+                unit::count(proof.holes_announced)
+            ),
             format!(
                 "{} waves by {by}, subscribers come back {back} with Last-Event-ID",
                 self.waves.len()
-            ),
-            format!(
-                "{}: {} events proved one by one, {} missing events announced in {} gaps",
-                if self.holds() { "PROOF HOLDS" } else { "PROOF BROKEN" },
-                proof.events,
-                proof.missing_announced,
-                proof.holes_announced
             ),
         ];
         notes.extend(self.account.gone_reason.as_ref().map(|reason| {
