@@ -253,3 +253,6 @@ fn add_to(moments: &mut Moments, latency_ns: u64) {
     moments.sum_ns += latency_ns;
     moments.max_ns = moments.max_ns.max(latency_ns);
 }
+
+#[cfg(test)]
+mod tests;

@@ -302,3 +302,6 @@ fn enter_measured(course: &Course, histogram: &mut Histogram<u64>, event: u32, v
         enter(histogram, value_ns);
     }
 }
+
+#[cfg(test)]
+mod tests;

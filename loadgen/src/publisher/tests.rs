@@ -1,0 +1,157 @@
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::amount::{Rate, Size};
+use crate::client::course;
+use crate::client::fleet::TopicName;
+use crate::profile::{Profile, Url, Wishes};
+use crate::schedule::{Arrival, Outline, Schedule};
+use crate::stamp::Found;
+
+const EVENTS: usize = 60;
+
+fn course() -> Arc<Course> {
+    let outline = Outline {
+        rate: Some(Rate { from: 2_000.0, to: 2_000.0 }),
+        arrival: Arrival::Fixed,
+        length_ns: EVENTS as u64 * 500_000,
+        size: Size { min: 64, max: 90 },
+        topics: 2,
+        publishers: 1,
+        seed: 5,
+    };
+    Arc::new(Course::new(course::Plan {
+        schedule: Schedule::new(&outline).unwrap(),
+        run: 77,
+        window_ns: 0..outline.length_ns,
+        guard_ns: 0,
+        horizon_ns: 1_000_000_000,
+        began_ns: clock::now_ns(),
+        relative: false,
+    }))
+}
+
+fn recipe(address: SocketAddr, batch: bool) -> Recipe {
+    let url = Url::parse(&format!("http://{address}")).unwrap();
+    let topic = TopicName { name: "t".to_owned(), numbered: true };
+    let wishes = Wishes { batch, ..Wishes::default() };
+    Recipe::new(Profile::Downpour, &url, &wishes, topic).unwrap().unwrap()
+}
+
+/// What a server was sent and answered: the stamps of each request, and the status.
+type Log = Vec<(Vec<Stamp>, u16)>;
+
+/// Answers every third request with 503, and ends the first connection behind so many answers.
+fn serve(listener: &TcpListener, answers_of_first: usize) -> Log {
+    let mut log = Vec::new();
+    for answers in [answers_of_first, usize::MAX] {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut input = Vec::new();
+        for _ in 0..answers {
+            let Some(body) = request(&mut socket, &mut input) else { return log };
+            let status = if log.len() % 3 == 2 { 503 } else { 200 };
+            log.push((stamps(&body), status));
+            write!(socket, "HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\n{{}}").unwrap();
+        }
+        // Reading on to the end keeps the kernel from resetting the answers under way.
+        socket.shutdown(Shutdown::Write).unwrap();
+        while request(&mut socket, &mut input).is_some() {}
+    }
+    log
+}
+
+fn stamps(body: &[u8]) -> Vec<Stamp> {
+    let lines = body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    lines
+        .map(|line| match Stamp::find(&Stamp::finder(), line) {
+            Found::Stamp(stamp) => stamp,
+            other => panic!("{other:?} in {:?}", String::from_utf8_lossy(line)),
+        })
+        .collect()
+}
+
+/// Reads one request; its body.
+fn request(socket: &mut impl Read, input: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let mut piece = [0; 4_096];
+    loop {
+        let end = input.windows(4).position(|four| four == b"\r\n\r\n");
+        if let Some(end) = end {
+            let head = String::from_utf8_lossy(&input[..end]).to_lowercase();
+            let (_, length) = head.split_once("content-length: ").expect("a length");
+            let length: usize = length.lines().next().unwrap().trim().parse().unwrap();
+            if input.len() >= end + 4 + length {
+                let body = input[end + 4..end + 4 + length].to_vec();
+                input.drain(..end + 4 + length);
+                return Some(body);
+            }
+        }
+        match socket.read(&mut piece) {
+            Ok(0) | Err(_) => return None,
+            Ok(length) => input.extend_from_slice(&piece[..length]),
+        }
+    }
+}
+
+/// Publishes the whole plan against such a server; the fates, the figures, and the server's log.
+fn publish(batch: bool, answers_of_first: usize) -> (Arc<Course>, Arc<Fates>, Measured, Log) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || serve(&listener, answers_of_first));
+    let course = course();
+    let publisher = Publisher::start(&course, recipe(address, batch), 1, None).unwrap();
+    course.set_start(clock::now_ns());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let open = |publisher: &Publisher| {
+        (0..EVENTS).any(|event| matches!(publisher.fate(event), Fate::Planned | Fate::Sent))
+    };
+    while open(&publisher) {
+        assert!(Instant::now() < deadline, "some event never got an answer");
+        std::thread::yield_now();
+    }
+    course.stop();
+    let (measured, fates) = publisher.finish();
+    (course, fates, measured, server.join().unwrap())
+}
+
+/// Holds the fates against what the server did; how many events each fate had.
+fn check(course: &Course, fates: &Fates, log: &Log) -> [usize; 3] {
+    let mut expected = [Fate::Failed; EVENTS];
+    for (stamps, status) in log {
+        for stamp in stamps {
+            assert_eq!(stamp.run, 77);
+            let event = course.schedule.number(stamp.stream, stamp.sequence).unwrap() as usize;
+            let at_ns = course.schedule.events()[event].at_ns;
+            assert_eq!(stamp.intended_ns, course.start_ns().unwrap() + at_ns);
+            assert_eq!(expected[event], Fate::Failed, "event {event} was sent twice");
+            expected[event] = if *status == 200 { Fate::Accepted } else { Fate::Refused };
+        }
+    }
+    for (event, expected) in expected.iter().enumerate() {
+        assert_eq!(fates.of(event), *expected, "event {event}");
+    }
+    [Fate::Accepted, Fate::Refused, Fate::Failed]
+        .map(|fate| expected.iter().filter(|&&one| one == fate).count())
+}
+
+#[test]
+fn every_event_has_the_fate_that_the_server_gave_it() {
+    for batch in [false, true] {
+        let (course, fates, measured, log) = publish(batch, usize::MAX);
+        let [accepted, refused, failed] = check(&course, &fates, &log);
+        assert_eq!((accepted + refused, failed), (EVENTS, 0));
+        assert_eq!(measured.slip.len(), EVENTS as u64);
+        assert_eq!(measured.ack.len(), accepted as u64);
+        assert_eq!(measured.refused.get(&503).copied().unwrap_or(0), refused as u64);
+    }
+}
+
+#[test]
+fn a_connection_that_ends_fails_what_it_owes_and_nothing_else() {
+    let (course, fates, measured, log) = publish(false, 10);
+    let [accepted, refused, failed] = check(&course, &fates, &log);
+    assert_eq!(accepted + refused + failed, EVENTS);
+    assert!(log.len() >= 10);
+    assert_eq!(measured.ack.len(), accepted as u64);
+}
