@@ -113,7 +113,11 @@ impl Course {
     /// The measured window on the clock; empty while the start is not known.
     pub(crate) fn window(&self) -> std::ops::Range<u64> {
         let start_ns = self.start_ns().unwrap_or(0);
-        if start_ns == 0 { 0..0 } else { start_ns + self.window_ns.start..start_ns + self.window_ns.end }
+        if start_ns == 0 {
+            0..0
+        } else {
+            start_ns + self.window_ns.start..start_ns + self.window_ns.end
+        }
     }
 
     /// The interval that a time belongs to.

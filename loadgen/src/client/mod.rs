@@ -9,6 +9,7 @@
 //! | `relative` | events that carry no stamp, known by their content |
 //! | `tally` | what one thread counted in one interval |
 //! | `cells` | per event: how many got it, first, half, last |
+//! | `watch` | waiting for several rings at once |
 //! | `socket`, `ring` | system calls; all unsafe code of the subscribers |
 //! | `reader` | one thread: rings, sessions, and all of the above |
 //! | `fleet` | all threads |
@@ -24,6 +25,7 @@ pub(crate) mod socket;
 pub(crate) mod source;
 mod subscriber;
 pub(crate) mod tally;
+mod watch;
 
 /// Whether this machine lets us make rings as the readers need them.
 ///

@@ -8,18 +8,19 @@
 //!
 //! Rules live below: `subscriber` (bytes to items), `record` (what items mean).
 
-use std::os::fd::{AsRawFd, OwnedFd};
+mod disturb;
+mod start;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use super::course::{Course, Gauges};
 use super::fleet::Pack;
 use super::record::{Outcome, Place, Recorder};
 use super::ring::{Completion, Kind, Ring, Tag};
-use super::socket;
 use super::subscriber::{End, Progress, Stage, Subscriber};
 use super::tally::{Tally, enter};
+use super::watch::Watch;
 use crate::clock;
 use crate::decoder::Item;
 
@@ -28,17 +29,6 @@ const WAIT_NS_MAX: u64 = 20_000_000;
 
 /// Pause before a failed connect is tried again.
 const RETRY_NS: u64 = 1_000_000_000;
-
-/// Connects under way on one thread when no rate is asked for: enough to keep a server busy,
-/// few enough for its accept queue.
-const CONNECTING_MAX: u64 = 128;
-
-/// Connects under way on one thread at most. A plan that outruns the server this far has shown
-/// what it was to show; `connect.ready` counts from the planned start all the same.
-const CONNECTING_LIMIT: u64 = 4_096;
-
-/// How often a slow subscriber reads.
-const SLOW_READ_NS: u64 = 100_000_000;
 
 /// A thread's report of one interval.
 #[derive(Debug)]
@@ -75,14 +65,6 @@ pub(super) struct Reader {
     /// Open subscribers that read slowly, and when they last did.
     slow: Vec<u32>,
     slow_ns: u64,
-}
-
-/// Rings that announce their work at one place.
-struct Watch {
-    poll: mio::Poll,
-    events: mio::Events,
-    /// Held open: the rings signal them.
-    _signals: Vec<OwnedFd>,
 }
 
 impl Reader {
@@ -173,73 +155,9 @@ impl Reader {
         self.harvest = harvest;
     }
 
-    /// When the next subscriber is to be started.
-    fn next_start(&self) -> u64 {
-        let again = self.again.front().map_or(u64::MAX, |&(at_ns, _)| at_ns);
-        if self.next >= self.pack.count || self.connecting >= self.connecting_max() {
-            return again;
-        }
-        again.min(self.planned(self.next))
-    }
-
-    fn connecting_max(&self) -> u64 {
-        if self.pack.connect_rate.is_some() { CONNECTING_LIMIT } else { CONNECTING_MAX }
-    }
-
-    /// The planned start of a subscriber's first session.
-    fn planned(&self, local: usize) -> u64 {
-        let offset = self.pack.connect_rate.map_or(0.0, |rate| self.order(local) as f64 / rate);
-        self.course.began_ns + (offset * 1e9) as u64
-    }
-
     /// The subscriber's place in the connect order of all threads.
     fn order(&self, local: usize) -> u32 {
         (local * self.pack.threads + self.pack.thread) as u32
-    }
-
-    fn start_due(&mut self, now_ns: u64) {
-        while self.again.front().is_some_and(|&(at_ns, _)| at_ns <= now_ns) {
-            let (at_ns, local) = self.again.pop_front().expect("a front");
-            self.start(local as usize, at_ns);
-        }
-        while self.next < self.pack.count && self.connecting < self.connecting_max() {
-            let planned_ns = self.planned(self.next);
-            if planned_ns > now_ns {
-                break;
-            }
-            let planned_ns = if self.pack.connect_rate.is_some() { planned_ns } else { now_ns };
-            self.gauges.started.fetch_add(1, Ordering::Relaxed);
-            self.next += 1;
-            self.start(self.next - 1, planned_ns);
-        }
-    }
-
-    fn start(&mut self, local: usize, planned_ns: u64) {
-        let order = self.order(local) as usize;
-        let target = order % self.pack.targets.len();
-        let source = self.pack.sources.of(order);
-        let (ring, slot) = self.slot(local);
-        let subscriber = &mut self.subscribers[local];
-        subscriber.session = subscriber.session.wrapping_add(1);
-        subscriber.stage = Stage::Connecting;
-        subscriber.has_event = false;
-        subscriber.planned_ns = planned_ns;
-        self.connecting += 1;
-        self.gauges.connecting.fetch_add(1, Ordering::Relaxed);
-        let mut setup = self.pack.setup;
-        if !self.pack.is_slow(order) {
-            setup.receive_bytes = None;
-        }
-        let opened = socket::open(&setup, self.pack.targets[target], source)
-            .and_then(|socket| self.rings[ring].install(slot, &socket));
-        self.subscribers[local].since_ns = clock::now_ns();
-        match opened {
-            Ok(()) => {
-                let tag = self.tag(Kind::Connect, local);
-                self.rings[ring].connect(slot, target, tag);
-            }
-            Err(_) => self.finish(local, End::Local),
-        }
     }
 
     fn slot(&self, local: usize) -> (usize, u32) {
@@ -288,30 +206,6 @@ impl Reader {
             self.slow.push(local as u32);
         } else {
             self.rings[ring].receive(slot, receive);
-        }
-    }
-
-    /// Lets every slow subscriber read its share, some times a second.
-    fn read_slow(&mut self, now_ns: u64) {
-        let Some(slow) = self.pack.slow.filter(|slow| slow.bytes_per_second > 0) else { return };
-        if now_ns < self.slow_ns + SLOW_READ_NS {
-            return;
-        }
-        self.slow_ns = now_ns;
-        let bytes = slow.bytes_per_second * SLOW_READ_NS / 1_000_000_000;
-        for place in 0..self.slow.len() {
-            let local = self.slow[place] as usize;
-            let (ring, slot) = self.slot(local);
-            let tag = self.tag(Kind::Read, local);
-            self.rings[ring].read(slot, bytes.clamp(1, u64::from(u32::MAX)) as u32, tag);
-        }
-    }
-
-    fn read_slowly(&mut self, ring: usize, local: usize, completion: &Completion) {
-        if let Some(content) = self.rings[ring].content(completion) {
-            self.recorder.tally.wire_bytes += content.bytes.len() as u64;
-        } else if completion.result != -libc::EAGAIN && completion.result != -libc::ENOBUFS {
-            self.finish(local, if completion.result == 0 { End::Closed } else { End::Reset });
         }
     }
 
@@ -446,25 +340,6 @@ impl Reader {
         }
     }
 
-    /// Closes subscribers at the rate of churn and starts them anew.
-    fn churn(&mut self, now_ns: u64) {
-        let Some(every_ns) = self.pack.churn_every_ns.filter(|_| self.course.start_ns().is_some())
-        else {
-            return;
-        };
-        if self.churned_ns == 0 {
-            self.churned_ns = now_ns;
-        }
-        while self.churned_ns + every_ns <= now_ns {
-            self.churned_ns += every_ns;
-            let local = self.random.usize(..self.pack.count);
-            if self.subscribers[local].is_open() {
-                self.finish(local, End::Wanted);
-                self.again.push_back((now_ns, local as u32));
-            }
-        }
-    }
-
     /// Hands on the interval's counts when it is over, and gives up connects that take too long.
     fn tick(&mut self, now_ns: u64, reports: &crossbeam_channel::Sender<Report>) {
         let interval = self.course.interval(now_ns);
@@ -512,28 +387,6 @@ impl Reader {
         }
         self.report(reports);
         self.recorder.finish()
-    }
-}
-
-impl Watch {
-    fn new(rings: &[Ring]) -> std::io::Result<Watch> {
-        let poll = mio::Poll::new()?;
-        let signals: Vec<OwnedFd> =
-            rings.iter().map(Ring::signal).collect::<std::io::Result<_>>()?;
-        for (token, signal) in signals.iter().enumerate() {
-            let descriptor = signal.as_raw_fd();
-            poll.registry().register(
-                &mut mio::unix::SourceFd(&descriptor),
-                mio::Token(token),
-                mio::Interest::READABLE,
-            )?;
-        }
-        Ok(Watch { poll, events: mio::Events::with_capacity(64), _signals: signals })
-    }
-
-    fn wait(&mut self, timeout_ns: u64) {
-        // Interrupted or not, the rings are looked at next.
-        let _ = self.poll.poll(&mut self.events, Some(Duration::from_nanos(timeout_ns)));
     }
 }
 

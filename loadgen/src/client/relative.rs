@@ -57,9 +57,8 @@ impl Finished {
 impl Relative {
     /// An empty table.
     pub(crate) fn new(horizon_ns: u64) -> Relative {
-        let shard = || {
-            Mutex::new(Shard { events: HashMap::new(), swept_ns: 0, finished: Finished::new() })
-        };
+        let shard =
+            || Mutex::new(Shard { events: HashMap::new(), swept_ns: 0, finished: Finished::new() });
         Relative { shards: std::iter::repeat_with(shard).take(SHARDS).collect(), horizon_ns }
     }
 

@@ -12,20 +12,22 @@
 //!   recycled while it is looked at.
 //! - Requests are sent with MSG_DONTWAIT: they end within the submit, and the outbox may be
 //!   reused right behind it.
-//! - All unsafe code of the subscribers is in this file and in `socket`.
+//! - All unsafe code of the subscribers is here, in `buffers` below, and in `socket`.
 //!
 //! It knows nothing of HTTP, of events, or of who the sockets belong to.
 
 #![expect(unsafe_code, reason = "shared rings and buffers have no safe interface")]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+mod buffers;
+
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU16, Ordering};
 
-use io_uring::types::{BufRingEntry, Fixed, RecvMsgOut, SubmitArgs, Timespec};
+use io_uring::types::{Fixed, RecvMsgOut, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use socket2::{SockAddr, Socket};
+
+use buffers::{BUFFER_BYTES, BUFFERS, Buffers};
 
 /// Submission entries: connects and receives are handed over this many at a time.
 const SUBMISSIONS: u32 = 512;
@@ -33,13 +35,6 @@ const SUBMISSIONS: u32 = 512;
 /// Completion entries. More completions than this wait in the kernel at a price, so it covers a
 /// whole table that is closed at once only in part; see [`Ring::wait`].
 const COMPLETIONS: u32 = 8_192;
-
-/// Receive buffers of a ring. One wait harvests at most [`HARVEST_MAX`] completions, each with
-/// one buffer, so the pool cannot run dry but by events of several buffers each.
-const BUFFERS: u16 = 256;
-
-/// Bytes of a receive buffer: an event of common size with its framing, several small ones.
-const BUFFER_BYTES: usize = 4_096;
 
 /// Completions harvested by one wait. A deferred ring gives 20 unless more are asked for.
 const HARVEST_MAX: u32 = 128;
@@ -149,12 +144,7 @@ impl Ring {
         // `Buffers`, which `Ring` drops after `ring` (fields drop in order), that is after the
         // kernel has let go of it. Reordering the fields would break that.
         unsafe {
-            ring.submitter().register_buf_ring_with_flags(
-                buffers.entries as u64,
-                BUFFERS,
-                GROUP,
-                0,
-            )?;
+            ring.submitter().register_buf_ring_with_flags(buffers.address(), BUFFERS, GROUP, 0)?;
         }
         // SAFETY: an all-zero msghdr is a valid value: null pointers with zero lengths.
         let mut message: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
@@ -383,70 +373,4 @@ fn stamp(control: &[u8]) -> Option<u64> {
     }
     let stamp_ns = number(16)? * 1_000_000_000 + number(24)?;
     (stamp_ns > 0).then_some(stamp_ns)
-}
-
-/// The pool of receive buffers: the ring of descriptions that the kernel reads, and the memory.
-#[derive(Debug)]
-struct Buffers {
-    entries: *mut BufRingEntry,
-    memory: Box<[u8]>,
-    tail: u16,
-}
-
-impl Buffers {
-    const LAYOUT: Layout = {
-        match Layout::from_size_align(BUFFERS as usize * size_of::<BufRingEntry>(), 4_096) {
-            Ok(layout) => layout,
-            Err(_) => panic!("a page-aligned layout"),
-        }
-    };
-
-    fn new() -> Buffers {
-        // SAFETY: the layout is not empty.
-        let entries = unsafe { alloc_zeroed(Self::LAYOUT) };
-        if entries.is_null() {
-            handle_alloc_error(Self::LAYOUT);
-        }
-        let mut buffers = Buffers {
-            entries: entries.cast(),
-            memory: vec![0; BUFFERS as usize * BUFFER_BYTES].into_boxed_slice(),
-            tail: 0,
-        };
-        for buffer in 0..BUFFERS {
-            buffers.give(buffer);
-        }
-        buffers
-    }
-
-    /// # Panics
-    ///
-    /// If the kernel names a buffer that does not exist.
-    fn buffer(&self, buffer: u16) -> &[u8] {
-        &self.memory[usize::from(buffer) * BUFFER_BYTES..][..BUFFER_BYTES]
-    }
-
-    fn give(&mut self, buffer: u16) {
-        let start = self.memory[usize::from(buffer) * BUFFER_BYTES..].as_mut_ptr();
-        let place = usize::from(self.tail % BUFFERS);
-        // SAFETY: `place` is below BUFFERS, the number of entries allocated; the kernel reads an
-        // entry only below the tail, and this one is above it until the store below. The tail is
-        // a u16 inside the first entry that both sides use as an atomic; its Release store pairs
-        // with the kernel's acquire load, so the entry is whole before it is seen.
-        unsafe {
-            let entry = &mut *self.entries.add(place);
-            entry.set_addr(start as u64);
-            entry.set_len(BUFFER_BYTES as u32);
-            entry.set_bid(buffer);
-            self.tail = self.tail.wrapping_add(1);
-            let tail = BufRingEntry::tail(self.entries).cast_mut();
-            AtomicU16::from_ptr(tail).store(self.tail, Ordering::Release);
-        }
-    }
-}
-
-impl Drop for Buffers {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout, and freed only here.
-        unsafe { dealloc(self.entries.cast(), Self::LAYOUT) };
-    }
 }

@@ -3,6 +3,8 @@
 //! The idea: the threads run freely; this one sleeps from moment to moment, moves the shared
 //! phase, looks at the server and the machine, and shows progress. A signal skips to the end.
 
+mod progress;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,14 +19,11 @@ use super::verdict::Circumstances;
 use crate::client::course::Course;
 use crate::client::fleet::Fleet;
 use crate::client::record::Outcome;
-use crate::client::tally::Bank;
 use crate::clock::{self, StepWatch};
 use crate::publisher::{Fate, Fates, Measured, Publisher};
 use crate::report::model::PhaseSpan;
-use crate::report::model::metric;
 use crate::report::model::plan::Phase;
 use crate::report::model::series::{Interval, RampPoint};
-use crate::report::snapshot::Snapshot;
 use crate::schedule::Outline;
 use crate::serve::process::ServerProcess;
 use hdrhistogram::Histogram;
@@ -80,11 +79,7 @@ impl Evidence {
 ///
 /// Why nothing could be measured.
 pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String> {
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_usize(number, signal.clone(), number as usize)
-            .map_err(|error| format!("signals: {error}"))?;
-    }
+    let signal = signals()?;
     let server = spawn(args, &plan)?;
     let pid = args.pid.or(server.as_ref().map(ServerProcess::id));
     let mut observer = Observer::new(pid);
@@ -126,48 +121,25 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
     }
     let up = stage.go_through();
     course.stop();
-    let ended_ns = clock::now_ns();
-    if stage.is_interrupted() {
-        stage.show.say("interrupted: the report covers what was measured");
-    }
-    let Stage { fleet, publisher, observer, watch, signal, timeline, ramp, min_up, .. } = stage;
-    let (mut collector, mut rows) = (stage.collector, stage.rows);
-    stage.show.finish();
-    let published = publisher.map(Publisher::finish);
-    let reports = fleet.reports.clone();
-    let outcomes = fleet.finish();
-    reports.try_iter().for_each(|report| collector.take(&report));
-    while let Some((_, row)) = collector.close(true) {
-        rows.push(Interval { phase: Phase::Drain, up, ..row });
-    }
+    let hiccups = hiccups.finish();
+    let mut evidence = stage.finish(plan, hiccups);
+    evidence.publish_url = publish_url;
+    evidence.up = up;
+    evidence.connect_ns = connect_ns;
     if let Some(server) = server {
         server.end().map_err(|error| format!("--spawn: {error}"))?;
     }
-    Ok(Evidence {
-        course,
-        urls: plan.urls,
-        publish_url,
-        publisher_count: plan.outline.publishers,
-        outline: plan.outline,
-        source_count: plan.sources.count(),
-        thread_count,
-        stamped: plan.stamped,
-        timeline,
-        ramp,
-        up,
-        min_up,
-        connect_ns,
-        collector,
-        rows,
-        outcomes,
-        published,
-        observer,
-        hiccups: hiccups.finish(),
-        clock_step_ns: watch.step_ns(),
-        signal: Some(signal.load(Ordering::Relaxed) as i32).filter(|&signal| signal > 0),
-        refused_but_delivered: 0,
-        ended_ns,
-    })
+    Ok(evidence)
+}
+
+/// A number that becomes the signal's when this process is asked to end.
+fn signals() -> Result<Arc<AtomicUsize>, String> {
+    let signal = Arc::new(AtomicUsize::new(0));
+    for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_usize(number, signal.clone(), number as usize)
+            .map_err(|error| format!("signals: {error}"))?;
+    }
+    Ok(signal)
 }
 
 fn spawn(args: &Args, plan: &Plan) -> Result<Option<ServerProcess>, String> {
@@ -258,6 +230,50 @@ impl Stage<'_> {
         up
     }
 
+    /// Puts together what everything saw; the course must have been stopped.
+    fn finish(mut self, plan: Plan, hiccups: Histogram<u64>) -> Evidence {
+        let ended_ns = clock::now_ns();
+        if self.is_interrupted() {
+            self.show.say("interrupted: the report covers what was measured");
+        }
+        let up = self.fleet.sum(|gauges| &gauges.up);
+        self.show.finish();
+        let published = self.publisher.map(Publisher::finish);
+        let reports = self.fleet.reports.clone();
+        let thread_count = self.fleet.gauges.len();
+        let outcomes = self.fleet.finish();
+        reports.try_iter().for_each(|report| self.collector.take(&report));
+        while let Some((_, row)) = self.collector.close(true) {
+            self.rows.push(Interval { phase: Phase::Drain, up, ..row });
+        }
+        let signal = self.signal.load(Ordering::Relaxed) as i32;
+        Evidence {
+            course: self.course,
+            urls: plan.urls,
+            publish_url: None,
+            publisher_count: plan.outline.publishers,
+            outline: plan.outline,
+            source_count: plan.sources.count(),
+            thread_count,
+            stamped: plan.stamped,
+            timeline: self.timeline,
+            ramp: self.ramp,
+            up: 0,
+            min_up: self.min_up,
+            connect_ns: 0,
+            collector: self.collector,
+            rows: self.rows,
+            outcomes,
+            published,
+            observer: self.observer,
+            hiccups,
+            clock_step_ns: self.watch.step_ns(),
+            signal: Some(signal).filter(|&signal| signal > 0),
+            refused_but_delivered: 0,
+            ended_ns,
+        }
+    }
+
     fn look(&mut self) -> super::observe::Look {
         let unique = self.fleet.sum(|gauges| &gauges.unique);
         self.observer.look(unique)
@@ -338,93 +354,5 @@ impl Stage<'_> {
         }
         self.collect();
         now_ns
-    }
-
-    /// Takes the threads' reports, and closes the intervals that are complete.
-    fn collect(&mut self) {
-        for report in self.fleet.reports.try_iter() {
-            self.collector.take(&report);
-        }
-        while let Some((interval, row)) = self.collector.close(false) {
-            let row = self.complete(interval, row);
-            self.show.row(&row);
-            self.rows.push(row);
-            let snapshot = self.snapshot();
-            self.show.snapshot(snapshot);
-        }
-    }
-
-    /// Fills in what the reading threads do not know of an interval.
-    fn complete(&mut self, interval: u64, row: Interval) -> Interval {
-        let (phase, up) = self.up_by_interval.remove(&interval).unwrap_or((self.course.phase(), 0));
-        let second = self.observer.seconds.remove(&interval).unwrap_or_default();
-        let offset_ns = self.course.start_ns().map_or(0, |start| start - self.course.began_ns);
-        let events = self.course.schedule.events();
-        let due = |t_ns: u64| events.partition_point(|event| offset_ns + event.at_ns < t_ns);
-        let count = match self.course.start_ns() {
-            Some(_) => due(row.t_ns + row.length_ns) - due(row.t_ns),
-            None => 0,
-        };
-        Interval {
-            phase,
-            up,
-            events: count as u64,
-            server_cpu: second.cores,
-            server_pss_bytes: second.pss_bytes,
-            server_kernel_bytes: second.kernel_bytes,
-            ..row
-        }
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        let now_ns = clock::now_ns();
-        let total = &self.collector.total;
-        let measured = self.course.phase() >= Phase::Measure;
-        let bank = if measured { &total.measured } else { &total.other };
-        let sum = |of: fn(&Bank) -> u64| Some(of(&total.measured) + of(&total.other));
-        let metrics = [
-            (metric::DELIVERY, &bank.delivery),
-            (metric::DELIVERY_RELATIVE, &bank.relative),
-            (metric::DELIVERY_SENT, &bank.sent),
-            (metric::CLIENT_HOLD, &bank.hold),
-            (metric::CONNECT_READY, &total.connects.ready),
-        ];
-        let filled = metrics.into_iter().filter(|(_, histogram)| !histogram.is_empty());
-        let start_ns = self.course.start_ns();
-        let outline_ns = start_ns.map(|start| now_ns.saturating_sub(start));
-        Snapshot {
-            label: self.args.name.clone().unwrap_or_else(|| self.args.urls.join(" ")),
-            phase: self.course.phase(),
-            elapsed_ns: now_ns - self.course.began_ns,
-            phase_elapsed_ns: now_ns.saturating_sub(self.since_ns),
-            phase_length_ns: self.phase_length_ns(),
-            asked: self.args.subscribers.0,
-            up: self.fleet.sum(|gauges| &gauges.up),
-            connecting: self.fleet.sum(|gauges| &gauges.connecting),
-            connect_errors: self.fleet.sum(|gauges| &gauges.failed),
-            disconnects: self.fleet.sum(|gauges| &gauges.dropped),
-            events: self.rows.iter().map(|row| row.events).sum(),
-            events_planned_rate: outline_ns.and_then(|at_ns| self.outline.rate_at(at_ns)),
-            deliveries: self.fleet.sum(|gauges| &gauges.unique),
-            wire_bytes: total.wire_bytes,
-            lost: None,
-            duplicate: sum(|bank| bank.duplicate),
-            out_of_order: sum(|bank| bank.out_of_order),
-            client_cpu: self.rows.last().and_then(|row| row.client_cpu),
-            server_cpu: self.rows.last().and_then(|row| row.server_cpu),
-            server_pss_bytes: self.rows.last().and_then(|row| row.server_pss_bytes),
-            metrics: filled.map(|(name, histogram)| (name, histogram.clone())).collect(),
-            recent: self.collector.recent.clone(),
-        }
-    }
-
-    fn phase_length_ns(&self) -> Option<u64> {
-        match self.course.phase() {
-            Phase::Connect => None,
-            Phase::Settle => Some(clock::ns(self.args.settle.0)),
-            Phase::Warmup => Some(clock::ns(self.args.warmup.0)),
-            Phase::Measure => Some(clock::ns(self.args.duration.0)),
-            Phase::Drain => Some(clock::ns(self.args.horizon.0)),
-        }
     }
 }
