@@ -14,6 +14,7 @@ use crate::config::TABLE_FILES_MAX;
 use crate::config::cli::BackendChoice;
 use crate::delivery::epoll::Epoll;
 use crate::delivery::uring::Uring;
+use crate::delivery::watch::Watch;
 use crate::kernel::uring::UringSupport;
 use crate::worker::{self, Parts};
 
@@ -52,8 +53,8 @@ impl Backend {
     #[must_use]
     pub fn features(&self) -> &'static str {
         match self {
-            Backend::Uring { vectored: true, .. } => "fixed_files defer_taskrun send_vectorized",
-            Backend::Uring { vectored: false, .. } => "fixed_files defer_taskrun sendmsg",
+            Backend::Uring { vectored: true, .. } => "fixed_files send_vectorized",
+            Backend::Uring { vectored: false, .. } => "fixed_files sendmsg",
             Backend::Epoll { .. } => "sendmsg",
         }
     }
@@ -163,13 +164,19 @@ pub(crate) fn epoll_runtime() -> io::Result<EpollRuntime> {
 
 fn uring(parts: &Parts, vectored: bool, table: u32) -> io::Result<(UringRuntime, Uring, OwnedFd)> {
     let runtime = uring_runtime()?;
-    let lane = Uring::new(parts.eventfd.try_clone()?, table, vectored)?;
-    Ok((runtime, lane, parts.eventfd.try_clone()?))
+    let (watch, wake) = watch(parts)?;
+    Ok((runtime, Uring::new(watch, table, vectored)?, wake))
 }
 
 fn epoll(parts: &Parts) -> io::Result<(EpollRuntime, Epoll, OwnedFd)> {
     let runtime = epoll_runtime()?;
-    let lane = Epoll::new(parts.eventfd.as_fd())?;
-    let wake = lane.wake_fd().try_clone_to_owned()?;
-    Ok((runtime, lane, wake))
+    let (watch, wake) = watch(parts)?;
+    Ok((runtime, Epoll::new(watch), wake))
+}
+
+/// A lane's watch, and the descriptor that the pump waits for.
+fn watch(parts: &Parts) -> io::Result<(Watch, OwnedFd)> {
+    let watch = Watch::new(parts.eventfd.as_fd())?;
+    let wake = watch.fd().try_clone_to_owned()?;
+    Ok((watch, wake))
 }

@@ -39,6 +39,7 @@ mod slots;
 mod tails;
 mod turn;
 pub(crate) mod uring;
+pub(crate) mod watch;
 
 #[cfg(test)]
 mod simulation;

@@ -14,7 +14,7 @@ use std::fmt;
 use crate::config::Config;
 use crate::config::cli::BackendChoice;
 use crate::config::memory::{
-    Amount, POLL_KERNEL_BYTES, SOCKET_KERNEL_BYTES, SUBSCRIBER_BYTES, Side,
+    Amount, SOCKET_KERNEL_BYTES, SUBSCRIBER_BYTES, Side, WATCH_KERNEL_BYTES,
 };
 use crate::kernel::Machine;
 use crate::kernel::uring::UringRefusal;
@@ -96,7 +96,7 @@ fn capacity(config: &Config, machine: &Machine, lane: Lane) -> (u64, &'static st
 
 /// How many idle subscribers fit what memory is left when all else is at its bound.
 fn memory_capacity(config: &Config, machine: &Machine) -> Option<u64> {
-    let each = SUBSCRIBER_BYTES + SOCKET_KERNEL_BYTES + POLL_KERNEL_BYTES;
+    let each = SUBSCRIBER_BYTES + SOCKET_KERNEL_BYTES + WATCH_KERNEL_BYTES;
     let left = machine.memory_available?.saturating_sub(fixed_bytes(config));
     Some(left / each as u64)
 }

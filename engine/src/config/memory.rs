@@ -21,8 +21,9 @@ pub const SUBSCRIBER_BYTES: usize = 128;
 /// Kernel memory of one idle TCP socket (socket, inode, dentry, file; Linux 6.18: 3.9 KiB).
 pub const SOCKET_KERNEL_BYTES: usize = 4 << 10;
 
-/// Kernel memory of the poll that notices a subscriber's end (Linux 6.18: 256 B).
-pub const POLL_KERNEL_BYTES: usize = 256;
+/// Kernel memory of what notices a subscriber's end: its registration with epoll (208 B on Linux
+/// 6.18) and its place in a table of fixed files (32 B).
+pub const WATCH_KERNEL_BYTES: usize = 240;
 
 /// Text of the shortest frame in its memory: a one-byte topic, room for an id, `data:` lines.
 const FRAME_TEXT_BYTES_MIN: usize = 48;
@@ -142,7 +143,7 @@ impl Config {
             how: format!("{connections} connections × {bytes} B"),
             bytes: connections * bytes,
         };
-        [term("sockets", SOCKET_KERNEL_BYTES), term("polls", POLL_KERNEL_BYTES)]
+        [term("sockets", SOCKET_KERNEL_BYTES), term("watches", WATCH_KERNEL_BYTES)]
     }
 }
 

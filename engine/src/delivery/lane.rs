@@ -40,7 +40,7 @@ pub(crate) enum Woken {
         /// True when it was an error rather than an orderly end.
         reset: bool,
     },
-    /// The socket may take bytes again, after [`Lane::await_writable`].
+    /// The socket may take bytes again, after a send has found it full.
     Writable {
         /// The slot.
         slot: u32,
@@ -59,9 +59,6 @@ pub(crate) trait Lane {
     /// Sends without waiting. `short` is called with the index in `sends` of each that was not
     /// taken whole; of the others nothing is heard.
     fn send(&mut self, sends: &[Outgoing<'_>], short: &mut dyn FnMut(usize, Outcome));
-
-    /// Asks for a [`Woken::Writable`], once.
-    fn await_writable(&mut self, slot: u32);
 
     /// Appends what has happened since the last call.
     fn harvest(&mut self, woken: &mut Vec<Woken>);

@@ -172,7 +172,6 @@ impl<L: Lane> Delivery<L> {
         slot.state = State::Blocked;
         self.blocked += 1;
         self.stats().sends_short.add(1);
-        self.lane.await_writable(index);
     }
 
     /// Takes back what `record` has added for a send that was not taken whole.

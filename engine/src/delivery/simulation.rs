@@ -62,6 +62,7 @@ impl Lane for Kernel {
             }
             let bytes: Vec<u8> = send.buffers.iter().flat_map(|b| b.iter().copied()).collect();
             let sent = bytes.len().min(socket.room);
+            socket.waits = sent < bytes.len();
             socket.room -= sent;
             socket.taken.extend(&bytes[..sent]);
             if sent == 0 {
@@ -72,10 +73,6 @@ impl Lane for Kernel {
         }
         self.random.shuffle(&mut exceptions);
         exceptions.into_iter().for_each(|(index, outcome)| short(index, outcome));
-    }
-
-    fn await_writable(&mut self, slot: u32) {
-        self.sockets.get_mut(&slot).expect("it is attached").waits = true;
     }
 
     fn harvest(&mut self, woken: &mut Vec<Woken>) {

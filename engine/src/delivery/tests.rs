@@ -28,8 +28,6 @@ impl Lane for Recorder {
         }
     }
 
-    fn await_writable(&mut self, _slot: u32) {}
-
     fn harvest(&mut self, _woken: &mut Vec<Woken>) {}
 
     fn close(&mut self, _slot: u32) {}

@@ -125,7 +125,7 @@ fn an_older_kernel_delivers_with_less() {
 #[test]
 fn memory_holds_subscribers_beside_everything_else_at_its_bound() {
     let config = config("");
-    let each = (SUBSCRIBER_BYTES + SOCKET_KERNEL_BYTES + POLL_KERNEL_BYTES) as u64;
+    let each = (SUBSCRIBER_BYTES + SOCKET_KERNEL_BYTES + WATCH_KERNEL_BYTES) as u64;
     let memory_available = Some(fixed_bytes(&config) + 500_000 * each);
     let smaller = Machine { memory_available, ..machine() };
     let report = examine(&config, &smaller);
