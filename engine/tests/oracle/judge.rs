@@ -130,3 +130,59 @@ impl Case<'_> {
         Err(format!("{missing} of topic {topic} is missing, and nothing says so"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hundred events to one topic, of which somebody who came back at 20 gets the newest 50
+    /// behind a gap; `change` spoils that.
+    fn verdict(change: impl FnOnce(&mut Visit)) -> Result<(), String> {
+        let publish =
+            |sequence: u64| (sequence, Published { topic: 0, data: sequence.to_string() });
+        let truth: HashMap<u64, Published> = (1..=100).map(publish).collect();
+        let mut histories: Histories = [const { Vec::new() }; TOPICS];
+        histories[0] = (1..=100).collect();
+        let mut submitted = Box::new([0; TOPICS]);
+        submitted[0] = 100;
+        let mut items = vec![Item::Gap { sequence: 50, submitted }];
+        items.extend(
+            (51..=100).map(|sequence| Item::Event { sequence, data: sequence.to_string() }),
+        );
+        let mut visit = Visit { came_with: Some(20), primed: Some(20), items };
+        change(&mut visit);
+        let subscriber = Subscriber::of_one_topic(0);
+        Case { truth: &truth, histories: &histories, subscriber: &subscriber, visit: &visit }
+            .judge()
+    }
+
+    #[test]
+    fn the_judge_lets_what_is_right_pass_and_nothing_else() {
+        assert_eq!(verdict(|_| {}), Ok(()));
+        let wrong: [(&str, fn(&mut Visit)); 8] = [
+            ("an event is lost", |visit| drop(visit.items.remove(10))),
+            ("the gap is not announced", |visit| drop(visit.items.remove(0))),
+            ("two events change places", |visit| visit.items.swap(3, 4)),
+            ("an event comes twice", |visit| {
+                visit.items.insert(5, Item::Event { sequence: 55, data: "55".into() });
+                visit.items.insert(6, Item::Event { sequence: 55, data: "55".into() });
+            }),
+            ("an event was never published", |visit| {
+                visit.items.push(Item::Event { sequence: 101, data: "101".into() });
+            }),
+            ("an event has the data of another", |visit| {
+                visit.items[1] = Item::Event { sequence: 51, data: "52".into() };
+            }),
+            ("the gap hides an event that was still kept", |visit| {
+                let Item::Gap { submitted, .. } = &mut visit.items[0] else { unreachable!() };
+                submitted[0] = 99;
+            }),
+            ("it goes on elsewhere than it came back", |visit| visit.came_with = Some(19)),
+        ];
+        for (what, change) in wrong {
+            assert!(verdict(change).is_err(), "{what}, and the judge says nothing");
+        }
+        let idle = |visit: &mut Visit| (visit.came_with, visit.primed) = (Some(50), Some(50));
+        assert!(verdict(idle).is_err(), "a gap where nothing is missing");
+    }
+}

@@ -93,7 +93,7 @@ struct Report {
 impl Drop for Report {
     fn drop(&mut self) {
         let (backend, seed) = (self.backend.name(), self.seed);
-        eprintln!("rerun: DOWNPOUR_SEED={seed} cargo test -p downpour --test oracle {backend}");
+        eprintln!("rerun: DOWNPOUR_SEED={seed} cargo test -p downpour --test oracle on_{backend}");
     }
 }
 

@@ -72,9 +72,14 @@ impl Subscriber {
         let mut topics: Vec<usize> = (0..count).map(|_| random.usize(0..TOPICS)).collect();
         topics.sort_unstable();
         topics.dedup();
+        Subscriber { topics, cuts: cuts(random), ..Subscriber::of_one_topic(0) }
+    }
+
+    /// A subscriber that is never cut off.
+    pub(crate) fn of_one_topic(topic: usize) -> Subscriber {
         Subscriber {
-            topics,
-            cuts: cuts(random),
+            topics: vec![topic],
+            cuts: VecDeque::new(),
             visits: Vec::new(),
             link: None,
             last_event_id: String::new(),
