@@ -89,6 +89,7 @@ fn capacity(config: &Config, machine: &Machine, lane: Lane) -> (u64, &'static st
         (config.connections_max as u64, "--connections-max"),
         (descriptors, "RLIMIT_NOFILE (the epoll lane needs a descriptor for each)"),
         (machine.files_free.unwrap_or(u64::MAX), "fs.file-max"),
+        (machine.epoll_watches.unwrap_or(u64::MAX), "fs.epoll.max_user_watches"),
         (memory_capacity(config, machine).unwrap_or(u64::MAX), "memory"),
     ];
     limits.into_iter().min_by_key(|(count, _)| *count).expect("the array is not empty")

@@ -27,6 +27,8 @@ pub struct Machine {
     pub nofile_max: Option<u64>,
     /// Files that the system may still open (`fs.file-max` less what is open).
     pub files_free: Option<u64>,
+    /// Sockets that this user may watch with epoll (`fs.epoll.max_user_watches`).
+    pub epoll_watches: Option<u64>,
     /// The highest RLIMIT_NOFILE that can be set.
     pub nr_open: Option<u64>,
     pub somaxconn: Option<u64>,
@@ -59,6 +61,7 @@ impl Machine {
             cpus: allowed_cpus(),
             nofile_max: getrlimit(Resource::Nofile).maximum,
             files_free: file_nr.map(|[open, _, max]| max.saturating_sub(open)),
+            epoll_watches: sysctl_one("fs/epoll/max_user_watches"),
             nr_open: sysctl_one("fs/nr_open"),
             somaxconn: sysctl_one("net/core/somaxconn"),
             syn_backlog: sysctl_one("net/ipv4/tcp_max_syn_backlog"),

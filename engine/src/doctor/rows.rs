@@ -26,6 +26,7 @@ pub(super) fn all(config: &Config, machine: &Machine, lane: Lane) -> Vec<Row> {
         Some(workers(config, machine)),
         descriptors(config, machine, lane),
         files(config, machine),
+        watches(config, machine),
         memory(config, machine),
         tcp_memory(config, machine),
         send_buffer(config, machine),
@@ -182,6 +183,20 @@ fn files(config: &Config, machine: &Machine) -> Option<Row> {
     Some(
         row("Every connection is an open file, for root as well as for others.")
             .limits(format!("sysctl -w fs.file-max={wanted}")),
+    )
+}
+
+fn watches(config: &Config, machine: &Machine) -> Option<Row> {
+    let limit = machine.epoll_watches?;
+    let connections = config.connections_max as u64;
+    let row = |meaning: &str| ok("fs.epoll.max_user_watches", &limit, meaning);
+    if limit >= connections {
+        return Some(row("Enough for every connection."));
+    }
+    let wanted = connections + connections / 4;
+    Some(
+        row("Every subscriber is watched by epoll, whichever lane delivers.")
+            .limits(format!("sysctl -w fs.epoll.max_user_watches={wanted}")),
     )
 }
 

@@ -17,6 +17,7 @@ fn machine() -> Machine {
         cpus: vec![0, 1],
         nofile_max: Some(20_000),
         files_free: Some(2_000_000),
+        epoll_watches: Some(5_000_000),
         nr_open: Some(1 << 20),
         somaxconn: Some(65_535),
         syn_backlog: Some(2_048),
@@ -59,7 +60,7 @@ fn a_machine_that_limits_nothing_holds_what_is_configured() {
     for row in &report.rows {
         assert_eq!(row.state, State::Ok, "{}: {}", row.name, row.meaning);
     }
-    assert_eq!(report.rows.len(), 14);
+    assert_eq!(report.rows.len(), 15);
     assert_eq!((report.subscribers, report.limited_by), (1_100_000, "--connections-max"));
     assert!(!report.has_problem());
     let text = report.to_string();
@@ -141,6 +142,15 @@ fn open_files_of_the_system_are_a_hard_limit() {
     check("", &few, "fs.file-max", State::Limits, &["sysctl -w fs.file-max=1375000"]);
     let report = examine(&config(""), &few);
     assert_eq!((report.subscribers, report.limited_by), (100_000, "fs.file-max"));
+}
+
+#[test]
+fn watches_of_the_user_are_a_hard_limit() {
+    let few = Machine { epoll_watches: Some(200_000), ..machine() };
+    let says = ["sysctl -w fs.epoll.max_user_watches=1375000"];
+    check("", &few, "fs.epoll.max_user_watches", State::Limits, &says);
+    let report = examine(&config(""), &few);
+    assert_eq!((report.subscribers, report.limited_by), (200_000, "fs.epoll.max_user_watches"));
 }
 
 #[test]
