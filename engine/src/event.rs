@@ -284,9 +284,7 @@ impl Draft {
     /// The id its publisher chose, if it chose one.
     #[must_use]
     pub fn own_id(&self) -> Option<&str> {
-        let start = usize::from(self.topic_bytes) + ID_ROOM + "id: ".len();
-        let id_bytes = usize::from(self.id_bytes);
-        (id_bytes > 0).then(|| text(&self.bytes[start..start + id_bytes]))
+        own_id(&self.bytes, self.topic_bytes, self.id_bytes)
     }
 
     /// Bytes of memory it holds, which the frame made of it will hold.
@@ -389,9 +387,7 @@ impl Frame {
     /// The id its publisher chose, if it chose one.
     #[must_use]
     pub fn own_id(&self) -> Option<&str> {
-        let start = usize::from(self.topic_bytes) + ID_ROOM + "id: ".len();
-        let id_bytes = usize::from(self.id_bytes);
-        (id_bytes > 0).then(|| text(&self.bytes[start..start + id_bytes]))
+        own_id(&self.bytes, self.topic_bytes, self.id_bytes)
     }
 
     /// Bytes of memory it holds: the text, the topic's name and the room for its id.
@@ -399,6 +395,12 @@ impl Frame {
     pub fn memory_bytes(&self) -> usize {
         self.bytes.len()
     }
+}
+
+/// The publisher's own id in the layout of [`Draft`]: behind `id: ` at the start of the text.
+fn own_id(bytes: &[u8], topic_bytes: u16, id_bytes: u16) -> Option<&str> {
+    let start = usize::from(topic_bytes) + ID_ROOM + "id: ".len();
+    (id_bytes > 0).then(|| text(&bytes[start..start + usize::from(id_bytes)]))
 }
 
 /// Parts of a draft that were copied whole from a `&str`.
