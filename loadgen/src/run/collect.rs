@@ -92,9 +92,10 @@ impl Collector {
         if delivery.is_empty() {
             banks.iter().for_each(|bank| add(&mut delivery, &bank.relative));
             row.record(metric::DELIVERY_RELATIVE, &delivery);
+        } else {
+            row.record(metric::DELIVERY, &delivery);
+            row.record(metric::DELIVERY_SENT, &sent);
         }
-        row.record(metric::DELIVERY, if sent.is_empty() { &sent } else { &delivery });
-        row.record(metric::DELIVERY_SENT, &sent);
         (row, delivery)
     }
 }
