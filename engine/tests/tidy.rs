@@ -52,8 +52,7 @@ const UNSAFE: [&str; 8] = [
 ];
 
 /// Names that say nothing of what is in a file.
-const EMPTY_NAMES: [&str; 7] =
-    ["util", "utils", "helper", "helpers", "common", "manager", "misc"];
+const EMPTY_NAMES: [&str; 7] = ["util", "utils", "helper", "helpers", "common", "manager", "misc"];
 /// Ends of type names that say nothing of what a type is.
 const EMPTY_ENDS: [&str; 6] = ["Manager", "Helper", "Helpers", "Factory", "Util", "Utils"];
 /// Words that belong in a tracker, or nowhere.
