@@ -28,9 +28,6 @@ use super::wire::Writer;
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
 
-/// Reads from one connection before the others get their turn.
-const READS_PER_TURN: usize = 16;
-
 /// Readiness taken from the kernel at once.
 const EVENTS_PER_POLL: usize = 1024;
 
@@ -214,15 +211,11 @@ impl Server {
         let Some(mut connection) = self.connections[place].take() else {
             return Ok(());
         };
-        let mut progress = if readable { Progress::More } else { Progress::Blocked };
-        for _ in 0..READS_PER_TURN {
-            if progress != Progress::More {
-                break;
-            }
-            progress = connection.read();
-            if !connection.input.is_empty() {
-                self.serve_input(place, &mut connection)?;
-            }
+        // One read and then the others' turn: what it publishes is in every subscriber's output
+        // before the next read, and outputs must not grow by more than they have to.
+        let progress = if readable { connection.read() } else { Progress::Blocked };
+        if !connection.input.is_empty() {
+            self.serve_input(place, &mut connection)?;
         }
         let over = progress == Progress::Over;
         if progress == Progress::More {
