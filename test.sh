@@ -73,8 +73,13 @@ fuzz() {
     mkdir -p "$corpus"
     local seeds=()
     [ -d "$1/fuzz/seeds/$name" ] && seeds=("fuzz/seeds/$name")
-    (cd "$1" && cargo +nightly fuzz run "$name" "$corpus" "${seeds[@]}" -- \
-      -max_total_time=20 -timeout=10 -print_final_stats=0 2>&1 | tail -n 4) || return
+    local log=$target/fuzz-$name.txt
+    if ! (cd "$1" && cargo +nightly fuzz run "$name" "$corpus" ${seeds[@]+"${seeds[@]}"} -- \
+      -max_total_time=20 -timeout=10) > "$log" 2>&1; then
+      cat "$log"
+      return 1
+    fi
+    tail -n 1 "$log"
   done
 }
 
