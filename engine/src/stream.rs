@@ -38,8 +38,9 @@ pub fn gap(gap: &Gap, epoch: Epoch) -> Bytes {
         None => write!(text, "null"),
     }
     .expect("a string takes all");
-    text.push_str(",\"resumes_after\":\"");
-    write!(text, "{id}\"}}\n\n").expect("a string takes all");
+    let lost = EventId { epoch, sequence: gap.lost_through };
+    let rest = format!(",\"resumes_after\":\"{id}\",\"lost_through\":\"{lost}\"}}\n\n");
+    text.push_str(&rest);
     text.into()
 }
 
@@ -59,13 +60,15 @@ mod tests {
         let epoch = Epoch::new(0xabc);
         let id = EventId { epoch, sequence: 7 };
         assert_eq!(greeting(3000, id), ":\nretry: 3000\nid: 000000000abc-7\n\n");
-        let known = Gap { reason: GapReason::Lapped, missing: Some(3), resumes_after: 7 };
+        let known =
+            Gap { reason: GapReason::Lapped, missing: Some(3), resumes_after: 7, lost_through: 9 };
         assert_eq!(
             gap(&known, epoch),
             "id: 000000000abc-7\nevent: gap\ndata: {\"reason\":\"lapped\",\"missing\":3,\
-             \"resumes_after\":\"000000000abc-7\"}\n\n"
+             \"resumes_after\":\"000000000abc-7\",\"lost_through\":\"000000000abc-9\"}\n\n"
         );
-        let unknown = Gap { reason: GapReason::Evicted, missing: None, resumes_after: 7 };
+        let unknown =
+            Gap { reason: GapReason::Evicted, missing: None, resumes_after: 7, lost_through: 7 };
         assert!(gap(&unknown, epoch).windows(14).any(|part| part == b"\"missing\":null"));
         assert_eq!(farewell(5), "retry: 5\n\n");
     }

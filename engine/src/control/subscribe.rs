@@ -75,7 +75,12 @@ fn head<L: Lane>(
     let id = EventId { epoch: control.epoch, sequence: resume.sequence };
     head.extend_from_slice(stream::greeting(delivery.retry_ms(), id).as_bytes());
     if let Some(reason) = resume.gap {
-        let gap = Gap { reason, missing: None, resumes_after: resume.sequence };
+        let gap = Gap {
+            reason,
+            missing: None,
+            resumes_after: resume.sequence,
+            lost_through: resume.sequence,
+        };
         head.extend_from_slice(&stream::gap(&gap, control.epoch));
         control.stats().gaps.add(1);
     }

@@ -84,7 +84,8 @@ impl<L: Lane> Delivery<L> {
         let mut cursor = progress.cursor;
         if progress.crossed {
             let set = self.slots[send.slot].set;
-            cursor = self.topics.cursor(set, cursor.sequence, cursor.standing);
+            let here = self.topics.cursor(set, cursor.sequence, cursor.standing);
+            cursor.position = here.position;
         }
         let gap = if progress.crossed { None } else { batch.gap };
         self.uncount(batch, batch.frames - progress.frames, batch.bytes - sent, gap);
@@ -126,6 +127,7 @@ impl<L: Lane> Delivery<L> {
                 }
                 if let Part::Gap { gap, .. } = part {
                     progress.cursor.sequence = gap.resumes_after;
+                    progress.cursor.told = gap.lost_through;
                     progress.crossed = true;
                 }
                 if progress.left < text.len() {

@@ -46,7 +46,7 @@ pub(crate) struct Slot {
 }
 
 const FREE: Slot = Slot {
-    cursor: Cursor { sequence: 0, position: 0, standing: Standing::Live },
+    cursor: Cursor { sequence: 0, position: 0, standing: Standing::Live, told: 0 },
     set: SetIndex(0),
     place: 0,
     written_at: 0,

@@ -3,11 +3,11 @@
 //! A batch names frames by topic and index instead of holding them, so planning a send copies
 //! nothing and counts no references. It is valid until the histories change.
 //!
-//! **Gaps.** When a topic of the set has evicted events that the cursor has not reached, the gap is
-//! part of the stream, at its place: first whatever other topics keep up to the newest evicted
-//! event, then the gap, which moves the cursor there, then the rest. So a gap is announced once,
-//! nothing that is kept is skipped, and a subscriber that is cut off anywhere on the way resumes
-//! exactly.
+//! **Gaps.** When a topic of the set has evicted events that the cursor has not reached, the gap comes
+//! first: it says up to where events are lost, and covers everything up to there that does not come
+//! after it. What other topics keep still comes. So no event is passed over before its loss was
+//! announced, on whichever worker the subscriber goes on after it was cut off, and nothing kept is
+//! skipped.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -51,6 +51,8 @@ pub struct Gap {
     pub missing: Option<u32>,
     /// The stream goes on after this sequence.
     pub resumes_after: u64,
+    /// Events up to this sequence are lost, unless they come after the gap.
+    pub lost_through: u64,
 }
 
 /// Why events are missing from a stream.
@@ -99,6 +101,8 @@ pub struct Cursor {
     pub position: u32,
     /// How it came there.
     pub standing: Standing,
+    /// It has been told that events up to this sequence are lost; of no meaning below `sequence`.
+    pub told: u64,
 }
 
 /// One send: how much it carries, and where the subscriber stands after it.
@@ -140,35 +144,31 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    /// Takes frames up to and with sequence `last`; true when none of them was left out.
-    fn take_through(&mut self, last: u64) -> bool {
-        while let Some(&Reverse(run)) = self.runs.peek() {
-            if run.sequence > last {
-                return true;
-            }
-            self.runs.pop();
+    /// Takes frames in the order of their sequences until the batch is full.
+    fn take_all(&mut self) {
+        while let Some(Reverse(run)) = self.runs.pop() {
             // As long as no other history has an older frame, this one's frames are one piece.
             let before = self.runs.peek().map_or(u64::MAX, |Reverse(other)| other.sequence);
-            let (next, complete) = self.take_run(run, last.min(before - 1));
+            let (next, complete) = self.take_run(run, before);
             if let Some(next) = next {
                 self.runs.push(Reverse(next));
             }
             if !complete {
-                return false;
+                return;
             }
         }
-        true
     }
 
-    /// Takes frames of one history; gives what it has next, and false when the batch is full.
-    fn take_run(&mut self, run: Run, last: u64) -> (Option<Run>, bool) {
+    /// Takes frames of one history up to sequence `before`; gives what it has next, and false when
+    /// the batch is full.
+    fn take_run(&mut self, run: Run, before: u64) -> (Option<Run>, bool) {
         let mut count = 0;
         let mut next = None;
         let mut complete = true;
         for frame in self.topics[run.topic as usize].history.range(run.index as usize..) {
             let index = run.index + count;
             next = Some(Run { sequence: frame.sequence, topic: run.topic, index });
-            if frame.sequence > last {
+            if frame.sequence >= before {
                 break;
             }
             let bytes = frame.wire().len();
@@ -213,29 +213,52 @@ impl Topics {
             bytes: 0,
             sequence: cursor.sequence,
         };
-        let gap_at = match cursor.standing {
-            Standing::Earliest if missing == 0 => None,
-            _ => self.gap_after(set, cursor.sequence),
-        };
-        let mut crossed = false;
-        if let Some(at) = gap_at {
-            if filling.take_through(at) {
-                filling.pieces.push(Piece::Gap(gap(cursor.standing, missing, at)));
-                filling.sequence = at;
-                crossed = true;
-                filling.take_through(self.gap_after(set, at).unwrap_or(u64::MAX));
-            }
-        } else {
-            filling.take_through(u64::MAX);
+        let gap = self.gap(set, cursor, missing);
+        if let Some(gap) = gap {
+            filling.pieces.push(Piece::Gap(gap));
+            filling.sequence = gap.resumes_after;
         }
+        filling.take_all();
         let (frames, bytes, sequence) = (filling.frames as u32, filling.bytes, filling.sequence);
         self.merge.runs = filling.runs.into_vec();
         let left = kept - frames;
-        let pending = gap_at.is_some() && !crossed;
-        let position = appended.wrapping_sub(left).wrapping_sub(if pending { missing } else { 0 });
-        let more = left > 0 || pending || (crossed && self.gap_after(set, sequence).is_some());
-        let standing = if more { cursor.standing } else { Standing::Live };
-        Batch { frames, bytes, cursor: Cursor { sequence, position, standing }, more }
+        let position = appended.wrapping_sub(left);
+        // Who has been given all there is stands at the head, however it came there; so subscribers
+        // that came at different times stand at one cursor and can share batches.
+        let cursor = match left {
+            0 => Cursor {
+                sequence: sequence.max(self.head),
+                position,
+                standing: Standing::Live,
+                told: 0,
+            },
+            _ => {
+                let told = gap.map_or(cursor.told, |gap| gap.lost_through);
+                Cursor { sequence, position, standing: cursor.standing, told }
+            }
+        };
+        Batch { frames, bytes, cursor, more: left > 0 }
+    }
+
+    /// The gap that a subscriber is to be told of, `missing` being the events it did not get and
+    /// that are not kept.
+    fn gap(&self, set: SetIndex, cursor: Cursor, missing: u32) -> Option<Gap> {
+        let topics = self.sets.topics(set);
+        let alone = topics.len() == 1;
+        let lost = topics.map(|topic| self.topics[topic as usize].evicted_through).max();
+        let lost_through = lost.filter(|lost| *lost > cursor.sequence.max(cursor.told))?;
+        let (reason, missing) = match cursor.standing {
+            // What was evicted before it came and asked for all there is, is no gap.
+            Standing::Earliest if missing == 0 => return None,
+            // What was gone before it came cannot be counted.
+            Standing::Resumed => (GapReason::Evicted, None),
+            Standing::Live | Standing::Earliest => {
+                (GapReason::Lapped, (missing > 0).then_some(missing))
+            }
+        };
+        // The only topic goes on behind what it lost; others still have events before that.
+        let resumes_after = if alone { lost_through } else { cursor.sequence };
+        Some(Gap { reason, missing, resumes_after, lost_through })
     }
 
     /// The frames of a piece, in order.
@@ -251,7 +274,7 @@ impl Topics {
         runs.clear();
         let kept = self.runs_after(set, sequence, &mut runs);
         self.merge.runs = runs;
-        Cursor { sequence, position: self.set_appended(set).wrapping_sub(kept), standing }
+        Cursor { sequence, position: self.set_appended(set).wrapping_sub(kept), standing, told: 0 }
     }
 
     /// Events that `cursor` has yet to get or to miss.
@@ -273,22 +296,4 @@ impl Topics {
         }
         kept
     }
-
-    /// The first point after `cursor` up to which a topic of the set has lost events.
-    fn gap_after(&self, set: SetIndex, cursor: u64) -> Option<u64> {
-        let lost = self.sets.topics(set).map(|topic| self.topics[topic as usize].evicted_through);
-        lost.filter(|through| *through > cursor).min()
-    }
-}
-
-fn gap(standing: Standing, missing: u32, resumes_after: u64) -> Gap {
-    let (reason, missing) = match standing {
-        // What was gone before it came cannot be counted, and is part of the same gap.
-        Standing::Resumed => (GapReason::Evicted, None),
-        // Several topics of a set can have a gap; the first one announced counts for all.
-        Standing::Live | Standing::Earliest => {
-            (GapReason::Lapped, (missing > 0).then_some(missing))
-        }
-    };
-    Gap { reason, missing, resumes_after }
 }
