@@ -313,7 +313,15 @@ fn overload_is_told_and_loses_nothing_that_was_answered(backend: Backend) {
     for id in accepted {
         assert_eq!(stream.event().id, id);
     }
-    assert_eq!(engine.publish("t", "end"), stream.event().id, "and nothing else was sent");
+    // The slower worker may still be busy with the last of them.
+    let end = loop {
+        let answer = engine.ask(request("POST", "/events/t", &[], b"end"));
+        if answer.status == 200 {
+            break answer.json();
+        }
+        answer.problem(503);
+    };
+    assert_eq!(end["id"], stream.event().id.as_str(), "and nothing else was sent");
 }
 
 fn unknown_query_parameters_are_refused(backend: Backend) {
