@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{EventfdFlags, eventfd};
@@ -27,10 +28,14 @@ use crate::control::Room;
 use crate::control::admin::{self, Admin};
 use crate::event::Epoch;
 use crate::limits::Limits;
-use crate::ring::{Admission, Doorbell, ring};
-use crate::sequencer::Sequencer;
+use crate::ring::{Admission, Doorbell, RingReceiver, RingSender, ring};
+use crate::sequencer::{Numbered, Sequencer};
 use crate::stats::Stats;
 use crate::worker::{Command, Parts, ring_eventfd};
+
+/// How often an address in use is tried, and how long after each other: for a second in all.
+const BIND_TRIES: u32 = 10;
+const BIND_PAUSE: Duration = Duration::from_millis(100);
 
 /// What went wrong at the start, in words for the operator.
 #[derive(Debug)]
@@ -71,6 +76,8 @@ pub struct Engine {
     stats: Arc<Stats>,
     handles: Vec<WorkerHandle>,
     workers: Vec<JoinHandle<()>>,
+    /// The workers' listeners once more, to end them at once.
+    listeners: Vec<TcpListener>,
 }
 
 impl Engine {
@@ -83,6 +90,8 @@ impl Engine {
         let key = read_key(config.publish_key_file.as_deref())?;
         let backend = backend::choose(config.backend).map_err(StartError)?;
         let (listen, listeners) = listen(&config)?;
+        let kept = listeners.iter().flatten().map(TcpListener::try_clone);
+        let kept: Vec<TcpListener> = kept.collect::<io::Result<_>>().map_err(|e| failed(&e))?;
         let stats = Arc::new(Stats::new(config.workers));
         let epoch = Epoch::new(random());
         let room = Arc::new(Room {
@@ -91,15 +100,7 @@ impl Engine {
         });
         let per_address = config.connections_per_address_max.unwrap_or(0) as u32;
         let limits = Arc::new(Limits::new(config.connections_max, per_address));
-        let made: Vec<_> = (0..config.workers)
-            .map(|_| made(&config))
-            .collect::<io::Result<_>>()
-            .map_err(|error| failed(&error))?;
-        let (mut senders, mut seeds) = (Vec::new(), Vec::new());
-        for (sender, seed) in made {
-            senders.push(sender);
-            seeds.push(seed);
-        }
+        let (senders, seeds) = seeds(&config).map_err(|error| failed(&error))?;
         let handles: Vec<WorkerHandle> = seeds.iter().map(|seed| seed.handle.clone()).collect();
         let (sequencer, intake) =
             Sequencer::new(epoch, senders, Arc::clone(&stats), config.ring_events);
@@ -109,10 +110,9 @@ impl Engine {
             stay_on(&cpus);
             sequencer.run();
         })?;
-        let (ready, started) = crossbeam_channel::bounded(config.workers);
-        let mut workers = Vec::new();
+        let mut parts = Vec::new();
         for (index, (seed, listeners)) in seeds.into_iter().zip(listeners).enumerate() {
-            let parts = Parts {
+            parts.push(Parts {
                 config: Arc::clone(&config),
                 index,
                 epoch,
@@ -126,32 +126,25 @@ impl Engine {
                 limits: Arc::clone(&limits),
                 stats: Arc::clone(&stats),
                 key: key.clone(),
-            };
-            let (backend, ready) = (backend.clone(), ready.clone());
-            let run = move || backend::run_worker(&backend, parts, &ready);
-            workers.push(spawn_aborting(&format!("worker-{index}"), run)?);
+            });
         }
-        for _ in 0..config.workers {
-            let answer = started.recv().map_err(|_| StartError("a worker has ended".into()))?;
-            answer.map_err(StartError)?;
-        }
+        let workers = start_workers(&backend, parts)?;
         let admin = admin_socket.as_ref().map(|(address, _)| *address);
         if let Some((_, listener)) = admin_socket {
-            let admin = Admin {
-                config: Arc::clone(&config),
-                backend: backend.clone(),
-                stats: Arc::clone(&stats),
-                room: Arc::clone(&room),
-                limits,
-                handles: handles.clone(),
-                epoch,
-            };
-            spawn_aborting("admin", move || {
-                stay_on(&admin.config.cpus);
-                admin::run(admin, listener);
-            })?;
+            start_admin(
+                Admin {
+                    config: Arc::clone(&config),
+                    backend: backend.clone(),
+                    stats: Arc::clone(&stats),
+                    room: Arc::clone(&room),
+                    limits,
+                    handles: handles.clone(),
+                    epoch,
+                },
+                listener,
+            )?;
         }
-        Ok(Engine { listen, admin, backend, config, stats, handles, workers })
+        Ok(Engine { listen, admin, backend, config, stats, handles, workers, listeners: kept })
     }
 
     /// Says on stderr what runs where, and what it may take.
@@ -200,6 +193,10 @@ impl Engine {
     pub fn drain(self) {
         // Relaxed: each worker learns of it by its command, whose channel orders.
         self.stats.draining.store(true, Ordering::Relaxed);
+        // A ring may hold a listener until after the process has ended; the port is free now.
+        for listener in &self.listeners {
+            let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Both);
+        }
         for handle in &self.handles {
             handle.send(Command::Drain);
         }
@@ -212,13 +209,24 @@ impl Engine {
 
 /// What belongs to a worker before it has a thread.
 struct Seed {
-    ring: crate::ring::RingReceiver<crate::sequencer::Numbered>,
+    ring: RingReceiver<Numbered>,
     eventfd: OwnedFd,
     handle: WorkerHandle,
     commands: Receiver<Command>,
 }
 
-type Made = (crate::ring::RingSender<crate::sequencer::Numbered>, Seed);
+type Made = (RingSender<Numbered>, Seed);
+
+/// Ring, doorbell and commands of every worker.
+fn seeds(config: &Config) -> io::Result<(Vec<RingSender<Numbered>>, Vec<Seed>)> {
+    let (mut senders, mut seeds) = (Vec::new(), Vec::new());
+    for _ in 0..config.workers {
+        let (sender, seed) = made(config)?;
+        senders.push(sender);
+        seeds.push(seed);
+    }
+    Ok((senders, seeds))
+}
 
 fn made(config: &Config) -> io::Result<Made> {
     let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -228,6 +236,30 @@ fn made(config: &Config) -> io::Result<Made> {
     let (commands, obeyed) = crossbeam_channel::unbounded();
     let handle = WorkerHandle { commands, doorbell };
     Ok((sender, Seed { ring: receiver, eventfd, handle, commands: obeyed }))
+}
+
+/// Starts the workers' threads, and waits until each has started or one was refused.
+fn start_workers(backend: &Backend, parts: Vec<Parts>) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let (ready, started) = crossbeam_channel::bounded(parts.len());
+    let mut workers = Vec::new();
+    for parts in parts {
+        let (backend, ready) = (backend.clone(), ready.clone());
+        let name = format!("worker-{}", parts.index);
+        let run = move || backend::run_worker(&backend, parts, &ready);
+        workers.push(spawn_aborting(&name, run)?);
+    }
+    for _ in &workers {
+        let answer = started.recv().map_err(|_| StartError("a worker has ended".into()))?;
+        answer.map_err(StartError)?;
+    }
+    Ok(workers)
+}
+
+fn start_admin(admin: Admin, listener: TcpListener) -> Result<JoinHandle<()>, StartError> {
+    spawn_aborting("admin", move || {
+        stay_on(&admin.config.cpus);
+        admin::run(admin, listener);
+    })
 }
 
 /// Keeps the calling thread on the CPUs that the engine was given.
@@ -276,7 +308,7 @@ fn listen(config: &Config) -> Result<Bound, StartError> {
         let named = |error| not_bound("--listen", wanted, &error);
         // Another process of ours that listens there would silently share the port.
         if wanted.port() != 0 {
-            bind(wanted, false, config).map_err(named)?;
+            bind_alone(wanted, config).map_err(named)?;
         }
         let mut address = wanted;
         for worker in &mut listeners {
@@ -287,6 +319,21 @@ fn listen(config: &Config) -> Result<Bound, StartError> {
         addresses.push(address);
     }
     Ok((addresses, listeners))
+}
+
+/// Binds an address that nobody else may listen on. The sockets of a process that has just been
+/// killed can be held by its rings for a moment longer.
+fn bind_alone(address: SocketAddr, config: &Config) -> io::Result<TcpListener> {
+    let mut tries = BIND_TRIES;
+    loop {
+        tries -= 1;
+        match bind(address, false, config) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {
+                thread::sleep(BIND_PAUSE);
+            }
+            bound => return bound,
+        }
+    }
 }
 
 fn not_bound(flag: &str, address: SocketAddr, error: &io::Error) -> StartError {

@@ -19,10 +19,14 @@ pub const HEARTBEAT: &[u8] = b":\n\n";
 ///
 /// A comment, so that proxies pass the response on at once; the reconnection time; and an id
 /// without data, which EventSource stores without dispatching, so that a client that is cut off
-/// before its first event resumes without loss as well.
+/// before its first event resumes without loss as well. No id where a gap follows at once: the gap
+/// brings it, and a client that is cut off between the two must not come back behind the gap.
 #[must_use]
-pub fn greeting(retry_ms: u64, id: EventId) -> String {
-    format!(":\nretry: {retry_ms}\nid: {id}\n\n")
+pub fn greeting(retry_ms: u64, id: Option<EventId>) -> String {
+    match id {
+        Some(id) => format!(":\nretry: {retry_ms}\nid: {id}\n\n"),
+        None => format!(":\nretry: {retry_ms}\n\n"),
+    }
 }
 
 /// Says in the stream that events are missing: a browser's script cannot read response headers.
@@ -59,7 +63,8 @@ mod tests {
     fn the_texts_are_blocks_of_their_own() {
         let epoch = Epoch::new(0xabc);
         let id = EventId { epoch, sequence: 7 };
-        assert_eq!(greeting(3000, id), ":\nretry: 3000\nid: 000000000abc-7\n\n");
+        assert_eq!(greeting(3000, Some(id)), ":\nretry: 3000\nid: 000000000abc-7\n\n");
+        assert_eq!(greeting(3000, None), ":\nretry: 3000\n\n");
         let known =
             Gap { reason: GapReason::Lapped, missing: Some(3), resumes_after: 7, lost_through: 9 };
         assert_eq!(

@@ -48,6 +48,8 @@ pub(crate) async fn accept<L: Lane + 'static>(control: Rc<Control<L>>, listener:
         let _ = monoio::time::timeout(PAUSE_MAX, readable).await;
         match accept_row(&control, &listener) {
             Ok(()) => pause = PAUSE_MIN,
+            // A drain has shut the listener down.
+            Err(_) if control.is_draining() => {}
             Err(_) => {
                 control.stats().accept_failures.add(1);
                 monoio::time::sleep(pause).await;

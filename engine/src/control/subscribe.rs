@@ -73,6 +73,7 @@ fn head<L: Lane>(
     let mut head = Vec::with_capacity(512);
     reply(control, call).stream_head(&mut head);
     let id = EventId { epoch: control.epoch, sequence: resume.sequence };
+    let id = resume.gap.is_none().then_some(id);
     head.extend_from_slice(stream::greeting(delivery.retry_ms(), id).as_bytes());
     if let Some(reason) = resume.gap {
         let gap = Gap {

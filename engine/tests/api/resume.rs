@@ -201,6 +201,7 @@ fn an_unknown_id_is_told_and_gets_all_that_is_kept(backend: Backend) {
     let future = format!("{}-{}", ids[0].split_once('-').expect("an id").0, 1_000_000);
     for id in [&*future, "no-such-id", "0", "ABCDEF012345-1", "é"] {
         let mut stream = engine.resume("t", id);
+        assert_eq!(stream.primed, "", "cut off before the gap, it must not come back behind it");
         let gap = stream.event().gap();
         assert_eq!((gap.reason.as_str(), gap.missing), ("unknown_id", None), "{id}");
         assert_eq!(stream.data(3), data("t", 0..3), "{id}");

@@ -70,12 +70,13 @@ impl Event {
         assert_eq!(self.event, "gap", "{self:?}");
         let json: serde_json::Value = serde_json::from_str(&self.data).expect("JSON");
         let members: Vec<&String> = json.as_object().expect("an object").keys().collect();
-        assert_eq!(members, ["missing", "reason", "resumes_after"]);
+        assert_eq!(members, ["lost_through", "missing", "reason", "resumes_after"]);
         assert_eq!(json["resumes_after"], self.id.as_str(), "the id moves the cursor there");
         Gap {
             reason: json["reason"].as_str().expect("a reason").into(),
             missing: json["missing"].as_u64(),
             resumes_after: self.id.clone(),
+            lost_through: json["lost_through"].as_str().expect("an id").into(),
         }
     }
 
@@ -92,6 +93,7 @@ pub(crate) struct Gap {
     pub(crate) reason: String,
     pub(crate) missing: Option<u64>,
     pub(crate) resumes_after: String,
+    pub(crate) lost_through: String,
 }
 
 /// The number within an id of the engine's own: twelve lower-case hex digits, a dash, a number.
@@ -117,7 +119,10 @@ impl Stream {
         assert_eq!(stream.reader.comments, 1, "{greeting:?}");
         stream.retry_ms = stream.reader.retry_ms.take().expect("a reconnection time");
         stream.primed = stream.reader.last_event_id.clone();
-        sequence(&stream.primed);
+        // Only a stream that begins with a gap leaves the id to that.
+        if !stream.primed.is_empty() {
+            sequence(&stream.primed);
+        }
         stream.reader.comments = 0;
         stream
     }

@@ -29,6 +29,7 @@ pub(crate) enum Item {
     /// With the number of events that had been submitted to each topic when it arrived.
     Gap {
         sequence: u64,
+        lost_through: u64,
         submitted: Box<[usize; TOPICS]>,
     },
 }
@@ -171,9 +172,10 @@ impl Subscriber {
                 visit.primed.get_or_insert(now_at);
             }
             Some(event) if event.event == "gap" => {
-                assert_eq!(event.gap().reason, "evicted", "nobody here reads slowly");
-                let submitted = Box::new(*submitted);
-                visit.items.push(Item::Gap { sequence: now_at, submitted });
+                let gap = event.gap();
+                assert_eq!(gap.reason, "evicted", "nobody here reads slowly");
+                let (lost_through, submitted) = (sequence(&gap.lost_through), Box::new(*submitted));
+                visit.items.push(Item::Gap { sequence: now_at, lost_through, submitted });
             }
             Some(event) => visit.items.push(Item::Event { sequence: now_at, data: event.data }),
         }
