@@ -1,7 +1,7 @@
 //! From a request to a stream: head and greeting, then the socket goes to the delivery lane.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Control;
 use super::connection::{After, Call, reply};
@@ -19,6 +19,10 @@ use crate::topic::{Gap, Resume};
 /// this bounds what it can make the kernel keep. The smallest the kernel takes is a little above.
 const RECEIVE_BYTES: usize = 2048;
 
+/// How long a new stream waits for its worker to have met the newest event, and how often it looks.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(1);
+
 /// Starts a stream, or sends the subscriber away for a while. Never with a status but 200: an
 /// EventSource gives up for ever on any other.
 pub(super) async fn subscribe<L: Lane>(
@@ -32,12 +36,24 @@ pub(super) async fn subscribe<L: Lane>(
         Ok(pass) => pass,
         Err(reason) => return shed(control, socket, call, reason).await,
     };
+    catch_up(control).await;
     let (resume, head) = head(control, subscription, call);
     let deadline = Instant::now() + control.config.write_timeout;
     match socket.write(&head, deadline).await {
         Ok(()) => hand_over(control, socket, pass, subscription, &resume),
         Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
         Err(SocketError::Broken) => After::Ended(CloseReason::PeerReset),
+    }
+}
+
+/// Waits until this worker has met every event that has a number by now: whoever subscribes after a
+/// publish was answered, by whichever worker, starts from a history that has it. Mostly there is
+/// nothing to wait for; a worker that is far behind is not waited for long.
+async fn catch_up<L: Lane>(control: &Control<L>) {
+    let newest = control.stats.sequence.get();
+    let deadline = Instant::now() + CATCH_UP_TIMEOUT;
+    while control.delivery.borrow().topics().head() < newest && Instant::now() < deadline {
+        monoio::time::sleep(CATCH_UP_PAUSE).await;
     }
 }
 

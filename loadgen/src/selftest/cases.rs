@@ -57,9 +57,10 @@ const STOPPED: Load = Load { subscribers: 25, events_per_second: 100, seconds: 6
 /// 2 s is over, and the publisher has to wait.
 const HELD_UP: Load = Load { subscribers: 2, events_per_second: 100, seconds: 6, size: 131_072 };
 
-/// 20 million deliveries a second through one thread of this tool: 50 ns for each, to read it, to
-/// check its sum and to enter it.
-const SATURATED: Load = Load { subscribers: 400, events_per_second: 50_000, seconds: 1, size: 128 };
+/// 400 million deliveries a second through one thread of this tool: 2.5 ns for each, to read it, to
+/// check its sum and to enter it; a million events a second to publish beside it.
+const SATURATED: Load =
+    Load { subscribers: 400, events_per_second: 1_000_000, seconds: 1, size: 128 };
 
 /// A little over a million deliveries.
 const MILLION: Load = Load { subscribers: 500, events_per_second: 300, seconds: 7, size: 128 };
