@@ -74,11 +74,7 @@ fn uring(config: &Config, machine: &Machine) -> Row {
             return ok("io_uring", &"available", "Not used: --backend epoll.");
         }
         (Ok(()), _) => {
-            return ok(
-                "io_uring",
-                &"available",
-                "Delivers, with fixed files and deferred task work.",
-            );
+            return ok("io_uring", &"available", "Delivers, with fixed files.");
         }
         (Err(refusal), _) => refusal,
     };

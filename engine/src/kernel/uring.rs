@@ -1,17 +1,15 @@
 //! What of io_uring this process may use, and who refuses it otherwise.
 //!
-//! The idea: a ring like the ones that deliver is really built, with a table and an eventfd, so
-//! that "available" means that delivery will start. An error number alone does not say who
+//! The idea: a ring like the ones that deliver is really built, with a table, so that
+//! "available" means that delivery will start. An error number alone does not say who
 //! refused; together with the sysctl and the process's seccomp mode it does.
 //!
 //! Knows nothing of what is done with the rings.
 
 use std::fs;
 use std::io;
-use std::os::fd::AsRawFd;
 
 use io_uring::{IoUring, Probe, opcode};
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
 /// What of io_uring this process may use.
@@ -33,7 +31,7 @@ pub enum UringRefusal {
     Sysctl(u64),
     /// A seccomp filter, such as the default profile of Docker and containerd.
     Seccomp,
-    /// The kernel is older than 6.1, which brought `DEFER_TASKRUN`.
+    /// The kernel is older than 6.1, the first long-term one with `SINGLE_ISSUER` (Linux 6.0).
     TooOld,
     /// An operation or a table is missing.
     Incomplete,
@@ -81,22 +79,15 @@ fn build() -> Result<(), Option<Errno>> {
     let errno = |error: io::Error| Errno::from_io_error(&error);
     let ring: IoUring = IoUring::builder()
         .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_taskrun_flag()
+        .setup_coop_taskrun()
         .setup_submit_all()
         .build(8)
         .map_err(errno)?;
-    let doorbell = eventfd(0, EventfdFlags::CLOEXEC).map_err(Some)?;
     ring.submitter().register_files_sparse(8).map_err(errno)?;
-    ring.submitter().register_eventfd(doorbell.as_raw_fd()).map_err(errno)?;
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).map_err(errno)?;
-    let needed = [
-        opcode::Send::CODE,
-        opcode::SendMsg::CODE,
-        opcode::PollAdd::CODE,
-        opcode::AsyncCancel::CODE,
-    ];
+    // Sends are all that delivery asks of a ring; the control lane polls with its own.
+    let needed = [opcode::Send::CODE, opcode::SendMsg::CODE, opcode::PollAdd::CODE];
     if needed.iter().all(|&code| probe.is_supported(code)) { Ok(()) } else { Err(None) }
 }
 
