@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::event::HEAD_BYTES_MAX;
 use crate::http::cors::Cors;
 use crate::http::request::Limits;
 use crate::http::route::Rules;
@@ -182,10 +183,10 @@ impl Config {
     }
 
     /// The largest frame that an event can become: of data that is nothing but line ends, each byte
-    /// becomes a line of seven (`data: ` and LF); topic, name, id and retry are below 1 KiB.
+    /// becomes a line of seven (`data: ` and LF), and what stands beside it.
     #[must_use]
     pub fn frame_bytes_max(&self) -> usize {
-        self.event_bytes_max * 7 + (1 << 10)
+        self.event_bytes_max * 7 + HEAD_BYTES_MAX
     }
 
     /// Text of events that were accepted but not yet taken off every ring: a quarter of the

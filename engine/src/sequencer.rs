@@ -126,7 +126,7 @@ mod tests {
     use crate::ring::{Doorbell, ring};
 
     fn draft(data: &str) -> Draft {
-        let event = Event { topic: "t", data, event: None, id: None, retry: None };
+        let event = Event { topic: "t", data, ..Event::default() };
         event.encode().expect("valid")
     }
 

@@ -348,6 +348,7 @@ fn no_event_becomes_a_larger_frame_than_the_bound_says() {
             event: Some(&name),
             id: Some(&id),
             retry: Some(86_400_000),
+            ..Event::default()
         };
         let bytes = event.encode().unwrap().memory_bytes();
         assert!(bytes <= config.frame_bytes_max(), "{bytes} bytes");

@@ -387,7 +387,7 @@ fn encode(topic: &str, fields: &EventFields, body: &[u8]) -> Result<Draft, Refus
         Refusal::bad(format!("The body is not UTF-8 (byte {at}); event streams are UTF-8 only."))
     })?;
     let (event, id) = (fields.event.as_deref(), fields.id.as_deref());
-    let event = Event { topic, data, event, id, retry: fields.retry_ms };
+    let event = Event { topic, data, event, id, retry: fields.retry_ms, ..Event::default() };
     event.encode().map_err(|error| Refusal::bad(format!("{error}.")))
 }
 

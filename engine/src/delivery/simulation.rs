@@ -249,7 +249,7 @@ impl World {
         let topic = (self.random.u32(1..32).ilog2()) as usize;
         let sequence = self.all.len() as u64 + 1;
         let data = "x".repeat(self.random.usize(0..120));
-        let event = Event { topic: TOPICS[topic], data: &data, event: None, id: None, retry: None };
+        let event = Event { topic: TOPICS[topic], data: &data, ..Event::default() };
         let id = EventId { epoch: Epoch::new(EPOCH), sequence };
         let frame = event.encode().expect("valid").number(id, self.now_ns);
         let mut ingested = self.delivery.ingest(&frame);

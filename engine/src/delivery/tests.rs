@@ -75,7 +75,7 @@ impl Rig {
 
     fn publish(&mut self, topic: &str, data: &str) {
         self.sequence += 1;
-        let event = Event { topic, data, event: None, id: None, retry: None };
+        let event = Event { topic, data, ..Event::default() };
         let id = EventId { epoch: Epoch::new(1), sequence: self.sequence };
         assert!(self.delivery.ingest(&event.encode().expect("valid").number(id, 0)));
     }

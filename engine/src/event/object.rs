@@ -260,6 +260,7 @@ impl<'a> Members<'a> {
             event: self.event.as_ref().and_then(Option::as_deref),
             id: self.id.as_ref().and_then(Option::as_deref),
             retry: self.retry.flatten(),
+            ..Event::default()
         };
         event.encode().map_err(|error| shared.whole(error))
     }

@@ -7,7 +7,7 @@ fn id(sequence: u64) -> EventId {
 }
 
 fn event<'a>(data: &'a str) -> Event<'a> {
-    Event { topic: "t", data, event: None, id: None, retry: None }
+    Event { topic: "t", data, ..Event::default() }
 }
 
 fn wire(event: &Event<'_>, sequence: u64) -> String {
@@ -46,8 +46,7 @@ fn read(stream: &str) -> Vec<(String, String, String)> {
 #[test]
 fn an_event_is_its_id_its_fields_and_its_data() {
     assert_eq!(wire(&event("hello"), 7), "id: 000000000abc-7\ndata: hello\n\n");
-    let full =
-        Event { topic: "t", data: "a\nb", event: Some("tick"), id: Some("own"), retry: Some(1500) };
+    let full = Event { event: Some("tick"), id: Some("own"), retry: Some(1500), ..event("a\nb") };
     assert_eq!(wire(&full, 7), "id: own\nevent: tick\nretry: 1500\ndata: a\ndata: b\n\n");
     assert_eq!(wire(&event(""), 1), "id: 000000000abc-1\ndata: \n\n");
 }

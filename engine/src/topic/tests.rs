@@ -9,7 +9,7 @@ use crate::event::{Epoch, Event, EventId};
 const EPOCH: u64 = 0xabc;
 
 fn frame(topic: &str, sequence: u64, id: Option<&str>) -> Frame {
-    let event = Event { topic, data: "x", event: None, id, retry: None };
+    let event = Event { topic, data: "x", id, ..Event::default() };
     let id = EventId { epoch: Epoch::new(EPOCH), sequence };
     event.encode().expect("valid").number(id, sequence)
 }
