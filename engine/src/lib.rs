@@ -3,7 +3,7 @@
 //! # Layout
 //! Lower lines know nothing of higher ones; `docs/ARCHITECTURE.md` follows one event through them.
 //!
-//! - [`event`], [`topic`], [`stream`], [`http`], [`config`], [`close`]: pure. No I/O, no clock, no
+//! - [`event`], [`selector`], [`topic`], [`stream`], [`http`], [`config`], [`close`]: pure. No I/O, no clock, no
 //!   atomics.
 //! - [`ring`], [`stats`], [`limits`]: shared between threads.
 //! - `delivery`, `control`: the two lanes of a worker.
@@ -23,6 +23,7 @@ pub mod http;
 pub mod kernel;
 pub mod limits;
 pub mod ring;
+pub mod selector;
 pub(crate) mod sequencer;
 pub mod stats;
 pub mod stream;

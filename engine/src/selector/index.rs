@@ -1,0 +1,261 @@
+//! Which of very many selectors match a topic, without asking each.
+//!
+//! Exact selectors are looked up. Templates are found by the literal that they start with, then by
+//! the one they end with, then by the longest between: for each length that occurs, one look-up. URL
+//! Patterns are found in the same way by their key. Only those are matched whose literals are all
+//! there.
+//!
+//! Selectors that share all their literals, such as `{+a}` and `{+b}`, are gone through one by one;
+//! the more of a topic's name a selector leaves open, the more topics it selects, and most of these
+//! match anyway.
+//!
+//! Invariants: each value stands for one selector; what is found is exactly what matches.
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
+use super::url_pattern::key_of;
+use super::{Matcher, Selector};
+
+/// Entries of a group below which asking each is cheaper than looking for what they have in common.
+const ASKED_EACH_MAX: usize = 8;
+
+/// Selectors by what they match. A value of the caller's stands for each.
+#[derive(Debug, Default)]
+pub struct Index {
+    everything: Vec<u32>,
+    exact: HashMap<Box<str>, Vec<u32>>,
+    templates: Literals,
+    /// By the URL they are resolved against; nearly always there is one.
+    patterns: BTreeMap<Box<str>, Literals>,
+    count: usize,
+}
+
+/// Selectors by the literal they start with.
+type Literals = Keyed<Keyed<Group>>;
+
+/// Selectors with the same literals at both ends.
+#[derive(Debug, Default)]
+struct Group {
+    /// Those with a literal between.
+    by_middle: Keyed<Vec<Entry>>,
+    others: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    selector: Selector,
+    value: u32,
+}
+
+/// Things by a literal, and the lengths that these literals have.
+#[derive(Debug)]
+struct Keyed<T> {
+    by_literal: HashMap<Box<str>, T>,
+    /// Literals of each length.
+    lengths: BTreeMap<usize, usize>,
+}
+
+impl<T> Default for Keyed<T> {
+    fn default() -> Keyed<T> {
+        Keyed { by_literal: HashMap::new(), lengths: BTreeMap::new() }
+    }
+}
+
+impl<T: Default> Keyed<T> {
+    fn entry(&mut self, literal: &str) -> &mut T {
+        if !self.by_literal.contains_key(literal) {
+            *self.lengths.entry(literal.len()).or_insert(0) += 1;
+            self.by_literal.insert(literal.into(), T::default());
+        }
+        self.by_literal.get_mut(literal).expect("it is there by now")
+    }
+
+    fn remove(&mut self, literal: &str) {
+        self.by_literal.remove(literal);
+        let count = self.lengths.get_mut(&literal.len()).expect("it was counted");
+        *count -= 1;
+        if *count == 0 {
+            self.lengths.remove(&literal.len());
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.by_literal.is_empty()
+    }
+
+    /// Things whose literal `text` starts with, and what follows it.
+    fn at_start<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (&'a T, &'a str)> {
+        self.lengths.range(..=text.len()).filter_map(move |(length, _)| {
+            let (start, rest) = text.split_at_checked(*length)?;
+            Some((self.by_literal.get(start)?, rest))
+        })
+    }
+
+    /// Things whose literal `text` ends with, and what stands before it.
+    fn at_end<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (&'a T, &'a str)> {
+        self.lengths.range(..=text.len()).filter_map(move |(length, _)| {
+            let (rest, end) = text.split_at_checked(text.len() - length)?;
+            Some((self.by_literal.get(end)?, rest))
+        })
+    }
+
+    /// Calls `found` with the things whose literal stands somewhere in `text`, each once.
+    fn within<'a>(&'a self, text: &str, mut found: impl FnMut(&'a T)) {
+        if self.by_literal.len() <= ASKED_EACH_MAX {
+            let all = self.by_literal.iter();
+            all.filter(|(literal, _)| text.contains(&***literal)).for_each(|(_, it)| found(it));
+            return;
+        }
+        for &length in self.lengths.keys().take_while(|length| **length <= text.len()) {
+            for start in 0..=text.len() - length {
+                let Some(part) = text.get(start..start + length) else { continue };
+                // One that stands there twice was found where it stands first.
+                if let Some(it) = self.by_literal.get(part)
+                    && text.find(part) == Some(start)
+                {
+                    found(it);
+                }
+            }
+        }
+    }
+}
+
+impl Index {
+    /// Number of selectors.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// True when it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds `selector`, for which `value` stands.
+    pub fn insert(&mut self, selector: &Selector, value: u32) {
+        self.count += 1;
+        let text = selector.as_str();
+        let (group, middle) = match &selector.0.matcher {
+            Matcher::Everything => return self.everything.push(value),
+            Matcher::Exact => return self.exact.entry(text.into()).or_default().push(value),
+            Matcher::Template(template) => {
+                // A topic may equal the text of a template.
+                self.exact.entry(text.into()).or_default().push(value);
+                let by_end = self.templates.entry(template.prefix(text));
+                (by_end.entry(template.suffix(text)), template.middle(text))
+            }
+            Matcher::UrlPattern(pattern) => {
+                let of_base = self.patterns.entry(pattern.base().into()).or_default();
+                (of_base.entry(pattern.key()).entry(""), "")
+            }
+        };
+        let entries =
+            if middle.is_empty() { &mut group.others } else { group.by_middle.entry(middle) };
+        entries.push(Entry { selector: selector.clone(), value });
+    }
+
+    /// Removes `selector`, which was inserted with `value`.
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn remove(&mut self, selector: &Selector, value: u32) {
+        self.count -= 1;
+        let text = selector.as_str();
+        match &selector.0.matcher {
+            Matcher::Everything => remove_value(&mut self.everything, value),
+            Matcher::Exact => remove_keyed(&mut self.exact, text, value),
+            Matcher::Template(template) => {
+                remove_keyed(&mut self.exact, text, value);
+                let (start, end) = (template.prefix(text), template.suffix(text));
+                remove_entry(&mut self.templates, start, end, template.middle(text), value);
+            }
+            Matcher::UrlPattern(pattern) => {
+                let of_base = self.patterns.get_mut(pattern.base()).expect("it was inserted");
+                remove_entry(of_base, pattern.key(), "", "", value);
+                if of_base.is_empty() {
+                    self.patterns.remove(pattern.base());
+                }
+            }
+        }
+    }
+
+    /// Appends the values of all selectors that match `topic`, each once, in no order.
+    pub fn find(&self, topic: &str, values: &mut Vec<u32>) {
+        values.extend_from_slice(&self.everything);
+        if let Some(exact) = self.exact.get(topic) {
+            values.extend_from_slice(exact);
+        }
+        let mut take = |entry: &Entry| {
+            // One whose text the topic equals has been found above.
+            if entry.selector.as_str() != topic && entry.selector.matches(topic) {
+                values.push(entry.value);
+            }
+        };
+        for (by_end, rest) in self.templates.at_start(topic) {
+            for (group, rest) in by_end.at_end(rest) {
+                group.others.iter().for_each(&mut take);
+                group.by_middle.within(rest, |entries| entries.iter().for_each(&mut take));
+            }
+        }
+        self.patterns.values().for_each(|of_base| find_patterns(of_base, topic, values));
+    }
+}
+
+/// Finds patterns that are resolved against the same URL: the topic is resolved once for all.
+fn find_patterns(of_base: &Literals, topic: &str, values: &mut Vec<u32>) {
+    let any =
+        of_base.by_literal.values().next().and_then(|by_end| by_end.by_literal.values().next());
+    let Some(Matcher::UrlPattern(any)) =
+        any.and_then(|group| group.others.first()).map(|entry| &entry.selector.0.matcher)
+    else {
+        return;
+    };
+    let Some(url) = any.resolve(topic) else { return };
+    let key = key_of(&url);
+    let groups = of_base.at_start(&key).flat_map(|(by_end, _)| by_end.by_literal.values());
+    for entry in groups.flat_map(|group| &group.others) {
+        if let Matcher::UrlPattern(pattern) = &entry.selector.0.matcher
+            && pattern.matches_url(url.clone())
+        {
+            values.push(entry.value);
+        }
+    }
+}
+
+fn remove_value(values: &mut Vec<u32>, value: u32) {
+    let at = values.iter().position(|other| *other == value).expect("it was inserted");
+    values.swap_remove(at);
+}
+
+fn remove_keyed<K, Q>(map: &mut HashMap<K, Vec<u32>>, key: &Q, value: u32)
+where
+    K: Borrow<Q> + Hash + Eq,
+    Q: Hash + Eq + ?Sized,
+{
+    let values = map.get_mut(key).expect("it was inserted");
+    remove_value(values, value);
+    if values.is_empty() {
+        map.remove(key);
+    }
+}
+
+fn remove_entry(literals: &mut Literals, start: &str, end: &str, middle: &str, value: u32) {
+    let by_end = literals.entry(start);
+    let group = by_end.entry(end);
+    let entries = if middle.is_empty() { &mut group.others } else { group.by_middle.entry(middle) };
+    let at = entries.iter().position(|entry| entry.value == value).expect("it was inserted");
+    entries.swap_remove(at);
+    if !middle.is_empty() && entries.is_empty() {
+        group.by_middle.remove(middle);
+    }
+    if group.others.is_empty() && group.by_middle.is_empty() {
+        by_end.remove(end);
+    }
+    if by_end.is_empty() {
+        literals.remove(start);
+    }
+}
