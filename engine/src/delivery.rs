@@ -27,7 +27,7 @@ use crate::config::cli::LagPolicy;
 use crate::event::{Epoch, Frame};
 use crate::limits::{Limits, Pass};
 use crate::stats::{Stats, WorkerStats};
-use crate::topic::{Bounds, Resume, SetIndex, Standing, Topics};
+use crate::topic::{Bounds, Interest, Resume, SetIndex, Standing, Topics};
 
 mod audience;
 pub(crate) mod descriptor;
@@ -175,14 +175,14 @@ impl<L: Lane> Delivery<L> {
     /// When there is no room for it.
     pub(crate) fn subscribe(
         &mut self,
-        names: &[String],
+        interest: Interest<'_>,
         resume: &Resume,
         socket: BorrowedFd<'_>,
         pass: Pass,
     ) -> Result<(), SubscribeError> {
         let index = self.slots.vacant().ok_or(SubscribeError::Full)?;
         self.lane.attach(index, socket).map_err(|_| SubscribeError::Kernel)?;
-        let set = self.topics.join(names);
+        let set = self.topics.join(interest);
         if self.audiences.len() <= set.0 as usize {
             self.audiences.resize_with(set.0 as usize + 1, Audience::default);
         }

@@ -185,7 +185,7 @@ impl Selector {
     pub fn literal_bytes(&self) -> usize {
         match &self.0.matcher {
             Matcher::Everything => 0,
-            Matcher::Exact => usize::MAX,
+            Matcher::Exact => self.0.text.len(),
             Matcher::Template(template) => template.literal_bytes(),
             Matcher::UrlPattern(pattern) => pattern.literal_bytes(),
         }

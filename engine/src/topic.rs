@@ -7,20 +7,26 @@
 //!
 //! A cursor is a sequence. Sequences order all topics at once, so one cursor is valid for any set of
 //! topics: the batch of a set is the merge of its histories by sequence. Sets are interned; a
-//! million subscribers of one set share it.
+//! million subscribers of one set share it. Selectors are views, which are members of sets as topics
+//! are.
+//!
+//! An event of several topics is in the history of each, by a handle, and comes to a set once.
+//! Private events are in histories of their own: a name stands for two topics, a public and a private
+//! one, and who may see no private events has no set with the second.
 //!
 //! Invariants:
-//! - Sequences grow along each history and along `order`.
-//! - `evicted_through` of a topic is the sequence of its newest event that is no longer kept. A
-//!   cursor below it has a gap; a cursor at or above it has none.
+//! - Sequences grow along each history, and never fall along `order`.
+//! - `evicted_through` of a topic is the sequence of its newest event that it no longer keeps, but for
+//!   those that another topic keeps (`loss.rs`). A cursor below it has a gap; a cursor at or above it
+//!   has none.
 //! - Every event that is evicted was evicted by one of the bounds of [`Bounds`], oldest first.
 //! - A history keeps at least its newest event until that is too old, whatever its size: what is
 //!   not in a history cannot be delivered. So the bounds in bytes hold but for one event a topic
 //!   and one event in total.
 //!
-//! This module knows events; it knows no clock, no sockets and no subscribers.
+//! This module knows events and selectors; it knows no clock, no sockets and no subscribers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 use slab::Slab;
@@ -28,19 +34,31 @@ use slab::Slab;
 use crate::event::Frame;
 
 mod batch;
+mod evict;
 mod forgotten;
+mod interest;
+mod loss;
+mod member;
+mod merge;
 mod resume;
 mod sets;
+mod view;
 
 pub use batch::{Batch, BatchBounds, Cursor, Gap, GapReason, Piece, Standing};
+pub use interest::Interest;
 pub use resume::Resume;
 pub use sets::SetIndex;
 
 use forgotten::Forgotten;
+use loss::SharedEvents;
+use member::Member;
 use sets::Sets;
+use view::Views;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
 
 /// Memory of one kept event beside its text: the frame in the history of one worker, its entry in
 /// the order of all events, and the reference count of its bytes.
@@ -67,15 +85,18 @@ pub struct Bounds {
 #[derive(Debug)]
 struct Topic {
     name: Rc<str>,
+    /// True for the topic of the private events of its name.
+    private: bool,
     history: VecDeque<Frame>,
     /// Sequence of the newest event no longer kept; 0 when none was lost.
     evicted_through: u64,
     /// Bytes of the kept events, overhead included.
     bytes: usize,
-    /// Sequence of each kept event whose publisher chose its id.
-    own_ids: HashMap<Box<str>, u64>,
     /// The sets it is part of.
     sets: Vec<SetIndex>,
+    /// The views that match its name, as they were at this version of the views.
+    views: Vec<u32>,
+    views_version: u64,
 }
 
 impl Topic {
@@ -99,17 +120,27 @@ impl Topic {
 #[derive(Debug)]
 pub struct Topics {
     bounds: Bounds,
-    names: HashMap<Rc<str>, u32>,
+    /// Public and private topics by name.
+    names: [HashMap<Rc<str>, u32>; 2],
     topics: Slab<Topic>,
     sets: Sets,
-    /// Sequence and topic of all kept events, oldest first. Entries whose event was evicted by a
-    /// bound of its own topic stay until they reach the front or outnumber the others.
+    views: Views,
+    shared: SharedEvents,
+    /// Sequence and topic of all kept events, oldest first; once for each topic of an event. Entries
+    /// whose event was evicted by a bound of its own topic stay until they reach the front or
+    /// outnumber the others.
     order: VecDeque<(u64, u32)>,
-    forgotten: Forgotten,
+    /// Id and sequence of each kept event whose publisher chose its id.
+    own_ids: BTreeSet<(Box<str>, u64)>,
+    /// Public and private topics that have gone.
+    forgotten: [Forgotten; 2],
     head: u64,
+    /// Sequence of the newest event that any topic has evicted.
+    newest_lost: u64,
+    /// Places in histories.
     events: usize,
     bytes: usize,
-    merge: batch::Merge,
+    runs: merge::Runs,
 }
 
 impl Topics {
@@ -118,15 +149,19 @@ impl Topics {
     pub fn new(bounds: Bounds) -> Topics {
         Topics {
             bounds,
-            names: HashMap::new(),
+            names: [HashMap::new(), HashMap::new()],
             topics: Slab::new(),
             sets: Sets::default(),
+            views: Views::default(),
+            shared: SharedEvents::default(),
             order: VecDeque::new(),
-            forgotten: Forgotten::new(bounds.forgotten_max),
+            own_ids: BTreeSet::new(),
+            forgotten: [(); 2].map(|()| Forgotten::new(bounds.forgotten_max)),
             head: 0,
+            newest_lost: 0,
             events: 0,
             bytes: 0,
-            merge: batch::Merge::default(),
+            runs: merge::Runs::default(),
         }
     }
 
@@ -148,7 +183,7 @@ impl Topics {
         self.sets.len()
     }
 
-    /// Number of kept events.
+    /// Number of kept events, one of several topics counted in each.
     #[must_use]
     pub fn event_count(&self) -> usize {
         self.events
@@ -166,175 +201,130 @@ impl Topics {
         self.topics.capacity() * TOPIC_OVERHEAD_BYTES
             + self.order.capacity() * size_of::<(u64, u32)>()
             + self.sets.table_bytes()
+            + self.views.table_bytes()
     }
 
-    /// True when a topic of this name exists.
+    /// True when a public topic of this name exists.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.names.contains_key(name)
+        self.index(name, false).is_some()
     }
 
-    /// The sets that have the topic of this name, if it exists.
+    /// The sets that have the public topic of this name, if it exists.
     #[must_use]
     pub fn sets_of(&self, name: &str) -> Option<&[SetIndex]> {
-        let index = *self.names.get(name)?;
+        let index = self.index(name, false)?;
         Some(&self.topics[index as usize].sets)
     }
 
-    /// Makes room for `frame` by evicting what the bounds no longer allow.
-    ///
-    /// `floor` gives, for a set, the oldest cursor of its healthy subscribers. Nothing after a floor
-    /// is evicted: false is returned instead, and the frame must wait until the sweep has moved on.
-    /// So a subscriber that reads as fast as it is sent to never finds a gap.
-    pub fn make_room(&mut self, frame: &Frame, floor: impl Fn(SetIndex) -> u64) -> bool {
-        let added = frame.memory_bytes() + EVENT_OVERHEAD_BYTES;
-        if let Some(&topic) = self.names.get(frame.topic()) {
-            while self.is_over(topic, added) {
-                if !self.evict_oldest(topic, &floor) {
-                    return false;
-                }
-            }
-        }
-        while self.bytes + added > self.bounds.bytes_total_max {
-            let Some(topic) = self.oldest() else { break };
-            if !self.evict_oldest(topic, &floor) {
-                return false;
-            }
-            self.forget_if_unused(topic);
-        }
-        true
-    }
-
-    /// True when `topic` must give up its oldest event to take one of `added` bytes.
-    fn is_over(&self, topic: u32, added: usize) -> bool {
-        let topic = &self.topics[topic as usize];
-        let count = topic.history.len();
-        count >= self.bounds.events_max
-            || (count > 0 && topic.bytes + added > self.bounds.bytes_max)
-    }
-
-    /// Appends the next event to its topic's history; `touched` is called with each set that has it.
+    /// Appends the next event to the histories of its topics; `touched` is called with each set that
+    /// it comes to, once.
     ///
     /// # Panics
     /// When its sequence is not above all earlier ones: the one order of all events is broken.
     pub fn append(&mut self, frame: Frame, mut touched: impl FnMut(SetIndex)) {
         assert!(frame.sequence > self.head, "events arrive in the order of their sequences");
         self.head = frame.sequence;
-        let index = self.topic(frame.topic());
-        let topic = &mut self.topics[index as usize];
+        self.bytes += frame.memory_bytes();
         if let Some(id) = frame.own_id() {
-            topic.own_ids.insert(id.into(), frame.sequence);
+            self.own_ids.insert((id.into(), frame.sequence));
         }
-        let bytes = frame.memory_bytes() + EVENT_OVERHEAD_BYTES;
-        topic.bytes += bytes;
-        self.bytes += bytes;
-        self.events += 1;
-        self.order.push_back((frame.sequence, index));
-        topic.history.push_back(frame);
-        for &set in &topic.sets {
-            self.sets.append(set, self.head);
-            touched(set);
+        if frame.has_alternates() {
+            let private = frame.is_private();
+            let topics: Box<[u32]> = frame.topics().map(|name| self.topic(name, private)).collect();
+            topics.iter().for_each(|topic| self.push(*topic, frame.clone(), &mut touched));
+            self.shared.insert(self.head, topics);
+        } else {
+            let topic = self.topic(frame.topic(), frame.is_private());
+            self.push(topic, frame, &mut touched);
         }
         if self.order.len() > 64 + 2 * self.events {
             self.drop_stale_order();
         }
     }
 
-    /// Evicts events older than the bound, at most `count_max`; true when there may be more.
-    pub fn expire(&mut self, now_ns: u64, count_max: usize) -> bool {
-        for _ in 0..count_max {
-            let Some(topic) = self.oldest() else {
-                return false;
-            };
-            let oldest = self.topics[topic as usize].history.front().expect("`oldest` has events");
-            if now_ns.saturating_sub(oldest.published_at) <= self.bounds.age_ns_max {
-                return false;
+    /// Appends the event at the head to the history of one of its topics.
+    fn push(&mut self, index: u32, frame: Frame, touched: &mut impl FnMut(SetIndex)) {
+        self.refresh_views(index);
+        self.bytes += EVENT_OVERHEAD_BYTES;
+        self.events += 1;
+        self.order.push_back((self.head, index));
+        let topic = &mut self.topics[index as usize];
+        topic.bytes += frame.memory_bytes() + EVENT_OVERHEAD_BYTES;
+        topic.history.push_back(frame);
+        for &set in &topic.sets {
+            if self.sets.append(set, self.head) {
+                touched(set);
             }
-            self.evict(topic);
-            self.forget_if_unused(topic);
         }
-        true
+        if !topic.views.is_empty() {
+            self.push_to_views(index, touched);
+        }
     }
 
-    /// The topic that has the oldest kept event of all.
-    fn oldest(&mut self) -> Option<u32> {
-        while let Some(&(sequence, topic)) = self.order.front() {
-            if is_kept(&self.topics, sequence, topic) {
-                return Some(topic);
+    /// Appends the event at the head, the newest of a topic, to the views that match the topic.
+    fn push_to_views(&mut self, index: u32, touched: &mut impl FnMut(SetIndex)) {
+        let topic = &self.topics[index as usize];
+        let frame = topic.history.back().expect("it was appended");
+        for &view in topic.views.iter().filter(|view| self.views.has(**view, frame)) {
+            for &set in self.views.sets(view) {
+                if self.sets.append(set, self.head) {
+                    touched(set);
+                }
             }
-            self.order.pop_front();
         }
-        None
-    }
-
-    fn drop_stale_order(&mut self) {
         let topics = &self.topics;
-        self.order.retain(|&(sequence, topic)| is_kept(topics, sequence, topic));
+        let topic = &topics[index as usize];
+        let frame = topic.history.back().expect("it was appended");
+        for &view in &topic.views {
+            if self.views.has(view, frame) {
+                self.views.append(view, self.head, index, topics);
+            }
+        }
     }
 
-    /// Evicts the oldest event of `topic` unless a healthy subscriber still needs it.
-    fn evict_oldest(&mut self, topic: u32, floor: &impl Fn(SetIndex) -> u64) -> bool {
-        let entry = &self.topics[topic as usize];
-        let Some(oldest) = entry.history.front() else {
-            return true;
-        };
-        if entry.sets.iter().any(|&set| floor(set) < oldest.sequence) {
-            return false;
-        }
-        self.evict(topic);
-        true
-    }
-
-    fn evict(&mut self, topic: u32) {
-        let topic = &mut self.topics[topic as usize];
-        let frame = topic.history.pop_front().expect("there is an event to evict");
-        let bytes = frame.memory_bytes() + EVENT_OVERHEAD_BYTES;
-        topic.evicted_through = frame.sequence;
-        topic.bytes -= bytes;
-        self.bytes -= bytes;
-        self.events -= 1;
-        if let Some(id) = frame.own_id()
-            && topic.own_ids.get(id) == Some(&frame.sequence)
-        {
-            topic.own_ids.remove(id);
-        }
-        // A topic that was once busy gives its memory back.
-        if topic.history.capacity() > 64 && topic.history.len() < topic.history.capacity() / 8 {
-            topic.history.shrink_to(topic.history.len() * 2);
-        }
+    /// Index of the topic of this name, if it exists.
+    fn index(&self, name: &str, private: bool) -> Option<u32> {
+        self.names[usize::from(private)].get(name).copied()
     }
 
     /// Index of the topic of this name, which is created if need be.
-    fn topic(&mut self, name: &str) -> u32 {
-        if let Some(&index) = self.names.get(name) {
+    fn topic(&mut self, name: &str, private: bool) -> u32 {
+        if let Some(index) = self.index(name, private) {
             return index;
         }
         let name: Rc<str> = name.into();
         let index = self.topics.insert(Topic {
             name: Rc::clone(&name),
+            private,
             history: VecDeque::new(),
-            evicted_through: self.forgotten.evicted_through(&name),
+            evicted_through: self.forgotten[usize::from(private)].evicted_through(&name),
             bytes: 0,
-            own_ids: HashMap::new(),
             sets: Vec::new(),
+            views: Vec::new(),
+            views_version: 0,
         }) as u32;
-        self.names.insert(name, index);
+        self.names[usize::from(private)].insert(name, index);
         index
     }
 
     fn forget_if_unused(&mut self, index: u32) {
-        let topic = &self.topics[index as usize];
-        if topic.is_unused() {
-            let topic = self.topics.remove(index as usize);
-            self.names.remove(&topic.name);
-            self.forgotten.remember(&topic.name, topic.evicted_through);
+        if !self.topics[index as usize].is_unused() {
+            return;
         }
+        // An event that it has evicted and another topic keeps is taken to be lost.
+        let partly = self.forget_losses(Member::topic(index)).unwrap_or(0);
+        let topic = self.topics.remove(index as usize);
+        let private = usize::from(topic.private);
+        self.names[private].remove(&topic.name);
+        self.forgotten[private].remember(&topic.name, topic.evicted_through.max(partly));
     }
 
     /// Every topic: name, kept events, bytes, sequence of the newest kept event, and its sets.
     pub fn iter(&self) -> impl Iterator<Item = TopicView<'_>> {
         self.topics.iter().map(|(_, topic)| TopicView {
             name: &topic.name,
+            private: topic.private,
             events: topic.history.len(),
             bytes: topic.bytes,
             newest: topic.history.back().map(|frame| frame.sequence),
@@ -350,11 +340,23 @@ fn is_kept(topics: &Slab<Topic>, sequence: u64, topic: u32) -> bool {
     history.and_then(VecDeque::front).is_some_and(|oldest| oldest.sequence <= sequence)
 }
 
+/// Index in a topic's history of an event that it keeps.
+fn index_of(topic: &Topic, sequence: u64) -> usize {
+    let history = &topic.history;
+    // Mostly it is asked for the newest.
+    match history.back() {
+        Some(newest) if newest.sequence == sequence => history.len() - 1,
+        _ => history.partition_point(|frame| frame.sequence < sequence),
+    }
+}
+
 /// One topic, for people to look at.
 #[derive(Clone, Copy, Debug)]
 pub struct TopicView<'a> {
     /// Its name.
     pub name: &'a str,
+    /// True for the topic of the private events of its name.
+    pub private: bool,
     /// Events kept.
     pub events: usize,
     /// Bytes kept, overhead included.

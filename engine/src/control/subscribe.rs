@@ -13,7 +13,7 @@ use crate::event::EventId;
 use crate::http::route::Subscription;
 use crate::limits::Pass;
 use crate::stream;
-use crate::topic::{Gap, Resume};
+use crate::topic::{Gap, Interest, Resume};
 
 /// Receive buffer of a stream's socket: nobody reads what a subscriber sends after its request, so
 /// this bounds what it can make the kernel keep. The smallest the kernel takes is a little above.
@@ -80,11 +80,11 @@ fn head<L: Lane>(
     call: &Call,
 ) -> (Resume, Vec<u8>) {
     let mut delivery = control.delivery.borrow_mut();
-    let names = &subscription.topics;
+    let interest = Interest::Topics(&subscription.topics);
     let sequence_max = control.stats.sequence.get();
     let resume = match &subscription.last_event_id {
         None => delivery.topics().resume_live(sequence_max),
-        Some(id) => delivery.topics().resume(names, id, control.epoch, sequence_max),
+        Some(id) => delivery.topics().resume(interest, id, control.epoch, sequence_max),
     };
     let mut head = Vec::with_capacity(512);
     reply(control, call).stream_head(&mut head);
@@ -115,7 +115,8 @@ fn hand_over<L: Lane>(
     // A kernel that keeps its own size keeps more garbage; nothing else is lost.
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(socket.fd(), RECEIVE_BYTES);
     let mut delivery = control.delivery.borrow_mut();
-    match delivery.subscribe(&subscription.topics, resume, socket.fd(), pass) {
+    let interest = Interest::Topics(&subscription.topics);
+    match delivery.subscribe(interest, resume, socket.fd(), pass) {
         Ok(()) => {
             control.doorbell.ring();
             After::Streaming

@@ -272,7 +272,12 @@ impl World {
                 None => topics.resume_live(0),
                 Some(id) => {
                     let id = EventId { epoch: Epoch::new(EPOCH), sequence: id }.to_string();
-                    topics.resume(&client.names, &id, Epoch::new(EPOCH), self.all.len() as u64)
+                    topics.resume(
+                        Interest::Topics(&client.names),
+                        &id,
+                        Epoch::new(EPOCH),
+                        self.all.len() as u64,
+                    )
                 }
             };
             assert_eq!(resume.gap, None, "these ids can always be placed");
@@ -284,7 +289,12 @@ impl World {
             let pass = pass.expect("below the limit");
             let names = client.names.clone();
             let vacant = self.delivery.slots.vacant().expect("fewer clients than slots");
-            let subscribed = self.delivery.subscribe(&names, &resume, self.socket.as_fd(), pass);
+            let subscribed = self.delivery.subscribe(
+                Interest::Topics(&names),
+                &resume,
+                self.socket.as_fd(),
+                pass,
+            );
             subscribed.expect("there is a slot");
             self.clients[index].connected = true;
             let socket = self.delivery.lane.sockets.get_mut(&vacant).expect("attached");

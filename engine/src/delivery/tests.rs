@@ -69,7 +69,9 @@ impl Rig {
         let pass = self.delivery.limits.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("no limit");
         let socket = io::stderr();
         let names = [topic.to_owned()];
-        self.delivery.subscribe(&names, &resume, socket.as_fd(), pass).expect("there is room");
+        self.delivery
+            .subscribe(Interest::Topics(&names), &resume, socket.as_fd(), pass)
+            .expect("there is room");
         slot
     }
 

@@ -10,11 +10,10 @@
 //! skipped.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
-use slab::Slab;
-
-use super::{SetIndex, Topic, Topics};
+use super::member::Source;
+use super::merge::{Filling, Run};
+use super::{SetIndex, Topics};
 use crate::event::Frame;
 
 /// How much one send may carry.
@@ -118,78 +117,6 @@ pub struct Batch {
     pub more: bool,
 }
 
-/// A history that still has frames for a batch: its next one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Run {
-    sequence: u64,
-    topic: u32,
-    index: u32,
-}
-
-/// Scratch memory of merging, kept between batches.
-#[derive(Debug, Default)]
-pub(super) struct Merge {
-    runs: Vec<Reverse<Run>>,
-}
-
-/// A batch being put together.
-struct Filling<'a> {
-    topics: &'a Slab<Topic>,
-    runs: BinaryHeap<Reverse<Run>>,
-    bounds: BatchBounds,
-    pieces: &'a mut Vec<Piece>,
-    frames: usize,
-    bytes: usize,
-    sequence: u64,
-}
-
-impl Filling<'_> {
-    /// Takes frames in the order of their sequences until the batch is full.
-    fn take_all(&mut self) {
-        while let Some(Reverse(run)) = self.runs.pop() {
-            // As long as no other history has an older frame, this one's frames are one piece.
-            let before = self.runs.peek().map_or(u64::MAX, |Reverse(other)| other.sequence);
-            let (next, complete) = self.take_run(run, before);
-            if let Some(next) = next {
-                self.runs.push(Reverse(next));
-            }
-            if !complete {
-                return;
-            }
-        }
-    }
-
-    /// Takes frames of one history up to sequence `before`; gives what it has next, and false when
-    /// the batch is full.
-    fn take_run(&mut self, run: Run, before: u64) -> (Option<Run>, bool) {
-        let mut count = 0;
-        let mut next = None;
-        let mut complete = true;
-        for frame in self.topics[run.topic as usize].history.range(run.index as usize..) {
-            let index = run.index + count;
-            next = Some(Run { sequence: frame.sequence, topic: run.topic, index });
-            if frame.sequence >= before {
-                break;
-            }
-            let bytes = frame.wire().len();
-            let full = self.bytes + bytes > self.bounds.bytes_max && self.frames > 0;
-            if full || self.frames == self.bounds.frames_max {
-                complete = false;
-                break;
-            }
-            self.frames += 1;
-            self.bytes += bytes;
-            self.sequence = frame.sequence;
-            count += 1;
-            next = None;
-        }
-        if count > 0 {
-            self.pieces.push(Piece::Frames { topic: run.topic, index: run.index, count });
-        }
-        (next, complete)
-    }
-}
-
 impl Topics {
     /// Plans what `set` has after `cursor`, within `bounds`, onto the end of `pieces`.
     pub fn batch(
@@ -199,54 +126,46 @@ impl Topics {
         bounds: BatchBounds,
         pieces: &mut Vec<Piece>,
     ) -> Batch {
-        let mut runs = std::mem::take(&mut self.merge.runs);
-        runs.clear();
+        let lost = self.lost(set, cursor.sequence.max(cursor.told));
+        let mut runs = self.runs.take();
         let kept = self.runs_after(set, cursor.sequence, &mut runs);
         let appended = self.set_appended(set);
+        // Where members may have events in common they are counted when it matters only.
+        let overlaps = self.may_overlap(set);
+        let kept = if overlaps && lost.is_some() { self.count_distinct(&runs) } else { kept };
         let missing = appended.wrapping_sub(cursor.position).wrapping_sub(kept);
-        let mut filling = Filling {
-            topics: &self.topics,
-            runs: BinaryHeap::from(runs),
-            bounds,
-            pieces,
-            frames: 0,
-            bytes: 0,
-            sequence: cursor.sequence,
-        };
-        let gap = self.gap(set, cursor, missing);
+        let gap = lost.and_then(|lost| self.gap(set, cursor, lost, missing));
+        let mut filling = Filling::new(self, runs, bounds, pieces, cursor.sequence);
         if let Some(gap) = gap {
-            filling.pieces.push(Piece::Gap(gap));
-            filling.sequence = gap.resumes_after;
+            filling.announce(gap);
         }
         filling.take_all();
-        let (frames, bytes, sequence) = (filling.frames as u32, filling.bytes, filling.sequence);
-        self.merge.runs = filling.runs.into_vec();
-        let left = kept - frames;
-        let position = appended.wrapping_sub(left);
-        // Who has been given all there is stands at the head, however it came there; so subscribers
-        // that came at different times stand at one cursor and can share batches.
-        let cursor = match left {
-            0 => Cursor {
-                sequence: sequence.max(self.head),
-                position,
-                standing: Standing::Live,
-                told: 0,
-            },
-            _ => {
-                let told = gap.map_or(cursor.told, |gap| gap.lost_through);
-                Cursor { sequence, position, standing: cursor.standing, told }
+        let more = filling.has_more();
+        let (frames, bytes, sequence) = filling.size();
+        self.runs.put(filling.into_runs());
+        let position = match (more, overlaps) {
+            (false, _) => appended,
+            (true, false) => appended.wrapping_sub(kept - frames),
+            (true, true) => {
+                let skipped = if gap.is_some() { missing } else { 0 };
+                cursor.position.wrapping_add(frames).wrapping_add(skipped)
             }
         };
-        Batch { frames, bytes, cursor, more: left > 0 }
+        // Who has been given all there is stands at the head, however it came there; so subscribers
+        // that came at different times stand at one cursor and can share batches.
+        let cursor = if more {
+            let told = gap.map_or(cursor.told, |gap| gap.lost_through);
+            Cursor { sequence, position, standing: cursor.standing, told }
+        } else {
+            let sequence = sequence.max(self.head);
+            Cursor { sequence, position, standing: Standing::Live, told: 0 }
+        };
+        Batch { frames, bytes, cursor, more }
     }
 
-    /// The gap that a subscriber is to be told of, `missing` being the events it did not get and
-    /// that are not kept.
-    fn gap(&self, set: SetIndex, cursor: Cursor, missing: u32) -> Option<Gap> {
-        let topics = self.sets.topics(set);
-        let alone = topics.len() == 1;
-        let lost = topics.map(|topic| self.topics[topic as usize].evicted_through).max();
-        let lost_through = lost.filter(|lost| *lost > cursor.sequence.max(cursor.told))?;
+    /// The gap that a subscriber is to be told of, of which events up to `lost_through` are lost;
+    /// `missing` are the events it did not get and that are not kept.
+    fn gap(&self, set: SetIndex, cursor: Cursor, lost_through: u64, missing: u32) -> Option<Gap> {
         let (reason, missing) = match cursor.standing {
             // What was evicted before it came and asked for all there is, is no gap.
             Standing::Earliest if missing == 0 => return None,
@@ -257,6 +176,9 @@ impl Topics {
             }
         };
         // The only topic goes on behind what it lost; others still have events before that.
+        let mut members = self.sets.members(set);
+        let alone =
+            members.len() == 1 && members.all(|member| matches!(member.source(), Source::Topic(_)));
         let resumes_after = if alone { lost_through } else { cursor.sequence };
         Some(Gap { reason, missing, resumes_after, lost_through })
     }
@@ -270,11 +192,25 @@ impl Topics {
     /// Where a subscriber of `set` stands whose last event had this sequence.
     #[must_use]
     pub fn cursor(&mut self, set: SetIndex, sequence: u64, standing: Standing) -> Cursor {
-        let mut runs = std::mem::take(&mut self.merge.runs);
-        runs.clear();
-        let kept = self.runs_after(set, sequence, &mut runs);
-        self.merge.runs = runs;
+        if self.sets.has_views(set) {
+            self.complete_views(set, sequence);
+        }
+        let mut runs = self.runs.take();
+        let mut kept = self.runs_after(set, sequence, &mut runs);
+        if self.may_overlap(set) {
+            kept = self.count_distinct(&runs);
+        }
+        self.runs.put(runs);
         Cursor { sequence, position: self.set_appended(set).wrapping_sub(kept), standing, told: 0 }
+    }
+
+    fn complete_views(&mut self, set: SetIndex, after: u64) {
+        let members: Vec<Source> = self.sets.members(set).map(|member| member.source()).collect();
+        for member in members {
+            if let Source::View(view) = member {
+                self.complete_view(view, after);
+            }
+        }
     }
 
     /// Events that `cursor` has yet to get or to miss.
@@ -283,17 +219,22 @@ impl Topics {
         self.set_appended(set).wrapping_sub(cursor.position)
     }
 
-    /// Collects the histories that have frames after `cursor`; gives the number of these frames.
+    /// Collects the members that have frames after `cursor`; gives the number of these frames, or
+    /// more where members may overlap.
     fn runs_after(&self, set: SetIndex, cursor: u64, runs: &mut Vec<Reverse<Run>>) -> u32 {
         let mut kept = 0;
-        for topic in self.sets.topics(set) {
-            let entry = &self.topics[topic as usize];
-            let index = entry.position(cursor);
-            if let Some(frame) = entry.history.get(index) {
-                kept += (entry.history.len() - index) as u32;
-                runs.push(Reverse(Run { sequence: frame.sequence, topic, index: index as u32 }));
+        for member in self.sets.members(set) {
+            if let Some((run, count)) = self.run_after(member, cursor) {
+                kept += count;
+                runs.push(Reverse(run));
             }
         }
         kept
+    }
+
+    /// True when an event may come to a set by more than one of its members, or not be kept although
+    /// a member names it.
+    fn may_overlap(&self, set: SetIndex) -> bool {
+        self.sets.has_views(set) || (!self.shared.is_empty() && self.sets.members(set).len() > 1)
     }
 }

@@ -1,54 +1,58 @@
 //! What must be remembered of a topic after it is gone: up to where its events were evicted.
 //!
 //! Without it a subscriber that comes back with an old id to a topic that has been forgotten and
-//! used again would lose events silently. Names are remembered by their hash; when there are too
-//! many, the oldest make the `floor`, and a topic not in the table is taken to have lost events up
-//! to there. So the answer errs only towards announcing a gap.
+//! used again, or to a selector that matches it, would lose events silently. When there are too many
+//! names, those whose events are oldest make the `floor`, and a topic not in the table is taken to
+//! have lost events up to there. So the answer errs only towards announcing a gap.
 
-use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasher;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 /// Last sequences of forgotten topics.
 #[derive(Debug)]
 pub(super) struct Forgotten {
     count_max: usize,
-    hasher: RandomState,
-    evicted_through: HashMap<u64, u64>,
-    /// Hashes in the order in which their topics were forgotten.
-    order: VecDeque<u64>,
+    evicted_through: HashMap<Rc<str>, u64>,
+    /// The same, oldest first.
+    order: BTreeSet<(u64, Rc<str>)>,
     floor: u64,
 }
 
 impl Forgotten {
     pub(super) fn new(count_max: usize) -> Forgotten {
-        Forgotten {
-            count_max,
-            hasher: RandomState::new(),
-            evicted_through: HashMap::new(),
-            order: VecDeque::new(),
-            floor: 0,
-        }
+        Forgotten { count_max, evicted_through: HashMap::new(), order: BTreeSet::new(), floor: 0 }
     }
 
     /// Where events of a topic that does not exist were evicted up to.
     pub(super) fn evicted_through(&self, name: &str) -> u64 {
-        let hash = self.hasher.hash_one(name);
-        self.evicted_through.get(&hash).copied().unwrap_or(self.floor)
+        self.evicted_through.get(name).copied().unwrap_or(self.floor)
     }
 
-    pub(super) fn remember(&mut self, name: &str, evicted_through: u64) {
+    /// Where events of topics that `matches` were evicted up to, if that is after `sequence`.
+    pub(super) fn evicted_after(
+        &self,
+        sequence: u64,
+        mut matches: impl FnMut(&str) -> bool,
+    ) -> Option<u64> {
+        let newest_first = self.order.iter().rev().take_while(|(through, _)| *through > sequence);
+        let mut matching = newest_first.filter(|(_, name)| matches(name));
+        let floor = (self.floor > sequence).then_some(self.floor);
+        matching.next().map(|(through, _)| *through).max(floor)
+    }
+
+    pub(super) fn remember(&mut self, name: &Rc<str>, evicted_through: u64) {
         if evicted_through <= self.floor {
             return;
         }
-        let hash = self.hasher.hash_one(name);
-        if self.evicted_through.insert(hash, evicted_through).is_none() {
-            self.order.push_back(hash);
+        let before = self.evicted_through.insert(Rc::clone(name), evicted_through);
+        if let Some(before) = before {
+            self.order.remove(&(before, Rc::clone(name)));
         }
+        self.order.insert((evicted_through, Rc::clone(name)));
         while self.order.len() > self.count_max {
-            let oldest = self.order.pop_front().expect("longer than its bound");
-            let through = self.evicted_through.remove(&oldest).expect("each hash stands once");
-            self.floor = self.floor.max(through);
+            let (through, name) = self.order.pop_first().expect("longer than its bound");
+            self.evicted_through.remove(&name);
+            self.floor = through;
         }
     }
 }
@@ -60,16 +64,23 @@ mod tests {
     #[test]
     fn a_forgotten_topic_is_never_taken_to_have_lost_less_than_it_did() {
         let mut forgotten = Forgotten::new(2);
+        let mut remember = |forgotten: &mut Forgotten, name: &str, through| {
+            forgotten.remember(&name.into(), through);
+        };
         assert_eq!(forgotten.evicted_through("a"), 0);
-        forgotten.remember("a", 5);
-        forgotten.remember("b", 9);
-        forgotten.remember("a", 12);
+        remember(&mut forgotten, "a", 5);
+        remember(&mut forgotten, "b", 9);
+        remember(&mut forgotten, "a", 12);
         assert_eq!(forgotten.evicted_through("a"), 12);
         assert_eq!(forgotten.evicted_through("b"), 9);
         assert_eq!(forgotten.evicted_through("never"), 0);
-        forgotten.remember("c", 13);
+        assert_eq!(forgotten.evicted_after(0, |name| name == "b"), Some(9));
+        assert_eq!(forgotten.evicted_after(9, |name| name == "b"), None);
+        remember(&mut forgotten, "c", 13);
         assert_eq!(forgotten.evicted_through("c"), 13);
-        assert_eq!(forgotten.evicted_through("a"), 12, "known or by the floor");
-        assert_eq!(forgotten.evicted_through("never"), 12, "the floor errs to announcing a gap");
+        assert_eq!(forgotten.evicted_through("b"), 9, "by the floor");
+        assert_eq!(forgotten.evicted_through("never"), 9, "the floor errs to announcing a gap");
+        assert_eq!(forgotten.evicted_after(8, |_| false), Some(9));
+        assert_eq!(forgotten.evicted_after(9, |_| false), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Where a subscriber that comes with a `Last-Event-ID` goes on.
 
-use super::{GapReason, Standing, Topics};
+use super::{GapReason, Interest, Standing, Topics};
 use crate::event::{Epoch, EventId};
 
 /// The id that asks for all that is kept.
@@ -28,59 +28,72 @@ impl Topics {
         Resume { sequence, standing: Standing::Live, gap: None }
     }
 
-    /// Where a subscriber of the topics `names` goes on after the event `id`.
+    /// Where a subscriber goes on after the event `id`.
     ///
     /// `sequence_max` is the newest sequence given so far; it may be above this worker's head when
     /// the subscriber comes from a faster worker. An id that cannot be placed leads to all that is
     /// kept, after a gap: what the subscriber has seen of it is unknown, and a repeated event does
     /// less harm than a lost one.
     #[must_use]
-    pub fn resume<S: AsRef<str>>(
+    pub fn resume(
         &self,
-        names: &[S],
+        interest: Interest<'_>,
         id: &str,
         epoch: Epoch,
         sequence_max: u64,
     ) -> Resume {
         if id == EARLIEST {
-            return self.earliest(names, None);
+            return self.earliest(interest, None);
         }
         let after = |sequence| Resume { sequence, standing: Standing::Resumed, gap: None };
-        match id.parse::<EventId>() {
+        let parsed = id.parse::<EventId>();
+        match parsed {
             Ok(id) if id.epoch == epoch && id.sequence <= sequence_max => after(id.sequence),
-            Ok(id) if id.epoch != epoch => self.earliest(names, Some(GapReason::OtherEpoch)),
-            Ok(_) => self.earliest(names, Some(GapReason::UnknownId)),
-            Err(_) => match self.sequence_of(names, id) {
-                Some(sequence) => after(sequence),
-                None => self.earliest(names, Some(GapReason::UnknownId)),
+            _ => match (self.sequence_of(id), parsed) {
+                // An engine's id may have been passed on as a publisher's own.
+                (Some(sequence), _) => after(sequence),
+                (None, Ok(id)) if id.epoch != epoch => {
+                    self.earliest(interest, Some(GapReason::OtherEpoch))
+                }
+                (None, _) => self.earliest(interest, Some(GapReason::UnknownId)),
             },
         }
     }
 
-    /// Sequence of the kept event to which a publisher gave this id. If several topics have it, the
-    /// oldest, so that nothing is skipped.
-    fn sequence_of<S: AsRef<str>>(&self, names: &[S], id: &str) -> Option<u64> {
-        let topics = names.iter().filter_map(|name| self.names.get(name.as_ref()));
-        topics.filter_map(|topic| self.topics[*topic as usize].own_ids.get(id).copied()).min()
+    /// Sequence of the kept event to which a publisher gave this id; the oldest if there are several,
+    /// so that nothing is skipped.
+    fn sequence_of(&self, id: &str) -> Option<u64> {
+        let (found, sequence) = self.own_ids.range((id.into(), 0)..).next()?;
+        (**found == *id).then_some(*sequence)
     }
 
-    fn earliest<S: AsRef<str>>(&self, names: &[S], gap: Option<GapReason>) -> Resume {
-        let sequence = match names {
-            [name] => self.evicted_through(name.as_ref()),
-            _ => {
-                let topics = names.iter().filter_map(|name| self.names.get(name.as_ref()));
-                let oldest =
-                    topics.filter_map(|topic| self.topics[*topic as usize].history.front());
-                oldest.map(|frame| frame.sequence - 1).min().unwrap_or(self.head)
+    fn earliest(&self, interest: Interest<'_>, gap: Option<GapReason>) -> Resume {
+        let sequence = match interest {
+            Interest::Topics([name]) => self.evicted_through(name),
+            Interest::Topics(names) => {
+                let topics = names.iter().filter_map(|name| self.index(name, false));
+                self.before_first(topics)
+            }
+            Interest::Selectors { .. } => {
+                let topics = self.topics.iter();
+                let matching =
+                    topics.filter(|(_, topic)| interest.may_match(&topic.name, topic.private));
+                self.before_first(matching.map(|(index, _)| index as u32))
             }
         };
         Resume { sequence, standing: Standing::Earliest, gap }
     }
 
+    /// The sequence before the oldest event that any of `topics` keeps.
+    fn before_first(&self, topics: impl Iterator<Item = u32>) -> u64 {
+        let oldest = topics.filter_map(|topic| self.topics[topic as usize].history.front());
+        oldest.map(|frame| frame.sequence - 1).min().unwrap_or(self.head)
+    }
+
     fn evicted_through(&self, name: &str) -> u64 {
-        match self.names.get(name) {
-            Some(&topic) => self.topics[topic as usize].evicted_through,
-            None => self.forgotten.evicted_through(name),
+        match self.index(name, false) {
+            Some(topic) => self.topics[topic as usize].evicted_through,
+            None => self.forgotten[0].evicted_through(name),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Interned sets of topics: what a subscriber listens to.
+//! Interned sets of topics and views: what a subscriber listens to.
 //!
 //! Subscribers of the same topics share one set, so what is per set is paid once for all of them.
 //! A set knows how many events came to it; lag is a difference of two such counts.
@@ -7,25 +7,27 @@ use std::collections::HashMap;
 
 use slab::Slab;
 
-use super::Topics;
+use super::member::{Member, Source};
+use super::{Interest, Topics};
 
 /// Names a set in the tables of a worker; used again after the set has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SetIndex(pub u32);
 
-/// A set's place in one of its topics' lists.
+/// A set's place in the list of one of its members.
 #[derive(Clone, Copy, Debug)]
-struct Member {
-    topic: u32,
-    /// Index in `Topic::sets`, so that leaving a topic of a hundred thousand sets is one step.
+struct Place {
+    member: Member,
+    /// Index in the member's list, so that leaving a topic of a hundred thousand sets is one step.
     place: u32,
 }
 
 #[derive(Debug)]
 struct TopicSet {
-    /// Sorted by topic.
-    topics: Box<[Member]>,
-    /// Events that came to its topics, wrapping.
+    /// Sorted by member.
+    places: Box<[Place]>,
+    has_views: bool,
+    /// Events that came to its members, wrapping; one that came to several counts once.
     appended: u32,
     /// Sequence of the newest of them.
     head: u64,
@@ -34,7 +36,7 @@ struct TopicSet {
 #[derive(Debug, Default)]
 pub(super) struct Sets {
     sets: Slab<TopicSet>,
-    by_topics: HashMap<Box<[u32]>, SetIndex>,
+    by_members: HashMap<Box<[Member]>, SetIndex>,
 }
 
 impl Sets {
@@ -42,63 +44,89 @@ impl Sets {
         self.sets.len()
     }
 
-    pub(super) fn append(&mut self, set: SetIndex, head: u64) {
+    /// Counts the event `head`; false when it has been counted, having come to another member.
+    pub(super) fn append(&mut self, set: SetIndex, head: u64) -> bool {
         let set = &mut self.sets[set.0 as usize];
+        if set.head == head {
+            return false;
+        }
         set.appended = set.appended.wrapping_add(1);
         set.head = head;
+        true
     }
 
-    /// Topics of a set, in the order of their indices.
-    pub(super) fn topics(&self, set: SetIndex) -> impl ExactSizeIterator<Item = u32> + '_ {
-        self.sets[set.0 as usize].topics.iter().map(|member| member.topic)
+    /// Members of a set, in their order.
+    pub(super) fn members(&self, set: SetIndex) -> impl ExactSizeIterator<Item = Member> + '_ {
+        self.sets[set.0 as usize].places.iter().map(|place| place.member)
+    }
+
+    pub(super) fn has(&self, set: SetIndex, member: Member) -> bool {
+        let places = &self.sets[set.0 as usize].places;
+        places.binary_search_by_key(&member, |place| place.member).is_ok()
+    }
+
+    pub(super) fn has_views(&self, set: SetIndex) -> bool {
+        self.sets[set.0 as usize].has_views
     }
 
     pub(super) fn table_bytes(&self) -> usize {
-        // Key and members of a set of one topic stand for all: 4 + 8 bytes beside the entries.
-        let entry = size_of::<(Box<[u32]>, SetIndex)>() + 12;
-        self.sets.capacity() * size_of::<TopicSet>() + self.by_topics.capacity() * entry
+        // Key and places of a set of one topic stand for all: 4 + 8 bytes beside the entries.
+        let entry = size_of::<(Box<[Member]>, SetIndex)>() + 12;
+        self.sets.capacity() * size_of::<TopicSet>() + self.by_members.capacity() * entry
     }
 }
 
 impl Topics {
-    /// The set of these topics; it and its topics are created if need be.
+    /// The set of what a subscriber is interested in; it, its topics and its views are created if
+    /// need be.
     ///
     /// # Panics
-    /// When `names` is empty: nobody listens to nothing.
-    pub fn join<S: AsRef<str>>(&mut self, names: &[S]) -> SetIndex {
-        assert!(!names.is_empty(), "a set has topics");
-        let mut topics: Vec<u32> = names.iter().map(|name| self.topic(name.as_ref())).collect();
-        topics.sort_unstable();
-        topics.dedup();
-        if let Some(&set) = self.sets.by_topics.get(topics.as_slice()) {
+    /// When it is interested in nothing.
+    pub fn join(&mut self, interest: Interest<'_>) -> SetIndex {
+        let mut members = self.members(interest);
+        assert!(!members.is_empty(), "a set has topics");
+        members.sort_unstable();
+        members.dedup();
+        if let Some(&set) = self.sets.by_members.get(members.as_slice()) {
             return set;
         }
         let entry = self.sets.sets.vacant_entry();
         let index = SetIndex(entry.key() as u32);
-        let members = topics.iter().map(|&topic| {
-            let sets = &mut self.topics[topic as usize].sets;
+        let places = members.iter().map(|&member| {
+            let sets = match member.source() {
+                Source::Topic(topic) => &mut self.topics[topic as usize].sets,
+                Source::View(view) => self.views.sets_mut(view),
+            };
             sets.push(index);
-            Member { topic, place: sets.len() as u32 - 1 }
+            Place { member, place: sets.len() as u32 - 1 }
         });
-        entry.insert(TopicSet { topics: members.collect(), appended: 0, head: 0 });
-        self.sets.by_topics.insert(topics.into_boxed_slice(), index);
+        let has_views = members.iter().any(|member| matches!(member.source(), Source::View(_)));
+        entry.insert(TopicSet { places: places.collect(), has_views, appended: 0, head: 0 });
+        self.sets.by_members.insert(members.into_boxed_slice(), index);
         index
     }
 
-    /// Drops a set that nobody listens to any more, and its topics if nothing of them is kept.
+    /// Drops a set that nobody listens to any more, its views that no other set has, and its topics
+    /// if nothing of them is kept.
     pub fn leave(&mut self, set: SetIndex) {
         let gone = self.sets.sets.remove(set.0 as usize);
-        let key: Vec<u32> = gone.topics.iter().map(|member| member.topic).collect();
-        self.sets.by_topics.remove(key.as_slice());
-        for member in &gone.topics {
-            let sets = &mut self.topics[member.topic as usize].sets;
-            sets.swap_remove(member.place as usize);
-            if let Some(&moved) = sets.get(member.place as usize) {
-                let topics = &mut self.sets.sets[moved.0 as usize].topics;
-                let at = topics.binary_search_by_key(&member.topic, |other| other.topic);
-                topics[at.expect("a topic lists only sets that have it")].place = member.place;
+        let key: Vec<Member> = gone.places.iter().map(|place| place.member).collect();
+        self.sets.by_members.remove(key.as_slice());
+        for place in &gone.places {
+            let sets = match place.member.source() {
+                Source::Topic(topic) => &mut self.topics[topic as usize].sets,
+                Source::View(view) => self.views.sets_mut(view),
+            };
+            sets.swap_remove(place.place as usize);
+            if let Some(&moved) = sets.get(place.place as usize) {
+                let places = &mut self.sets.sets[moved.0 as usize].places;
+                let at = places.binary_search_by_key(&place.member, |other| other.member);
+                places[at.expect("a member lists only sets that have it")].place = place.place;
             }
-            self.forget_if_unused(member.topic);
+            match place.member.source() {
+                Source::Topic(topic) => self.forget_if_unused(topic),
+                Source::View(view) => self.drop_view_if_unused(view),
+            }
         }
     }
 
@@ -114,8 +142,15 @@ impl Topics {
         self.sets.sets[set.0 as usize].appended
     }
 
-    /// Names of the set's topics.
+    /// What the set selects: names of topics and texts of selectors.
     pub fn set_names(&self, set: SetIndex) -> impl Iterator<Item = &str> {
-        self.sets.topics(set).map(|topic| &*self.topics[topic as usize].name)
+        // Private members narrow what the public ones say.
+        self.sets.members(set).filter_map(|member| match member.source() {
+            Source::Topic(topic) => {
+                let topic = &self.topics[topic as usize];
+                (!topic.private).then_some(&*topic.name)
+            }
+            Source::View(view) => self.views.public_name(view),
+        })
     }
 }

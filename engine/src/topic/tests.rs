@@ -26,6 +26,14 @@ fn bounds(events_max: usize) -> Bounds {
 
 const ALL: BatchBounds = BatchBounds { frames_max: 1024, bytes_max: usize::MAX };
 
+fn join(topics: &mut Topics, names: &[&str]) -> SetIndex {
+    topics.join(Interest::Topics(&strings(names)))
+}
+
+fn strings(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
 fn publish(topics: &mut Topics, topic: &str, sequence: u64) {
     let frame = frame(topic, sequence, None);
     assert!(topics.make_room(&frame, |_| u64::MAX));
@@ -63,7 +71,7 @@ fn live(topics: &mut Topics, set: SetIndex) -> Cursor {
 #[test]
 fn a_cursor_at_the_head_gets_each_event_of_its_topic_once() {
     let mut topics = Topics::new(bounds(10));
-    let set = topics.join(&["a"]);
+    let set = join(&mut topics, &["a"]);
     let mut cursor = live(&mut topics, set);
     publish(&mut topics, "a", 1);
     publish(&mut topics, "b", 2);
@@ -78,8 +86,8 @@ fn a_cursor_at_the_head_gets_each_event_of_its_topic_once() {
 #[test]
 fn a_set_of_topics_is_merged_in_the_order_of_sequences() {
     let mut topics = Topics::new(bounds(100));
-    let set = topics.join(&["b", "a", "c", "a"]);
-    assert_eq!(topics.join(&["a", "b", "c"]), set, "sets are interned");
+    let set = join(&mut topics, &["b", "a", "c", "a"]);
+    assert_eq!(join(&mut topics, &["a", "b", "c"]), set, "sets are interned");
     let mut cursor = live(&mut topics, set);
     for sequence in 1..=60 {
         publish(&mut topics, ["a", "b", "c", "d"][(sequence as usize * 7 / 3) % 4], sequence);
@@ -98,7 +106,7 @@ fn a_set_of_topics_is_merged_in_the_order_of_sequences() {
 #[test]
 fn a_lapped_subscriber_is_told_once_how_many_it_missed() {
     let mut topics = Topics::new(bounds(3));
-    let set = topics.join(&["a"]);
+    let set = join(&mut topics, &["a"]);
     let mut cursor = live(&mut topics, set);
     (1..=10).for_each(|sequence| publish(&mut topics, "a", sequence));
     let seen = next(&mut topics, set, &mut cursor, ALL);
@@ -111,7 +119,7 @@ fn a_lapped_subscriber_is_told_once_how_many_it_missed() {
 #[test]
 fn what_other_topics_keep_is_delivered_behind_the_gap_of_one() {
     let mut topics = Topics::new(bounds(2));
-    let set = topics.join(&["hot", "quiet"]);
+    let set = join(&mut topics, &["hot", "quiet"]);
     let mut cursor = live(&mut topics, set);
     publish(&mut topics, "hot", 1);
     publish(&mut topics, "quiet", 2);
@@ -125,7 +133,7 @@ fn what_other_topics_keep_is_delivered_behind_the_gap_of_one() {
 #[test]
 fn a_gap_is_told_again_only_when_more_is_lost_than_was_told() {
     let mut topics = Topics::new(bounds(2));
-    let set = topics.join(&["a", "b"]);
+    let set = join(&mut topics, &["a", "b"]);
     let mut cursor = live(&mut topics, set);
     for (sequence, topic) in [(1, "b"), (2, "b"), (3, "a"), (4, "a"), (5, "a"), (6, "a")] {
         publish(&mut topics, topic, sequence);
@@ -151,7 +159,8 @@ fn ids_of_every_kind_lead_where_they_should() {
     (1..=5).for_each(|sequence| publish(&mut topics, "a", sequence));
     topics.append(frame("b", 6, Some("own")), |_| {});
     let epoch = Epoch::new(EPOCH);
-    let resume = |names: &[&str], id: &str| topics.resume(names, id, epoch, 9);
+    let resume =
+        |names: &[&str], id: &str| topics.resume(Interest::Topics(&strings(names)), id, epoch, 9);
     let at = |sequence, standing, gap| Resume { sequence, standing, gap };
     use GapReason::{OtherEpoch, UnknownId};
     use Standing::{Earliest, Resumed};
@@ -162,7 +171,7 @@ fn ids_of_every_kind_lead_where_they_should() {
         (&["a"], "000000000abc-10", at(2, Earliest, Some(UnknownId))),
         (&["a"], "000000000def-4", at(2, Earliest, Some(OtherEpoch))),
         (&["a"], "nonsense", at(2, Earliest, Some(UnknownId))),
-        (&["a"], "own", at(2, Earliest, Some(UnknownId))),
+        (&["a"], "own", at(6, Resumed, None)),
         (&["a", "b"], "own", at(6, Resumed, None)),
         (&["a"], "earliest", at(2, Earliest, None)),
         (&["a", "b"], "earliest", at(2, Earliest, None)),
@@ -177,14 +186,14 @@ fn ids_of_every_kind_lead_where_they_should() {
 fn a_resumed_subscriber_is_told_of_evicted_events_and_earliest_is_not() {
     let mut topics = Topics::new(bounds(2));
     (1..=5).for_each(|sequence| publish(&mut topics, "a", sequence));
-    let set = topics.join(&["a"]);
+    let set = join(&mut topics, &["a"]);
     let mut resumed = topics.cursor(set, 1, Standing::Resumed);
     let seen = next(&mut topics, set, &mut resumed, ALL);
     let gap = Seen::Gap(GapReason::Evicted, None, 3);
     assert_eq!(seen, [gap, Seen::Event(4), Seen::Event(5)]);
     let mut exact = topics.cursor(set, 3, Standing::Resumed);
     assert_eq!(next(&mut topics, set, &mut exact, ALL), [Seen::Event(4), Seen::Event(5)]);
-    let both = topics.join(&["a", "b"]);
+    let both = join(&mut topics, &["a", "b"]);
     let mut earliest = topics.cursor(both, 0, Standing::Earliest);
     assert_eq!(next(&mut topics, both, &mut earliest, ALL), [Seen::Event(4), Seen::Event(5)]);
     // Lapped while it reads from the start is a gap all the same.
@@ -197,7 +206,7 @@ fn a_resumed_subscriber_is_told_of_evicted_events_and_earliest_is_not() {
 #[test]
 fn an_event_that_a_healthy_subscriber_needs_is_not_evicted() {
     let mut topics = Topics::new(bounds(2));
-    let set = topics.join(&["a"]);
+    let set = join(&mut topics, &["a"]);
     publish(&mut topics, "a", 1);
     publish(&mut topics, "a", 2);
     let third = frame("a", 3, None);
@@ -218,7 +227,7 @@ fn bytes_in_total_evict_the_oldest_of_all_topics() {
     assert!(!topics.contains("b"), "it is empty and unused");
     let kept: Vec<_> = topics.iter().map(|topic| (topic.name, topic.events)).collect();
     assert_eq!(kept, [("a", 1), ("c", 2)]);
-    let set = topics.join(&["b"]);
+    let set = join(&mut topics, &["b"]);
     let mut back = topics.cursor(set, 1, Standing::Resumed);
     let seen = next(&mut topics, set, &mut back, ALL);
     assert_eq!(seen, [Seen::Gap(GapReason::Evicted, None, 2)], "forgetting hides no gap");
@@ -232,7 +241,7 @@ fn old_events_expire_and_unused_topics_are_forgotten() {
     assert!(topics.expire(14, 2), "there may be more");
     assert!(!topics.expire(14, 2));
     assert_eq!(topics.event_count(), 2, "4 - 14 is not older than 10");
-    let set = topics.join(&["b"]);
+    let set = join(&mut topics, &["b"]);
     assert!(!topics.expire(100, 10));
     assert_eq!((topics.event_count(), topics.count()), (0, 1), "b is listened to");
     topics.leave(set);
@@ -243,7 +252,7 @@ fn old_events_expire_and_unused_topics_are_forgotten() {
 fn leaving_one_of_many_sets_of_a_topic_keeps_the_others_right() {
     let mut topics = Topics::new(bounds(10));
     let names: Vec<String> = (0..50).map(|n| format!("t{n}")).collect();
-    let sets: Vec<_> = names.iter().map(|name| topics.join(&["hot", name])).collect();
+    let sets: Vec<_> = names.iter().map(|name| join(&mut topics, &["hot", name])).collect();
     let mut left: Vec<_> = sets.clone();
     for round in 0..40 {
         topics.leave(left.swap_remove((round * 7) % left.len()));
@@ -299,7 +308,7 @@ fn model_run(seed: u64) {
                 let mut names = NAMES.to_vec();
                 random.shuffle(&mut names);
                 names.truncate(random.usize(1..=3));
-                let set = topics.join(&names);
+                let set = join(&mut topics, &names);
                 *listeners.entry(set).or_default() += 1;
                 let (sequence, standing) = if random.bool() {
                     (topics.head(), Standing::Live)

@@ -1,0 +1,247 @@
+//! Views: the kept events of all topics that a selector matches, for selectors that are not one
+//! topic's name.
+//!
+//! A view is a list of sequence and topic, as `order` is for everything. A topic lists the views that
+//! match its name, found when it first meets an event after views have come or gone; so an append
+//! touches only views that match, and an event to a topic that no view matches looks at one number.
+//!
+//! A view of private events may have a **sieve**: of the events of its topics it has those of which
+//! some topic matches one of the sieve's selectors.
+//!
+//! Views are made empty, and filled as far back as a cursor asks. They go with their last set.
+//!
+//! Invariants:
+//! - A view has an entry for each place in a history, after `complete_from`, of an event that belongs
+//!   to it; and entries whose event was evicted, until they are at the front or outnumber the others.
+//! - Sequences never fall along a view; an event of several topics stands there once for each that
+//!   matches.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use slab::Slab;
+
+use super::member::Member;
+use super::sets::SetIndex;
+use super::{Topic, Topics, index_of, is_kept};
+use crate::event::Frame;
+use crate::selector::index::Index;
+use crate::selector::{Selector, any_matches};
+
+/// What a view has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ViewKey {
+    pub(super) private: bool,
+    pub(super) selector: Selector,
+    pub(super) sieve: Option<Rc<[Selector]>>,
+}
+
+impl ViewKey {
+    /// True when an event that has a topic which the selector matches belongs to the view.
+    fn passes(&self, frame: &Frame) -> bool {
+        let Some(sieve) = &self.sieve else { return true };
+        frame.topics().any(|topic| any_matches(sieve, topic))
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct View {
+    key: ViewKey,
+    /// Sequence and topic, oldest first.
+    pub(super) entries: VecDeque<(u64, u32)>,
+    /// Entries whose event is kept.
+    live: usize,
+    /// Nothing is known of events up to this sequence.
+    complete_from: u64,
+    /// Sequence of its newest event that was lost to it, among those it knows of.
+    pub(super) lost_through: u64,
+    sets: Vec<SetIndex>,
+}
+
+/// All views of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Views {
+    views: Slab<View>,
+    by_key: HashMap<ViewKey, u32>,
+    public: Index,
+    private: Index,
+    /// Changes whenever a view comes or goes.
+    version: u64,
+}
+
+impl Views {
+    pub(super) fn len(&self) -> usize {
+        self.views.len()
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(super) fn get(&self, view: u32) -> &View {
+        &self.views[view as usize]
+    }
+
+    pub(super) fn sets(&self, view: u32) -> &[SetIndex] {
+        &self.views[view as usize].sets
+    }
+
+    pub(super) fn sets_mut(&mut self, view: u32) -> &mut Vec<SetIndex> {
+        &mut self.views[view as usize].sets
+    }
+
+    /// The text of a view of public events.
+    pub(super) fn public_name(&self, view: u32) -> Option<&str> {
+        let key = &self.views[view as usize].key;
+        (!key.private).then(|| key.selector.as_str())
+    }
+
+    /// True when an event of a topic that lists the view belongs to it.
+    pub(super) fn has(&self, view: u32, frame: &Frame) -> bool {
+        self.views[view as usize].key.passes(frame)
+    }
+
+    pub(super) fn raise(&mut self, view: u32, lost: u64) {
+        let view = &mut self.views[view as usize];
+        view.lost_through = view.lost_through.max(lost);
+    }
+
+    pub(super) fn append(&mut self, view: u32, sequence: u64, topic: u32, topics: &Slab<Topic>) {
+        let view = &mut self.views[view as usize];
+        view.entries.push_back((sequence, topic));
+        view.live += 1;
+        if view.entries.len() > 64 + 2 * view.live {
+            view.entries.retain(|&(sequence, topic)| is_kept(topics, sequence, topic));
+            view.entries.shrink_to(2 * view.live);
+        }
+    }
+
+    /// An event of a topic that lists the view was evicted from that topic.
+    pub(super) fn evict(&mut self, view: u32, sequence: u64, topics: &Slab<Topic>) {
+        let view = &mut self.views[view as usize];
+        if sequence > view.complete_from {
+            view.live -= 1;
+        }
+        while let Some(&(sequence, topic)) = view.entries.front()
+            && !is_kept(topics, sequence, topic)
+        {
+            view.entries.pop_front();
+        }
+    }
+
+    pub(super) fn table_bytes(&self) -> usize {
+        let entries: usize = self.views.iter().map(|(_, view)| view.entries.capacity()).sum();
+        // A selector, its places in the index, and its key.
+        let view = size_of::<View>() + size_of::<ViewKey>() + 512;
+        self.views.len() * view + entries * size_of::<(u64, u32)>()
+    }
+}
+
+impl Topics {
+    /// Number of selectors, other than names of topics, that somebody listens to.
+    #[must_use]
+    pub fn view_count(&self) -> usize {
+        self.views.len()
+    }
+
+    /// The view of this key, which is made if need be: of events from now on.
+    pub(super) fn view(&mut self, key: ViewKey) -> u32 {
+        if let Some(&view) = self.views.by_key.get(&key) {
+            return view;
+        }
+        let view = self.views.views.insert(View {
+            key: key.clone(),
+            entries: VecDeque::new(),
+            live: 0,
+            complete_from: self.head,
+            lost_through: 0,
+            sets: Vec::new(),
+        }) as u32;
+        let index = if key.private { &mut self.views.private } else { &mut self.views.public };
+        index.insert(&key.selector, view);
+        self.views.version += 1;
+        self.views.by_key.insert(key, view);
+        view
+    }
+
+    pub(super) fn drop_view_if_unused(&mut self, view: u32) {
+        if !self.views.sets(view).is_empty() {
+            return;
+        }
+        self.forget_losses(Member::view(view));
+        let gone = self.views.views.remove(view as usize);
+        let index = if gone.key.private { &mut self.views.private } else { &mut self.views.public };
+        index.remove(&gone.key.selector, view);
+        self.views.version += 1;
+        self.views.by_key.remove(&gone.key);
+    }
+
+    /// Brings the list of a topic's views up to date.
+    pub(super) fn refresh_views(&mut self, topic: u32) {
+        let topic = &mut self.topics[topic as usize];
+        if topic.views_version != self.views.version {
+            topic.views_version = self.views.version;
+            topic.views.clear();
+            let index = if topic.private { &self.views.private } else { &self.views.public };
+            if !index.is_empty() {
+                index.find(&topic.name, &mut topic.views);
+            }
+        }
+    }
+
+    /// Makes a view complete for cursors from `after` on.
+    pub(super) fn complete_view(&mut self, view: u32, after: u64) {
+        let complete_from = self.views.get(view).complete_from;
+        if after >= complete_from {
+            return;
+        }
+        let found = self.kept_between(&self.views.get(view).key, after, complete_from);
+        let entry = &mut self.views.views[view as usize];
+        entry.live += found.len();
+        found.into_iter().rev().for_each(|found| entry.entries.push_front(found));
+        entry.complete_from = after;
+        if self.newest_lost > after {
+            self.find_losses(view, after);
+        }
+    }
+
+    /// Kept events after `after`, up to `through`, that a view of this key has.
+    fn kept_between(&self, key: &ViewKey, after: u64, through: u64) -> Vec<(u64, u32)> {
+        let from = self.order.partition_point(|(sequence, _)| *sequence <= after);
+        let to = self.order.partition_point(|(sequence, _)| *sequence <= through);
+        let has = |&(sequence, topic): &(u64, u32)| {
+            if !is_kept(&self.topics, sequence, topic) {
+                return false;
+            }
+            let topic = &self.topics[topic as usize];
+            topic.private == key.private
+                && key.selector.matches(&topic.name)
+                && key.passes(&topic.history[index_of(topic, sequence)])
+        };
+        self.order.range(from..to).copied().filter(has).collect()
+    }
+
+    /// Finds up to where events after `after` are lost to a view that was made since. With a sieve it
+    /// cannot be known whether a lost event would have passed it; it is taken to have.
+    fn find_losses(&mut self, view: u32, after: u64) {
+        let View { key, lost_through, .. } = self.views.get(view);
+        let after = after.max(*lost_through);
+        let matches =
+            |topic: &Topic| topic.private == key.private && key.selector.matches(&topic.name);
+        let topics = self.topics.iter();
+        let lost = topics.filter(|(_, topic)| topic.evicted_through > after && matches(topic));
+        let lost = lost.map(|(_, topic)| topic.evicted_through).max();
+        let forgotten = &self.forgotten[usize::from(key.private)];
+        let forgotten = forgotten.evicted_after(after, |name| key.selector.matches(name));
+        let partly = self.partly_lost(after, matches);
+        if let Some(lost) = lost.max(forgotten) {
+            self.views.raise(view, lost);
+        }
+        for sequence in partly {
+            if !self.view_keeps(view, sequence) {
+                self.lose(Member::view(view), sequence);
+            }
+        }
+    }
+}
