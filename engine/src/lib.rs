@@ -3,7 +3,7 @@
 //! # Layout
 //! Lower lines know nothing of higher ones; `docs/ARCHITECTURE.md` follows one event through them.
 //!
-//! - [`event`], [`selector`], [`topic`], [`stream`], [`http`], [`config`], [`close`]: pure. No I/O, no clock, no
+//! - [`event`], [`selector`], [`token`], [`topic`], [`stream`], [`http`], [`config`], [`close`]: pure. No I/O, no clock, no
 //!   atomics.
 //! - [`ring`], [`stats`], [`limits`]: shared between threads.
 //! - `delivery`, `control`: the two lanes of a worker.
@@ -27,6 +27,7 @@ pub mod selector;
 pub(crate) mod sequencer;
 pub mod stats;
 pub mod stream;
+pub mod token;
 pub mod topic;
 pub(crate) mod worker;
 

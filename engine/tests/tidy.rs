@@ -18,7 +18,7 @@ const FILE_LINES_MAX: usize = 600;
 /// The modules of the engine by layer, the lowest first. A module knows those of its own layer and
 /// of lower ones.
 const LAYERS: [(&str, &[&str]); 4] = [
-    ("pure", &["event", "selector", "topic", "stream", "http", "config", "close", "kernel"]),
+    ("pure", &["event", "selector", "token", "topic", "stream", "http", "config", "close", "kernel"]),
     ("shared between threads", &["ring", "stats", "limits"]),
     ("the two lanes", &["delivery", "control"]),
     ("the house", &["worker", "sequencer", "backend", "engine", "doctor", "cli"]),
