@@ -59,6 +59,29 @@ pub(super) struct View {
     sets: Vec<SetIndex>,
 }
 
+#[cfg(test)]
+impl View {
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+
+    pub(super) fn complete_from(&self) -> u64 {
+        self.complete_from
+    }
+}
+
+#[cfg(test)]
+impl Views {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &View)> {
+        self.views.iter().map(|(index, view)| (index as u32, view))
+    }
+
+    pub(super) fn lists(&self, view: u32, topic: &Topic) -> bool {
+        let key = &self.views[view as usize].key;
+        key.private == topic.private && key.selector.matches(&topic.name)
+    }
+}
+
 /// All views of a worker.
 #[derive(Debug, Default)]
 pub(super) struct Views {
@@ -73,10 +96,6 @@ pub(super) struct Views {
 impl Views {
     pub(super) fn len(&self) -> usize {
         self.views.len()
-    }
-
-    pub(super) fn version(&self) -> u64 {
-        self.version
     }
 
     pub(super) fn get(&self, view: u32) -> &View {
