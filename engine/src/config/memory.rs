@@ -70,7 +70,8 @@ impl Config {
     pub fn memory_bound(&self) -> MemoryBound {
         let mut terms = self.user_terms();
         terms.extend(self.kernel_terms());
-        let stalled_subscriber_bytes = self.socket_send_bytes;
+        // The kernel doubles SO_SNDBUF for its own bookkeeping (socket(7)).
+        let stalled_subscriber_bytes = self.socket_send_bytes.map(|bytes| bytes * 2);
         MemoryBound { terms, stalled_subscriber_bytes }
     }
 
@@ -167,7 +168,7 @@ impl fmt::Display for MemoryBound {
         match self.stalled_subscriber_bytes {
             Some(bytes) => write!(
                 f,
-                "  and up to {} for each subscriber that stops reading (--socket-send-bytes), \
+                "  and up to {} for each subscriber that stops reading (2 × --socket-send-bytes), \
                  until --write-timeout closes it",
                 Amount(bytes)
             ),

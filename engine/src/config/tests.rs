@@ -332,7 +332,7 @@ fn the_memory_bound_prints_each_term_with_its_reason() {
     assert!(text.starts_with("memory bound, user: "));
     assert!(text.contains("    125 KiB  subscribers: 1000 connections × 128 B\n"), "{text}");
     assert!(text.contains("    3.9 MiB  sockets: 1000 connections × 4096 B\n"), "{text}");
-    assert!(text.contains("up to 256 KiB for each subscriber that stops reading"), "{text}");
+    assert!(text.contains("up to 512 KiB for each subscriber that stops reading"), "{text}");
     let kernels_choice = config(&["--socket-send-bytes", "0"]).unwrap().memory_bound().to_string();
     assert!(kernels_choice.contains("tcp_wmem"));
 }
