@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
 
+pub mod locked;
 pub mod uring;
 
 use uring::UringSupport;

@@ -5,10 +5,10 @@
 //!
 //! - [`event`], [`topic`], [`stream`], [`http`], [`config`], [`close`]: pure. No I/O, no clock, no
 //!   atomics.
-//! - [`ring`], [`stats`], [`limits`]: shared between threads.
+//! - [`kernel`], [`backend`]: what the machine allows, and which lane runs on it.
+//! - [`ring`], `submission`, [`stats`], [`limits`]: shared between threads.
 //! - `delivery`, `control`: the two lanes of a worker.
-//! - `worker`, `sequencer`, `backend`, [`engine`], [`cli`]: the house.
-//! - [`kernel`], [`doctor`]: what the machine allows, and what follows from it.
+//! - `worker`, `sequencer`, [`engine`], [`doctor`], [`cli`]: the house.
 
 pub mod backend;
 pub mod cli;
@@ -26,6 +26,7 @@ pub mod ring;
 pub(crate) mod sequencer;
 pub mod stats;
 pub mod stream;
+pub(crate) mod submission;
 pub mod topic;
 pub(crate) mod worker;
 
