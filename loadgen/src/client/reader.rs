@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 
 use super::course::{Course, Gauges};
 use super::fleet::Pack;
-use super::record::{Outcome, Place, Recorder};
+use super::record::{Outcome, Place, Recorder, Session};
 use super::ring::{Completion, Kind, Ring, Tag};
 use super::subscriber::{End, Progress, Stage, Subscriber};
 use super::tally::{Tally, enter};
@@ -158,6 +158,11 @@ impl Reader {
     /// The subscriber's place in the connect order of all threads.
     fn order(&self, local: usize) -> u32 {
         (local * self.pack.threads + self.pack.thread) as u32
+    }
+
+    fn session(&self, local: usize, opened_ns: u64) -> Session {
+        let order = self.order(local);
+        Session { local, order, topic: self.pack.topics.of(order as usize), opened_ns }
     }
 
     fn slot(&self, local: usize) -> (usize, u32) {
@@ -319,8 +324,8 @@ impl Reader {
         }
         if was_open {
             self.gauges.up.fetch_sub(1, Ordering::Relaxed);
-            let topic = self.pack.topics.of(self.order(local) as usize);
-            self.recorder.end_session(local, topic, opened_ns, now_ns, false);
+            let session = self.session(local, opened_ns);
+            self.recorder.end_session(session, now_ns, false);
             if end != End::Wanted {
                 self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
                 let bank = self.recorder.bank_now();
@@ -377,12 +382,8 @@ impl Reader {
         let now_ns = clock::now_ns();
         for local in 0..self.subscribers.len() {
             if self.subscribers[local].is_open() {
-                let (topic, opened_ns) = (
-                    self.pack.topics.of(self.order(local) as usize),
-                    self.subscribers[local].since_ns,
-                );
-                let drained = self.course.is_drained();
-                self.recorder.end_session(local, topic, opened_ns, now_ns, drained);
+                let session = self.session(local, self.subscribers[local].since_ns);
+                self.recorder.end_session(session, now_ns, self.course.is_drained());
             }
         }
         self.report(reports);
