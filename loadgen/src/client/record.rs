@@ -14,10 +14,10 @@ use memchr::memmem::Finder;
 
 use super::cells::Cells;
 use super::course::Course;
+use super::latencies::Latencies;
 use super::offence::{Ended, Offences, Step, Whose};
 use super::tally::{Bank, Tally, enter};
 use crate::ledger::{Arrival, Ledger};
-use crate::report::model::fairness::Moments;
 use crate::report::model::offence::Offence;
 use crate::report::model::plan::Phase;
 use crate::schedule::Schedule;
@@ -31,9 +31,9 @@ pub(super) struct Recorder {
     measured: std::ops::Range<usize>,
     /// `streams_per_topic` ledgers for each subscriber.
     ledgers: Vec<Ledger>,
-    moments: Vec<Moments>,
+    latencies: Vec<Latencies>,
     cells: Cells,
-    /// Subscribers due per event as differences: see [`Recorder::due_place`].
+    /// Subscribers due per event, as differences along each stream, by [`Schedule::place`].
     due: Vec<i32>,
     /// Deliveries of measured events for which the run ended within the horizon.
     in_flight: u64,
@@ -79,7 +79,7 @@ pub(super) struct Session {
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     /// By subscriber of this thread.
-    pub(crate) moments: Vec<Moments>,
+    pub(crate) latencies: Vec<Latencies>,
     pub(crate) cells: Cells,
     /// Subscribers due, by event number.
     pub(crate) due: Vec<u32>,
@@ -101,7 +101,7 @@ impl Recorder {
         Recorder {
             finder: Stamp::finder(),
             ledgers: vec![Ledger::default(); subscribers * schedule.streams_per_topic()],
-            moments: vec![Moments::default(); subscribers],
+            latencies: vec![Latencies::default(); subscribers],
             cells: Cells::new(measured.len()),
             due: vec![0; schedule.events().len() + schedule.stream_count() + 1],
             in_flight: 0,
@@ -183,7 +183,7 @@ impl Recorder {
         }
         if is_measured {
             self.cells.enter(number - self.measured.start, latency_ns, place.order);
-            add_to(&mut self.moments[place.local], latency_ns);
+            self.latencies[place.local].enter(latency_ns);
         }
     }
 
@@ -204,7 +204,7 @@ impl Recorder {
             enter(&mut bank.hold, place.read_ns.saturating_sub(received_ns));
         }
         if is_measured {
-            add_to(&mut self.moments[place.local], latency_ns);
+            self.latencies[place.local].enter(latency_ns);
         }
     }
 
@@ -326,7 +326,7 @@ impl Recorder {
         let schedule = &self.course.schedule;
         let told = if self.told.is_empty() { Vec::new() } else { sums(schedule, &self.told) };
         Outcome {
-            moments: std::mem::take(&mut self.moments),
+            latencies: std::mem::take(&mut self.latencies),
             cells: std::mem::take(&mut self.cells),
             due: sums(schedule, &self.due),
             in_flight: self.in_flight,
@@ -351,12 +351,6 @@ fn sums(schedule: &Schedule, differences: &[i32]) -> Vec<u32> {
         }
     }
     by_event
-}
-
-fn add_to(moments: &mut Moments, latency_ns: u64) {
-    moments.n += 1;
-    moments.sum_ns += latency_ns;
-    moments.max_ns = moments.max_ns.max(latency_ns);
 }
 
 #[cfg(test)]

@@ -251,8 +251,8 @@ fn moments(evidence: &Evidence, summary: &Summary, subscribers: usize) -> Vec<Mo
     let threads = evidence.outcomes.len();
     let mut all = vec![Moments::default(); subscribers];
     for (thread, outcome) in evidence.outcomes.iter().enumerate() {
-        for (local, moments) in outcome.moments.iter().enumerate() {
-            all[local * threads + thread] = *moments;
+        for (local, &latencies) in outcome.latencies.iter().enumerate() {
+            all[local * threads + thread] = latencies.into();
         }
     }
     for cell in summary.cells.all().iter().filter(|cell| cell.count > 0) {
