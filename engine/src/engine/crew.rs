@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -19,7 +19,7 @@ use crate::config::{Config, TABLE_FILES_MAX};
 use crate::kernel::locked::rings_bytes_max;
 use crate::kernel::uring::{UringRefusal, UringSupport};
 use crate::worker::Parts;
-use crate::worker::thread::{self, Order, rings_bytes};
+use crate::worker::thread::{Order, obey, rings_bytes};
 
 /// How often rings are tried for which there is room under RLIMIT_MEMLOCK, and how long after each
 /// other: the kernel frees those of a process that has just ended a moment later.
@@ -63,7 +63,7 @@ impl Crew {
             let (order, obeyed) = crossbeam_channel::bounded(1);
             let report = report.clone();
             let name = format!("worker-{}", parts.index);
-            let thread = spawn_aborting(&name, move || thread::obey(parts, &obeyed, &report))?;
+            let thread = spawn_aborting(&name, move || obey(parts, &obeyed, &report))?;
             orders.push(order);
             threads.push(thread);
         }
@@ -81,30 +81,24 @@ impl Crew {
     /// Has every worker build its rings.
     fn build_rings(&self, config: &Config) -> Result<Backend, String> {
         let locked = Locked::of(config.workers);
+        let support = UringSupport::probe();
+        support.available.map_err(|refusal| match refusal {
+            UringRefusal::Other(libc::ENOMEM) => locked.to_string(),
+            other => other.to_string(),
+        })?;
+        let backend = Backend::Uring { vectored: support.vectored_send, table: table_files() };
         let mut tries = if locked.may_fit() { MEMORY_TRIES } else { 1 };
         loop {
             tries -= 1;
-            match self.try_rings() {
-                Err(Refused::Memory) if tries > 0 => std::thread::sleep(MEMORY_PAUSE),
-                Err(Refused::Memory) => return Err(locked.to_string()),
-                Err(Refused::Other(why)) => return Err(why),
-                Ok(backend) => return Ok(backend),
+            match self.build(&backend) {
+                Ok(()) => return Ok(backend),
+                Err(error) if error.raw_os_error() != Some(libc::ENOMEM) => {
+                    return Err(format!("a ring cannot be built: {error}"));
+                }
+                Err(_) if tries == 0 => return Err(locked.to_string()),
+                Err(_) => thread::sleep(MEMORY_PAUSE),
             }
         }
-    }
-
-    fn try_rings(&self) -> Result<Backend, Refused> {
-        let support = UringSupport::probe();
-        support.available.map_err(|refusal| match refusal {
-            UringRefusal::Other(libc::ENOMEM) => Refused::Memory,
-            other => Refused::Other(other.to_string()),
-        })?;
-        let backend = Backend::Uring { vectored: support.vectored_send, table: table_files() };
-        self.build(&backend).map_err(|error| match error.raw_os_error() {
-            Some(libc::ENOMEM) => Refused::Memory,
-            _ => Refused::Other(format!("a ring cannot be built: {error}")),
-        })?;
-        Ok(backend)
     }
 
     /// Lets the workers run.
@@ -124,12 +118,6 @@ impl Crew {
 fn table_files() -> u32 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     limit.current.unwrap_or(TABLE_FILES_MAX).min(TABLE_FILES_MAX) as u32
-}
-
-/// Why there are no rings.
-enum Refused {
-    Memory,
-    Other(String),
 }
 
 /// The memory of all workers' rings. `Display` says why it is not to be had, and the way out.

@@ -25,7 +25,7 @@ const CONTROL_COMPLETIONS: u32 = 16_384;
 /// What a worker's thread is told.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Build what this backend needs in place of anything built before, and report.
+    /// Build what this backend needs, or keep it if it is there, and report.
     Build(Backend),
     /// Run with what was built last.
     Run,
@@ -51,8 +51,12 @@ pub(crate) fn obey(parts: Parts, orders: &Receiver<Order>, reports: &Sender<io::
         match orders.recv() {
             Ok(Order::Build(backend)) => {
                 // Its memory is free before the next is built.
-                drop(built.take());
-                let report = build(&backend, &parts).map(|new| built = Some(new));
+                let kept = built.take().filter(|(other, _)| *other == backend);
+                let new = match kept {
+                    Some((_, kept)) => Ok(kept),
+                    None => build(&backend, &parts),
+                };
+                let report = new.map(|new| built = Some((backend, new)));
                 // Whoever no longer listens gives no further order either.
                 let _ = reports.send(report);
             }
@@ -61,7 +65,7 @@ pub(crate) fn obey(parts: Parts, orders: &Receiver<Order>, reports: &Sender<io::
             Err(_) => return,
         }
     }
-    match built.expect("a worker runs after it was built") {
+    match built.expect("a worker runs after it was built").1 {
         Built::Uring(mut runtime, lane, wake) => {
             runtime.block_on(run(parts, lane, wake));
             // The kernel may still write to what pending operations own; the process ends soon.
