@@ -19,11 +19,11 @@ impl Reader {
         enter(&mut self.recorder.tally.connects.tcp, now_ns.saturating_sub(since_ns));
         subscriber.connected();
         self.request.clear();
-        let topic = self.pack.topics.of(self.order(local) as usize);
-        self.pack.request.write(topic, &mut self.request);
+        let order = self.order(local);
+        self.pack.request.write(self.pack.topics.of(order as usize), order, &mut self.request);
         let (send, receive) = (self.tag(Kind::Send, local), self.tag(Kind::Receive, local));
         self.rings[ring].send(slot, &self.request, send);
-        if self.pack.is_slow(self.order(local) as usize) {
+        if self.pack.is_slow(order as usize) {
             // A slow subscriber counts as connected, and for nothing else: when it gets an event
             // is its own doing. Whether it is open only its reading would show, and a stopped
             // one never reads.
