@@ -12,6 +12,8 @@ use crate::doctor;
 use crate::engine::Engine;
 use crate::kernel::{self, Machine};
 
+mod hub;
+
 /// Exit code of a command line or configuration that cannot hold, as of every clap program.
 const USAGE: u8 = 2;
 
@@ -31,7 +33,11 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn resolved(args: ServeArgs, run: fn(&Config) -> ExitCode) -> ExitCode {
+fn resolved(mut args: ServeArgs, run: fn(&Config) -> ExitCode) -> ExitCode {
+    if let Err(error) = hub::read(&mut args) {
+        eprintln!("error: Mercure hub: {error}");
+        return ExitCode::from(USAGE);
+    }
     match Config::resolve(args, &kernel::allowed_cpus()) {
         Ok(config) => run(&config),
         Err(refused) => {
@@ -67,6 +73,7 @@ fn serve(config: &Config) -> ExitCode {
         }
     };
     engine.announce(&bound);
+    hub::announce(config);
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;

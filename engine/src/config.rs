@@ -13,12 +13,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::HEAD_BYTES_MAX;
 use crate::http::cors::Cors;
 use crate::http::request::Limits;
 use crate::http::route::Rules;
+use crate::mercure::settings::Settings;
 
 pub mod cli;
 pub mod key;
@@ -27,7 +29,7 @@ pub mod memory;
 mod tests;
 pub mod value;
 
-use cli::{BackendChoice, LagPolicy, ServeArgs, StartPage};
+use cli::{BackendChoice, LagPolicy, NativeChoice, ServeArgs, StartPage};
 use value::Cpus;
 
 /// Connections of one worker that are not streams: in the handshake, or publishing. Each has a
@@ -99,6 +101,10 @@ pub struct Config {
     pub cors: Cors,
     /// Whether `GET /` answers with the start page.
     pub start_page: bool,
+    /// Whether the native interface is served.
+    pub native: bool,
+    /// The Mercure hub, if there is one.
+    pub mercure: Option<Arc<Settings>>,
 }
 
 /// A configuration that cannot hold: which flag, its value, and what would be allowed.
@@ -139,6 +145,7 @@ impl Config {
         check_publishing(&args)?;
         check_sizes(&args)?;
         let cpus = cpus(args.cpus.as_ref(), allowed_cpus)?;
+        let native = args.has_native();
         let start_page = match args.start_page {
             StartPage::On => true,
             StartPage::Off => false,
@@ -159,7 +166,7 @@ impl Config {
             connections_max: args.connections_max,
             connections_per_address_max: (args.connections_per_address_max > 0)
                 .then_some(args.connections_per_address_max),
-            heartbeat: args.heartbeat,
+            heartbeat: args.mercure_settings.as_ref().and_then(|m| m.heartbeat).unwrap_or(args.heartbeat),
             retry: args.retry,
             lag: args.lag,
             write_timeout: args.write_timeout,
@@ -171,7 +178,9 @@ impl Config {
             ring_events: args.ring_events,
             publish_key_file: args.publish_key_file,
             cors: cors(args.cors_origin)?,
-            start_page,
+            start_page: start_page && native,
+            native,
+            mercure: args.mercure_settings,
             listen: args.listen,
         })
     }
@@ -228,6 +237,19 @@ impl Config {
         Rules {
             topics_per_subscriber_max: self.topics_per_subscriber_max,
             start_page: self.start_page,
+            native: self.native,
+        }
+    }
+}
+
+impl ServeArgs {
+    /// Whether the native interface is served: not beside a Mercure hub unless it is asked for,
+    /// because it would not ask those for a token who subscribe there.
+    fn has_native(&self) -> bool {
+        match self.events {
+            NativeChoice::On => true,
+            NativeChoice::Off => false,
+            NativeChoice::Auto => self.mercure_settings.is_none(),
         }
     }
 }
@@ -251,6 +273,9 @@ fn check_addresses(args: &ServeArgs) -> Result<(), Refused> {
 
 /// Who can reach a server can publish to it, unless there is a key.
 fn check_publishing(args: &ServeArgs) -> Result<(), Refused> {
+    if !args.has_native() {
+        return Ok(());
+    }
     let public = args.listen.iter().find(|address| !address.ip().is_loopback());
     match (public, &args.publish_key_file, args.publish_open) {
         (Some(address), None, false) => refuse(

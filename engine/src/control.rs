@@ -9,6 +9,7 @@
 //! - A publish is answered with success only after its events are on every worker's ring.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -16,7 +17,7 @@ use crossbeam_channel::Sender;
 use crate::config::Config;
 use crate::config::key::PublishKey;
 use crate::delivery::Delivery;
-use crate::event::Epoch;
+use crate::event::{Draft, Epoch};
 use crate::limits::Limits;
 use crate::ring::{Admission, Doorbell};
 use crate::stats::{Stats, WorkerStats};
@@ -26,6 +27,7 @@ pub(crate) mod accept;
 pub(crate) mod admin;
 pub(crate) mod command;
 mod connection;
+pub(crate) mod mercure;
 mod metrics;
 mod publish;
 pub(crate) mod socket;
@@ -57,6 +59,10 @@ pub(crate) struct Control<L> {
     /// Rung when a task has given the delivery lane something to do.
     pub(crate) doorbell: Arc<Doorbell>,
     pub(crate) key: RefCell<Option<PublishKey>>,
+    /// The Mercure hub, if there is one.
+    pub(crate) hub: Option<Arc<mercure::Hub>>,
+    /// Subscription events that have found no room yet.
+    pub(crate) announcements: RefCell<VecDeque<Draft>>,
     /// Bytes of bodies that are being read.
     pub(crate) body_bytes: Cell<usize>,
     /// Tasks of connections.

@@ -18,7 +18,7 @@
 //!
 //! It knows no publishers, no requests and no clock: the time is an argument.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -113,6 +113,9 @@ pub(crate) struct Delivery<L> {
     scan_left: u32,
     tick: u32,
     drain: Option<Drain>,
+    /// Subscribers whose end somebody waits to hear of, and those of them that have ended.
+    badges: HashMap<u32, u64>,
+    departed: Vec<u64>,
     plan: Plan,
     woken: Vec<Woken>,
     random: fastrand::Rng,
@@ -152,6 +155,8 @@ impl<L: Lane> Delivery<L> {
             scan_left: 0,
             tick: 0,
             drain: None,
+            badges: HashMap::new(),
+            departed: Vec::new(),
             plan: Plan::default(),
             woken: Vec::new(),
             random: fastrand::Rng::with_seed(worker as u64),
@@ -182,7 +187,7 @@ impl<L: Lane> Delivery<L> {
         socket: BorrowedFd<'_>,
         pass: Pass,
         greeting: Bytes,
-    ) -> Result<(), SubscribeError> {
+    ) -> Result<u32, SubscribeError> {
         let index = self.slots.vacant().ok_or(SubscribeError::Full)?;
         self.lane.attach(index, socket).map_err(|_| SubscribeError::Kernel)?;
         let set = self.topics.join(interest);
@@ -209,7 +214,17 @@ impl<L: Lane> Delivery<L> {
             self.set_behind(index);
         }
         self.greet(index, greeting);
-        Ok(())
+        Ok(index)
+    }
+
+    /// Lets the end of a subscriber be heard of under this number.
+    pub(crate) fn watch_end(&mut self, slot: u32, badge: u64) {
+        self.badges.insert(slot, badge);
+    }
+
+    /// The subscribers that have ended since this was last asked.
+    pub(crate) fn take_departed(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.departed)
     }
 
     /// Appends the next event. False, and nothing done, when it must wait: a healthy subscriber has
@@ -267,6 +282,9 @@ impl<L: Lane> Delivery<L> {
         }
         if let Some(drain) = &mut self.drain {
             drain.closed += 1;
+        }
+        if let Some(badge) = self.badges.remove(&index) {
+            self.departed.push(badge);
         }
         self.leave(&slot);
         self.limits.leave(slot.network);

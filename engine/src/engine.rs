@@ -27,6 +27,7 @@ use crate::config::{ACCEPT_BACKLOG, Config};
 use crate::control::Room;
 use crate::control::admin::{self, Admin};
 use crate::control::command::{Command, WorkerHandle};
+use crate::control::mercure::Hub;
 use crate::event::Epoch;
 use crate::limits::Limits;
 use crate::ring::{Admission, Doorbell, RingReceiver, RingSender, ring};
@@ -99,6 +100,7 @@ impl Engine {
             stay_on(&cpus);
             sequencer.run();
         })?;
+        let hub = config.mercure.clone().map(|settings| Arc::new(Hub::new(settings)));
         let mut parts = Vec::new();
         for (index, (seed, listeners)) in seeds.into_iter().zip(listeners).enumerate() {
             parts.push(Parts {
@@ -115,6 +117,7 @@ impl Engine {
                 limits: Arc::clone(&limits),
                 stats: Arc::clone(&stats),
                 key: key.clone(),
+                hub: hub.clone(),
             });
         }
         let (backend, crew) = crew::muster(&config, parts)?;
@@ -156,6 +159,9 @@ impl Engine {
         }
         if let Some(address) = self.admin {
             eprintln!("downpour: admin on http://{address}");
+        }
+        if !config.native {
+            return;
         }
         match &config.publish_key_file {
             Some(_) => eprintln!("downpour: publishing needs the key"),

@@ -22,6 +22,7 @@ pub mod event;
 pub mod http;
 pub mod kernel;
 pub mod limits;
+pub mod mercure;
 pub mod ring;
 pub mod selector;
 pub(crate) mod sequencer;

@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::config::key::PublishKey;
 use crate::control::accept::accept;
 use crate::control::command::{Command, SubscribersReport, TopicReport, TopicsReport};
+use crate::control::mercure::{self, Hub};
 use crate::control::tickets::Tickets;
 use crate::control::{Control, Room};
 use crate::delivery::lane::Lane;
@@ -64,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Arc<Limits>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) key: Option<PublishKey>,
+    pub(crate) hub: Option<Arc<Hub>>,
 }
 
 /// Runs a worker on this thread until it has drained. `wake` is readable when the lane has something
@@ -87,6 +89,8 @@ pub(crate) async fn run<L: Lane + 'static>(parts: Parts, lane: L, wake: OwnedFd)
         stats: parts.stats,
         doorbell: parts.doorbell,
         key: RefCell::new(parts.key),
+        hub: parts.hub,
+        announcements: RefCell::default(),
         body_bytes: Cell::new(0),
         requests: Cell::new(0),
     });
@@ -126,6 +130,7 @@ async fn tick<L: Lane>(control: Rc<Control<L>>) {
     loop {
         monoio::time::sleep(TICK).await;
         control.delivery.borrow_mut().advance(control.stats.now_ns());
+        mercure::announce(&control);
         control.doorbell.ring();
     }
 }
@@ -167,6 +172,9 @@ impl<L: Lane> Pump<L> {
         let more = delivery.turn(|| stats.now_ns());
         // What publishers have been told is accepted is delivered before the streams end.
         self.drained = delivery.is_drained() && self.ring.is_empty() && self.stalled.is_none();
+        let departed = delivery.take_departed();
+        drop(delivery);
+        mercure::depart(&self.control, &departed);
         more || self.stalled.is_some()
     }
 

@@ -9,12 +9,15 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::value::{self, Admin, Bytes, Cpus};
+use crate::mercure::settings::Settings;
 
 const MIB: usize = 1 << 20;
 const HOUR: Duration = Duration::from_hours(1);
@@ -64,6 +67,30 @@ pub enum StartPage {
     Auto,
     On,
     Off,
+}
+
+/// Whether the native interface is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NativeChoice {
+    /// On unless there is a Mercure hub.
+    Auto,
+    On,
+    Off,
+}
+
+/// Which protocols of Mercure are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MercureChoice {
+    /// As the variables of a Mercure hub ask for it.
+    Auto,
+    Off,
+    /// Protocol 8, of hubs up to 0.24.
+    #[value(name = "8")]
+    V8,
+    /// Version 1.0.
+    #[value(name = "1")]
+    V1,
+    Both,
 }
 
 /// Flags of `serve`, which `doctor` judges.
@@ -117,6 +144,41 @@ pub struct ServeArgs {
         value_parser = |t: &str| value::bytes(t, Bytes(64), Bytes(64 * MIB), false),
         help_heading = "Publishing")]
     pub event_bytes_max: Bytes,
+
+    /// Mercure hub at /.well-known/mercure: auto (as MERCURE_* variables ask for it), off, 8 (hubs up
+    /// to 0.24), 1 (version 1.0) or both
+    #[arg(
+        long,
+        env = "DOWNPOUR_MERCURE",
+        value_name = "WHICH",
+        default_value = "auto",
+        hide_possible_values = true,
+        help_heading = "Mercure"
+    )]
+    pub mercure: MercureChoice,
+
+    /// File with directives of a Mercure hub, as within a `mercure` block of a Caddyfile
+    #[arg(long, env = "DOWNPOUR_MERCURE_FILE", value_name = "PATH", help_heading = "Mercure")]
+    pub mercure_file: Option<PathBuf>,
+
+    /// Whether /events, the native interface, is served; auto = unless there is a Mercure hub
+    #[arg(
+        long,
+        env = "DOWNPOUR_EVENTS",
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        help_heading = "Mercure"
+    )]
+    pub events: NativeChoice,
+
+    /// What the hub's variables and directives say; read after the flags.
+    #[arg(skip)]
+    pub mercure_settings: Option<Arc<Settings>>,
+
+    /// Whether nobody has said where to listen.
+    #[arg(skip)]
+    pub listen_is_default: bool,
 
     /// Worker threads [default: one for each of --cpus]
     #[arg(long, env = "DOWNPOUR_WORKERS", value_name = "N",
@@ -274,7 +336,12 @@ impl Cli {
         if serves {
             words.insert(1, "serve".into());
         }
-        Self::try_parse_from(words)
+        let matches = Self::command().try_get_matches_from(words)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        let source = matches.subcommand().and_then(|(_, matches)| matches.value_source("listen"));
+        let (Command::Serve(args) | Command::Doctor(args)) = &mut cli.command;
+        args.listen_is_default = source == Some(ValueSource::DefaultValue);
+        Ok(cli)
     }
 
     /// The flags as a Markdown table, for the operator's manual.

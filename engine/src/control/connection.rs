@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Control;
 use super::socket::{Socket, SocketError};
-use super::{publish, subscribe};
+use super::{mercure, publish, subscribe};
 use crate::close::CloseReason;
 use crate::delivery::lane::Lane;
 use crate::http::cors::is_loopback_host;
@@ -14,12 +14,13 @@ use crate::http::request::{self, BodyKind, Method, Parsed, Request};
 use crate::http::response::{Connection, Content, Reply};
 use crate::http::route::{self, Route};
 use crate::limits::Pass;
+use crate::mercure::answer::Fault;
 
 /// The page behind `GET /`.
 const PAGE: &[u8] = include_bytes!("page.html");
 /// What a refused peer may still send, and for how long, before the connection is closed on it.
-const LINGER_BYTES_MAX: usize = 256 << 10;
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER_BYTES_MAX: usize = 256 << 10;
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// What a request asks for, taken out of the buffer it was read into.
 pub(super) struct Call {
@@ -31,6 +32,8 @@ pub(super) struct Call {
     pub(super) may_publish: Result<(), Refusal>,
     pub(super) body: BodyKind,
     pub(super) expects_continue: bool,
+    /// What it asks of the Mercure hub, if that is whom it asks.
+    pub(super) hub: Option<Result<mercure::Asked, Fault>>,
 }
 
 /// What becomes of the connection after a request.
@@ -122,9 +125,14 @@ fn call<L>(control: &Control<L>, request: &Request<'_>) -> Call {
         connection: if keep { Connection::KeepAlive } else { Connection::Close },
         content: if is_head { Content::Omitted } else { Content::Sent },
         origin: request.header("origin").map(str::to_owned),
-        may_publish: may_publish(control, request),
+        may_publish: if mercure::is_asked(control, request) {
+            Ok(())
+        } else {
+            may_publish(control, request)
+        },
         body: request.body,
         expects_continue: request.expect_continue,
+        hub: mercure::asked(control, request),
     }
 }
 
@@ -167,6 +175,9 @@ async fn answer<L: Lane>(
     pass: &mut Option<Result<Pass, CloseReason>>,
     call: Call,
 ) -> After {
+    if let Some(asked) = &call.hub {
+        return mercure::answer(control, socket, buffer, pass, &call, asked).await;
+    }
     let route = match &call.route {
         Ok(route) => route,
         Err(refusal) => return refused(control, socket, &call, refusal).await,

@@ -35,7 +35,7 @@ const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 const ROOM_PAUSE: Duration = Duration::from_millis(1);
 
 /// Why a publish did not come to its end.
-enum Failed {
+pub(super) enum Failed {
     Refused(Refusal),
     Ended(CloseReason),
 }
@@ -297,14 +297,14 @@ impl Lines {
 }
 
 /// Hands events to the sequencer; the ticket waits for them to come round.
-fn hand_in<L: Lane>(control: &Rc<Control<L>>, drafts: Drafts) -> Result<Ticket, Refusal> {
+pub(super) fn hand_in<L: Lane>(control: &Rc<Control<L>>, drafts: Drafts) -> Result<Ticket, Refusal> {
     try_hand_in(control, drafts).map_err(|(refusal, _)| {
         control.stats().overloads.add(u64::from(refusal.status == Status::ServiceUnavailable));
         refusal
     })
 }
 
-fn try_hand_in<L: Lane>(
+pub(super) fn try_hand_in<L: Lane>(
     control: &Rc<Control<L>>,
     drafts: Drafts,
 ) -> Result<Ticket, (Refusal, Drafts)> {
@@ -392,7 +392,7 @@ fn encode(topic: &str, fields: &EventFields, body: &[u8]) -> Result<Draft, Refus
 }
 
 /// Reads a whole body of at most `content_max` bytes.
-async fn read_body<L: Lane>(
+pub(super) async fn read_body<L: Lane>(
     control: &Rc<Control<L>>,
     socket: &Socket,
     buffer: &mut Vec<u8>,

@@ -16,7 +16,7 @@ use crate::event::EventId;
 use crate::http::route::Subscription;
 use crate::limits::Pass;
 use crate::stream;
-use crate::topic::{Gap, Interest, Resume};
+use crate::topic::{Gap, Interest, Resume, Topics};
 
 /// Receive buffer of a stream's socket: nobody reads what a subscriber sends after its request, so
 /// this bounds what it can make the kernel keep. The smallest the kernel takes is a little above.
@@ -51,7 +51,7 @@ pub(super) async fn subscribe<L: Lane>(
 /// Waits until this worker has met every event that has a number by now: whoever subscribes after a
 /// publish was answered, by whichever worker, starts from a history that has it. Mostly there is
 /// nothing to wait for; a worker that is far behind is not waited for long.
-async fn catch_up<L: Lane>(control: &Control<L>) {
+pub(super) async fn catch_up<L: Lane>(control: &Control<L>) {
     let newest = control.stats.sequence.get();
     let deadline = Instant::now() + CATCH_UP_TIMEOUT;
     while control.delivery.borrow().topics().head() < newest && Instant::now() < deadline {
@@ -68,17 +68,30 @@ fn start<L: Lane>(
     subscription: &Subscription,
     call: &Call,
 ) -> Result<(), CloseReason> {
-    may_start(control, subscription)?;
+    let names = &subscription.topics;
+    may_start(control, |topics| names.iter().filter(|name| !topics.contains(name)).count())?;
     let (resume, greeting) = greeting(control, subscription, call);
+    hand_over(control, socket, pass, Interest::Topics(names), &resume, greeting).map(|_| ())
+}
+
+/// Gives the socket to the delivery lane; gives its slot.
+pub(super) fn hand_over<L: Lane>(
+    control: &Rc<Control<L>>,
+    socket: &Socket,
+    pass: Pass,
+    interest: Interest<'_>,
+    resume: &Resume,
+    greeting: Vec<u8>,
+) -> Result<u32, CloseReason> {
     // A kernel that keeps its own size keeps more garbage; nothing else is lost.
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(socket.fd(), RECEIVE_BYTES);
     let mut delivery = control.delivery.borrow_mut();
-    let topics = Interest::Topics(&subscription.topics);
-    match delivery.subscribe(topics, &resume, socket.fd(), pass, greeting.into()) {
-        Ok(()) => {
+    match delivery.subscribe(interest, resume, socket.fd(), pass, greeting.into()) {
+        Ok(slot) => {
             control.stats().gaps.add(u64::from(resume.gap.is_some()));
+            control.stats().topics.set(delivery.topics().count() as u64);
             control.doorbell.ring();
-            Ok(())
+            Ok(slot)
         }
         Err(SubscribeError::Full) => Err(CloseReason::ConnectionsMax),
         Err(SubscribeError::Kernel) => {
@@ -88,17 +101,18 @@ fn start<L: Lane>(
     }
 }
 
-fn may_start<L: Lane>(
+/// Whether a stream may start that needs so many new topics.
+pub(super) fn may_start<L: Lane>(
     control: &Control<L>,
-    subscription: &Subscription,
+    new: impl FnOnce(&Topics) -> usize,
 ) -> Result<(), CloseReason> {
     if control.is_draining() {
         return Err(CloseReason::Drained);
     }
     let delivery = control.delivery.borrow();
     let topics = delivery.topics();
-    let new = subscription.topics.iter().filter(|name| !topics.contains(name)).count();
-    if new > 0 && topics.count() + new > control.config.topics_max {
+    let new = new(topics);
+    if new > 0 && topics.count() + topics.view_count() + new > control.config.topics_max {
         return Err(CloseReason::TopicsMax);
     }
     Ok(())
@@ -122,6 +136,12 @@ fn greeting<L: Lane>(
     let id = EventId { epoch: control.epoch, sequence: resume.sequence };
     let id = resume.gap.is_none().then_some(id);
     head.extend_from_slice(stream::greeting(delivery.retry_ms(), id).as_bytes());
+    write_gap(control, &resume, &mut head);
+    (resume, head)
+}
+
+/// The gap with which a stream begins, if it begins with one.
+pub(super) fn write_gap<L>(control: &Control<L>, resume: &Resume, out: &mut Vec<u8>) {
     if let Some(reason) = resume.gap {
         let gap = Gap {
             reason,
@@ -129,9 +149,8 @@ fn greeting<L: Lane>(
             resumes_after: resume.sequence,
             lost_through: resume.sequence,
         };
-        head.extend_from_slice(&stream::gap(&gap, control.epoch));
+        out.extend_from_slice(&stream::gap(&gap, control.epoch));
     }
-    (resume, head)
 }
 
 /// Says only when to come back.

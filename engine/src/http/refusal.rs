@@ -8,6 +8,9 @@
 /// A status code of RFC 9110, section 15, that this server uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
+    Ok,
+    NoContent,
+    NotModified,
     BadRequest,
     Unauthorized,
     Forbidden,
@@ -19,6 +22,7 @@ pub enum Status {
     UriTooLong,
     UnsupportedMediaType,
     ExpectationFailed,
+    MisdirectedRequest,
     HeaderFieldsTooLarge,
     InternalServerError,
     NotImplemented,
@@ -30,6 +34,9 @@ impl Status {
     /// The three digits of the status line.
     pub const fn code(self) -> u16 {
         match self {
+            Self::Ok => 200,
+            Self::NoContent => 204,
+            Self::NotModified => 304,
             Self::BadRequest => 400,
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
@@ -41,6 +48,7 @@ impl Status {
             Self::UriTooLong => 414,
             Self::UnsupportedMediaType => 415,
             Self::ExpectationFailed => 417,
+            Self::MisdirectedRequest => 421,
             Self::HeaderFieldsTooLarge => 431,
             Self::InternalServerError => 500,
             Self::NotImplemented => 501,
@@ -53,6 +61,9 @@ impl Status {
     /// problem without a type of its own takes its title from the status).
     pub const fn reason(self) -> &'static str {
         match self {
+            Self::Ok => "OK",
+            Self::NoContent => "No Content",
+            Self::NotModified => "Not Modified",
             Self::BadRequest => "Bad Request",
             Self::Unauthorized => "Unauthorized",
             Self::Forbidden => "Forbidden",
@@ -64,6 +75,7 @@ impl Status {
             Self::UriTooLong => "URI Too Long",
             Self::UnsupportedMediaType => "Unsupported Media Type",
             Self::ExpectationFailed => "Expectation Failed",
+            Self::MisdirectedRequest => "Misdirected Request",
             Self::HeaderFieldsTooLarge => "Request Header Fields Too Large",
             Self::InternalServerError => "Internal Server Error",
             Self::NotImplemented => "Not Implemented",

@@ -27,6 +27,8 @@ pub struct Rules {
     pub topics_per_subscriber_max: usize,
     /// Whether `GET /` answers with the start page.
     pub start_page: bool,
+    /// Whether the native interface is served at all.
+    pub native: bool,
 }
 
 /// One call of the public interface.
@@ -82,6 +84,10 @@ pub enum ObjectFormat {
 /// names and values that cannot be.
 pub fn route(request: &Request<'_>, rules: &Rules) -> Result<Route, Refusal> {
     match request.path {
+        _ if !rules.native => Err(Refusal::new(
+            Status::NotFound,
+            "There is nothing here but the Mercure hub at /.well-known/mercure (see --events).",
+        )),
         "/events" => events(request, rules),
         "/" if rules.start_page => page(request.method),
         "*" => Ok(Route::Preflight { allow: EVENTS_ALLOW }),

@@ -60,6 +60,15 @@ impl Topics {
         }
     }
 
+    /// Whether events after `sequence` that may be for `interest` are no longer kept.
+    #[must_use]
+    pub fn has_lost(&self, interest: Interest<'_>, sequence: u64) -> bool {
+        let lost = |topic: &super::Topic| {
+            topic.evicted_through > sequence && interest.may_match(&topic.name, topic.private)
+        };
+        self.newest_lost > sequence && self.topics.iter().any(|(_, topic)| lost(topic))
+    }
+
     /// Sequence of the kept event to which a publisher gave this id; the oldest if there are several,
     /// so that nothing is skipped.
     fn sequence_of(&self, id: &str) -> Option<u64> {

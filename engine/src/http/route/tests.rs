@@ -1,7 +1,7 @@
 use super::*;
 use crate::http::request::{Limits, Parsed, parse};
 
-const RULES: Rules = Rules { topics_per_subscriber_max: 3, start_page: true };
+const RULES: Rules = Rules { topics_per_subscriber_max: 3, start_page: true, native: true };
 
 fn route_head(head: &str, rules: &Rules) -> Result<Route, Refusal> {
     match parse(head.as_bytes(), &Limits::default()) {
