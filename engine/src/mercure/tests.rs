@@ -1,1 +1,294 @@
-//! x
+use std::collections::HashMap;
+
+use super::answer::{Answer, Fault, header_id};
+use super::directives::{self, Lookup};
+use super::form::Form;
+use super::origin::Origins;
+use super::settings::{Settings, asked_for, hub_url};
+use super::subscribe::Ask;
+use super::subscription::{Filter, Subscription, escape, etag, query_escape};
+use super::update::Update;
+use super::{PATH, Speaks, Version, is_ours};
+use crate::http::refusal::Status;
+use crate::http::response::{Connection, Content};
+
+const URL: &str = "https://hub.example/.well-known/mercure";
+
+/// An environment and files.
+struct Given(HashMap<&'static str, &'static str>);
+
+impl Lookup for Given {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(|value| (*value).to_owned())
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        let found = self.0.get(path).map(|value| (*value).to_owned());
+        found.ok_or_else(|| format!("{path} is not there"))
+    }
+}
+
+fn given(pairs: &[(&'static str, &'static str)]) -> Given {
+    Given(pairs.iter().copied().collect())
+}
+
+fn form(text: &str) -> Form {
+    Form::parse(text.as_bytes()).unwrap()
+}
+
+#[test]
+fn the_hubs_paths_are_its_own_and_no_others() {
+    for (path, ours) in [
+        (PATH, true),
+        ("/.well-known/mercure/subscriptions", true),
+        ("/.well-known/oauth-protected-resource/.well-known/mercure", true),
+        ("/.well-known/mercure2", false),
+        ("/.well-known/mercur", false),
+        ("/.well-known/oauth-protected-resource", false),
+        ("/", false),
+    ] {
+        assert_eq!(is_ours(path), ours, "{path}");
+    }
+}
+
+#[test]
+fn topics_of_the_hub_itself_are_reserved_however_they_are_written() {
+    for topic in [
+        "/.well-known/mercure",
+        "/.well-known/mercure/",
+        "/.well-known/mercure/subscriptions/exact/a/b",
+        "https://x.example/.well-known/mercure/a",
+        "ftp://x.example//.well-known//mercure",
+        "/a/../.well-known/mercure",
+        "/a/%2e%2e/.well-known/mercure",
+        "/%2Ewell-known/mercure",
+        "/%252Ewell-known/mercure",
+        "/.well-known%2Fmercure",
+        "/.well-known\\mercure",
+        "mercure",
+        "./mercure/x",
+        "?x",
+        "",
+    ] {
+        for version in [Version::V0, Version::V1] {
+            let update = form(&format!("topic={}", escape(topic)));
+            let fault = Update::read(&update, version, URL).unwrap_err();
+            let expected = if version == Version::V0 { 403 } else { 400 };
+            assert_eq!(fault.status.code(), expected, "{topic:?} {version:?}");
+        }
+    }
+    for topic in
+        ["/.well-known/mercure2", "/x/y", "https://x.example/a", "urn:a:b", "/%2Fa%zz", "é"]
+    {
+        let update = form(&format!("topic={}", escape(topic)));
+        assert!(Update::read(&update, Version::V1, URL).is_ok(), "{topic}");
+    }
+}
+
+#[test]
+fn what_a_subscriber_asks_for_is_read_by_its_version() {
+    let read = |text: &str, speaks| Ask::read(&form(text), None, speaks, URL);
+    let old = read("topic=a&topic=a&topic=%7Bx%7D&match=b", Speaks::V0).unwrap();
+    assert_eq!((old.version, old.wanted.len()), (Version::V0, 2));
+    let new = read("topic=a&match=b&match_exact=b&match_urlpattern=/c/:d", Speaks::V1).unwrap();
+    assert_eq!((new.version, new.wanted.len()), (Version::V1, 2));
+    assert_eq!(new.wanted[1].match_type, "urlpattern");
+    let both = read("topic=a&match=b", Speaks::Both).unwrap();
+    assert_eq!((both.version, both.wanted.len()), (Version::V1, 2));
+    assert_eq!(read("topic=a", Speaks::Both).unwrap().version, Version::V0);
+    assert!(read("", Speaks::Both).is_err());
+    assert!(read("topic=a&matchX=b", Speaks::Both).is_err());
+    assert!(read("topic=a&matchX=b", Speaks::V0).is_ok());
+    assert!(read("topic=a&ma%C3%A9tch=b", Speaks::Both).is_ok());
+}
+
+#[test]
+fn an_empty_id_counts_in_version_1_only() {
+    for (text, header, speaks, expected) in [
+        ("topic=a&lastEventID=x", None, Speaks::V0, Some("x")),
+        ("topic=a&lastEventID=x", Some("y"), Speaks::V0, Some("y")),
+        ("topic=a&lastEventID=x", Some(""), Speaks::V0, Some("x")),
+        ("topic=a&lastEventID=", Some(""), Speaks::V0, None),
+        ("topic=a&last_event_id=x", None, Speaks::V0, None),
+        ("match=a&last_event_id=x", Some("y"), Speaks::V1, Some("y")),
+        ("match=a&last_event_id=", None, Speaks::V1, Some("")),
+        ("match=a", Some(""), Speaks::V1, Some("")),
+        ("match=a&lastEventID=x", None, Speaks::V1, None),
+    ] {
+        let ask = Ask::read(&form(text), header, speaks, URL).unwrap();
+        assert_eq!(ask.last_event_id.as_deref(), expected, "{text} {header:?}");
+    }
+}
+
+fn subscription(version: Version) -> Subscription {
+    Subscription {
+        version,
+        selector: "https://e.example/{a b}?c=é&d+e".into(),
+        match_type: "exact",
+        subscriber: "urn:uuid:1".into(),
+        payload: None,
+    }
+}
+
+#[test]
+fn a_subscriptions_path_is_encoded_once_and_found_again() {
+    let old = subscription(Version::V0);
+    assert_eq!(
+        old.path(),
+        "/.well-known/mercure/subscriptions/https%3A%2F%2Fe.example%2F%7Ba+b%7D%3Fc%3D%C3%A9%26d%2Be\
+         /urn%3Auuid%3A1"
+    );
+    let new = subscription(Version::V1);
+    assert_eq!(
+        new.path(),
+        "/.well-known/mercure/subscriptions/exact/https%3A%2F%2Fe.example%2F%7Ba%20b%7D%3Fc%3D%C3%A9\
+         %26d%2Be/urn%3Auuid%3A1"
+    );
+    for one in [old, new] {
+        let filter = Filter::read(&one.path(), Version::V0, true).unwrap();
+        assert!(filter.has(&one) && filter.subscriber.is_some());
+        let collection = one.path().rsplit_once('/').unwrap().0.to_owned();
+        let filter = Filter::read(&collection, Version::V0, true).unwrap();
+        assert!(filter.has(&one) && filter.subscriber.is_none());
+        let other = Subscription { subscriber: "urn:uuid:2".into(), ..one.clone() };
+        assert!(filter.has(&other));
+        assert!(!Filter::read(&one.path(), Version::V0, true).unwrap().has(&other));
+    }
+    for path in ["/x", "/.well-known/mercure/subscriptionsx", "/.well-known/mercure/subscriptions/"]
+    {
+        assert_eq!(Filter::read(path, Version::V0, true), None, "{path}");
+    }
+    assert_eq!(query_escape("a b~-_.*"), "a+b~-_.%2A");
+    assert_eq!(etag("a\"b%c"), "\"a%22b%25c\"");
+}
+
+#[test]
+fn an_id_stands_in_a_header_only_as_what_it_is() {
+    for (id, fits) in [
+        ("urn:uuid:1", true),
+        ("id-[\"x\"]", true),
+        ("a b", true),
+        ("", false),
+        (" a", false),
+        ("a\r\nX: y", false),
+        ("a\tb", false),
+        ("é", false),
+    ] {
+        assert_eq!(header_id(id).is_some(), fits, "{id:?}");
+    }
+}
+
+#[test]
+fn challenges_are_version_1s_and_have_no_code_without_a_token() {
+    let answer = Answer {
+        connection: Connection::KeepAlive,
+        content: Content::Sent,
+        cors: &Origins::default(),
+        origin: None,
+        metadata_url: Some("https://hub.example/m"),
+    };
+    let challenge = |fault: &Fault| {
+        let mut out = Vec::new();
+        answer.fault(fault, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let line = text.lines().find(|line| line.starts_with("WWW-Authenticate"));
+        line.map(|line| line["WWW-Authenticate: ".len()..].to_owned())
+    };
+    let metadata = "resource_metadata=\"https://hub.example/m\"";
+    assert_eq!(challenge(&Fault::no_token(Version::V1)), Some(format!("Bearer {metadata}")));
+    let bad = format!("Bearer error=\"invalid_token\", {metadata}");
+    assert_eq!(challenge(&Fault::bad_token(Version::V1)), Some(bad));
+    assert_eq!(challenge(&Fault::bad_token(Version::V0)), None);
+    assert_eq!(challenge(&Fault::bare(Version::V1, Status::BadRequest)), None);
+}
+
+#[test]
+fn directives_are_read_as_caddy_reads_them() {
+    let lookup = given(&[("KEY", "s3cret key"), ("/run/key", "of a file")]);
+    let text = "# a comment\nanonymous\n\ncors_origins a \"b c\" `d\"e` # more\n\
+                publisher_jwt {env.KEY} HS256\nissuer \"x\" {\n  publisher {\n    jwt {file./run/key}\n  }\n}\n\
+                topic {$NONE:default} {$NONE} {id} {$KEY}\n\"{\" x\n";
+    let parsed = directives::parse(text, &lookup).unwrap();
+    let words: Vec<(&str, Vec<&str>)> = parsed
+        .iter()
+        .map(|one| (one.name.as_str(), one.words.iter().map(String::as_str).collect()))
+        .collect();
+    assert_eq!(
+        words,
+        [
+            ("anonymous", vec![]),
+            ("cors_origins", vec!["a", "b c", "d\"e"]),
+            ("publisher_jwt", vec!["s3cret key", "HS256"]),
+            ("issuer", vec!["x"]),
+            ("topic", vec!["default", "{id}", "s3cret key"]),
+            ("{", vec!["x"]),
+        ]
+    );
+    assert_eq!(parsed[3].block[0].block[0].words, ["of a file"]);
+    assert_eq!((parsed[3].line, parsed[3].block[0].line), (6, 7));
+    let wrapped = directives::parse("mercure {\nanonymous\n}", &lookup).unwrap();
+    assert_eq!(wrapped[0].name, "anonymous");
+    for (text, line) in [
+        ("a {\nb", 2),
+        ("a\n}", 2),
+        ("{\n}", 1),
+        ("a\n\nb \"c", 3),
+        ("a {\n} b\n", 2),
+        ("a {file./nowhere}", 1),
+        ("a {\na {\na {\na {\na {\n}\n}\n}\n}\n}", 5),
+    ] {
+        assert_eq!(directives::parse(text, &lookup).unwrap_err().line, line, "{text}");
+    }
+}
+
+#[test]
+fn the_environment_of_a_hub_asks_for_one() {
+    assert_eq!(asked_for(&given(&[])), None);
+    assert_eq!(asked_for(&given(&[("MERCURE_PUBLISHER_JWT_KEY", " ")])), None);
+    assert_eq!(asked_for(&given(&[("MERCURE_PUBLISHER_JWT_KEY", "k")])), Some(Speaks::V0));
+    assert_eq!(asked_for(&given(&[("MERCURE_SUBSCRIBER_JWT_KEY_FILE", "/k")])), Some(Speaks::V0));
+    assert_eq!(asked_for(&given(&[("MERCURE_TRUSTED_ISSUERS", "x")])), Some(Speaks::Both));
+}
+
+#[test]
+fn keys_come_from_variables_files_and_directives() {
+    let key = "!ChangeThisMercureHubJWTSecretKey!";
+    for lookup in [
+        given(&[("MERCURE_PUBLISHER_JWT_KEY", key), ("MERCURE_SUBSCRIBER_JWT_KEY", key)]),
+        given(&[
+            ("MERCURE_PUBLISHER_JWT_KEY_FILE", "/run/p"),
+            ("/run/p", key),
+            ("MERCURE_EXTRA_DIRECTIVES", "anonymous"),
+        ]),
+        given(&[(
+            "MERCURE_EXTRA_DIRECTIVES",
+            "publisher_jwt !ChangeThisMercureHubJWTSecretKey!\nanonymous",
+        )]),
+    ] {
+        let settings = Settings::read(Speaks::Both, None, &lookup).unwrap();
+        assert!(settings.publishers.v0.is_some() && settings.publishers.v1.is_some());
+    }
+    let short =
+        given(&[("MERCURE_PUBLISHER_JWT_KEY", "short"), ("MERCURE_EXTRA_DIRECTIVES", "anonymous")]);
+    let settings = Settings::read(Speaks::V0, None, &short).unwrap();
+    assert!(settings.warnings.iter().any(|warning| warning.contains("can be guessed")));
+    assert!(settings.publishers.v1.is_none() && settings.subscribers.v0.is_none());
+}
+
+#[test]
+fn the_hubs_url_is_what_clients_use() {
+    let of = |directives: &'static str, host| {
+        let lookup = given(&[
+            ("MERCURE_PUBLISHER_JWT_KEY", "!ChangeThisMercureHubJWTSecretKey!"),
+            ("MERCURE_EXTRA_DIRECTIVES", directives),
+        ]);
+        hub_url(&Settings::read(Speaks::V1, None, &lookup).unwrap(), host)
+    };
+    assert_eq!(of("anonymous", Some("A.example:1")), "http://a.example:1/.well-known/mercure");
+    assert_eq!(
+        of("anonymous\nresource_identifier https://r.example/m", Some("a")),
+        "https://r.example/m"
+    );
+    let named = "anonymous\npublic_urls https://a.example http://b.example";
+    assert_eq!(of(named, Some("a.example")), "https://a.example/.well-known/mercure");
+}

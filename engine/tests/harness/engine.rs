@@ -97,6 +97,18 @@ impl Engine {
         Engine::run(backend, flags, command)
     }
 
+    /// The same with variables in its environment.
+    #[track_caller]
+    pub(crate) fn start_with_variables(
+        backend: Backend,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Engine {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_downpour"));
+        command.envs(variables.iter().copied());
+        Engine::run(backend, flags, command)
+    }
+
     #[track_caller]
     fn run(backend: Backend, flags: &[&str], mut command: Command) -> Engine {
         command.arg("serve").args(["--backend", backend.name()]).args(flags);
@@ -340,6 +352,18 @@ impl Confined {
 /// Runs the program to its end; gives whether it succeeded and all it printed.
 pub(crate) fn run_to_end(arguments: &[&str]) -> (bool, String) {
     end(Command::new(env!("CARGO_BIN_EXE_downpour")), arguments)
+}
+
+/// The same with variables in its environment; gives how it ended.
+pub(crate) fn run_to_end_with(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (ExitStatus, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_downpour"));
+    command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null());
+    let output = command.output().expect("the program was built");
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status, String::from_utf8(printed).expect("UTF-8"))
 }
 
 /// The same for a user without privileges.

@@ -1,0 +1,167 @@
+//! Publishing: the form, its answers, and what is refused in which words.
+
+use crate::harness::wire::request;
+use crate::harness::{Backend, on_both_backends};
+use crate::rig::{FORM, HUB, Hub, all, bearer, token};
+
+on_both_backends![
+    an_update_is_answered_with_its_id_as_plain_text,
+    what_is_wrong_is_answered_in_the_words_of_the_reference,
+    every_topic_of_an_update_needs_the_right,
+    a_body_that_is_no_form_has_no_fields,
+    a_connection_takes_updates_one_after_the_other,
+    a_body_beyond_the_bound_is_413,
+    a_publisher_needs_a_token_with_the_publish_claim,
+];
+
+fn an_update_is_answered_with_its_id_as_plain_text(backend: Backend) {
+    let hub = Hub::start(backend, "8", "");
+    let answer = hub.post(&all(), "topic=https%3A%2F%2Fe.example%2F1&data=hi");
+    let headers: Vec<String> =
+        answer.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    assert_eq!(
+        headers,
+        [
+            "Content-Security-Policy: default-src 'self'",
+            "X-Content-Type-Options: nosniff",
+            "X-Frame-Options: DENY",
+            "X-XSS-Protection: 1; mode=block",
+            "Connection: keep-alive",
+            "Content-Type: text/plain; charset=utf-8",
+            "Content-Length: 45",
+        ]
+    );
+    assert_eq!(answer.status, 200);
+    let uuid = answer.text().strip_prefix("urn:uuid:").expect("a URN");
+    let lengths: Vec<usize> = uuid.split('-').map(str::len).collect();
+    assert_eq!(lengths, [8, 4, 4, 4, 12], "{uuid}");
+    assert!(uuid.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()), "{uuid}");
+    let own = hub.post(&all(), "topic=a&data=hi&id=id-%5B%22x%22%5D");
+    assert_eq!((own.status, own.text()), (200, "id-[\"x\"]"));
+}
+
+fn what_is_wrong_is_answered_in_the_words_of_the_reference(backend: Backend) {
+    let hub = Hub::start(backend, "8", "");
+    let many = "topic=a&".repeat(1001);
+    let long = format!("topic=a&id={}", "x".repeat(300));
+    for (form, status, text) in [
+        ("data=hi", 400, "Missing \"topic\" parameter\n"),
+        ("", 400, "Missing \"topic\" parameter\n"),
+        ("topic=a&retry=x", 400, "Invalid \"retry\" parameter\n"),
+        ("topic=a&retry=-1", 400, "Invalid \"retry\" parameter\n"),
+        ("topic=a&retry=%2B1", 400, "Invalid \"retry\" parameter\n"),
+        ("topic=a&id=x%0Ay", 400, "\"id\" field contains a forbidden control character\n"),
+        ("topic=a&id=x%0Dy", 400, "\"id\" field contains a forbidden control character\n"),
+        ("topic=a&id=x%00y", 400, "\"id\" field contains a forbidden control character\n"),
+        ("topic=a&type=x%0Ay", 400, "\"type\" field contains a forbidden control character\n"),
+        ("topic=a&type=gap", 400, "\"type\" field has the reserved value \"gap\"\n"),
+        ("topic=a&data=%", 400, "Bad Request\n"),
+        ("topic=a&data=%C3%28", 400, "Bad Request\n"),
+        ("topic=a%0Ab", 400, "topic contains a forbidden control character or is empty\n"),
+        (&many, 400, "too many topics in update\n"),
+        (
+            &long,
+            400,
+            "`id` must be 1 to 256 bytes without NUL, CR or LF; leave it out to have one given\n",
+        ),
+    ] {
+        let answer = hub.post(&all(), form);
+        let shown = &form[..form.len().min(40)];
+        assert_eq!((answer.status, answer.text()), (status, text), "{shown}");
+        assert_eq!(answer.header("Content-Type"), Some("text/plain; charset=utf-8"));
+        assert_eq!(answer.header("WWW-Authenticate"), None, "version 0 has no challenge");
+    }
+    for topic in [
+        "/.well-known/mercure/subscriptions/a/b",
+        "https://hub.example/.well-known/mercure",
+        "x/.well-known/mercure",
+        "/.well-known/%256dercure/x",
+        "/a/../.well-known/mercure/x",
+    ] {
+        let answer = hub.post(&all(), &format!("topic={topic}"));
+        let text = "topic value references the reserved \"/.well-known/mercure\" namespace\n";
+        assert_eq!((answer.status, answer.text()), (403, text), "{topic}");
+    }
+    hub.publish("topic=a&retry=0&data=fine");
+    hub.publish("topic=a&retry=&id=&type=&unknown=1&data=fine");
+}
+
+fn every_topic_of_an_update_needs_the_right(backend: Backend) {
+    let hub = Hub::start(backend, "8", "");
+    let token = token(r#"{"publish":["https://e.example/{id}","b"]}"#);
+    for (form, status) in [
+        ("topic=https://e.example/1", 200),
+        ("topic=b", 200),
+        ("topic=https://e.example/1&topic=b", 200),
+        ("topic=c", 401),
+        ("topic=b&topic=c", 401),
+        ("topic=c&topic=b", 401),
+        ("topic=https://e.example/1/2", 401),
+        ("topic=c&private=on", 401),
+    ] {
+        let answer = hub.post(&token, form);
+        assert_eq!(answer.status, status, "{form}: {}", answer.text());
+        if status == 401 {
+            assert_eq!(answer.text(), "Unauthorized\n");
+        }
+    }
+}
+
+fn a_body_that_is_no_form_has_no_fields(backend: Backend) {
+    let hub = Hub::start(backend, "8", "");
+    let bearer = bearer(&all());
+    for kind in ["Content-Type: application/json", "Content-Type: text/plain", "X-None: 1"] {
+        let answer = hub.engine.ask(request("POST", HUB, &[&bearer, kind], b"topic=a&data=hi"));
+        assert_eq!(
+            (answer.status, answer.text()),
+            (400, "Missing \"topic\" parameter\n"),
+            "{kind}"
+        );
+    }
+    let kind = "Content-Type: Application/X-WWW-Form-Urlencoded; charset=UTF-8";
+    assert_eq!(hub.engine.ask(request("POST", HUB, &[&bearer, kind], b"topic=a")).status, 200);
+    // The topic of the query is nobody's.
+    let target = format!("{HUB}?topic=a");
+    let answer = hub.engine.ask(request("POST", &target, &[&bearer, FORM], b"data=hi"));
+    assert_eq!(answer.status, 400);
+}
+
+fn a_connection_takes_updates_one_after_the_other(backend: Backend) {
+    let hub = Hub::start(backend, "8", "anonymous");
+    let mut stream = hub.stream("topic=t", &[]);
+    let bearer = bearer(&all());
+    let mut wire = hub.engine.connect();
+    let one = |number: usize| {
+        let form = format!("topic=t&data={number}");
+        request("POST", HUB, &[FORM, &bearer], form.as_bytes())
+    };
+    // A refusal in between does not end it.
+    let refused = request("POST", HUB, &[FORM, &bearer], b"data=nothing");
+    wire.send([one(0), one(1), refused, one(2)].concat());
+    let statuses: Vec<u16> = (0..4).map(|_| wire.response().status).collect();
+    assert_eq!(statuses, [200, 200, 400, 200]);
+    assert_eq!([stream.data(), stream.data(), stream.data()], ["0", "1", "2"]);
+}
+
+fn a_body_beyond_the_bound_is_413(backend: Backend) {
+    let hub = Hub::start_with(backend, "8", "", &["--event-bytes-max", "1KiB"]);
+    let fits = format!("topic=a&data={}", "%41".repeat(1024));
+    assert_eq!(hub.post(&all(), &fits).status, 200);
+    let over = format!("topic=a&data={}", "x".repeat(1025));
+    assert_eq!(hub.post(&all(), &over).status, 413);
+    let small = Hub::start(backend, "8", "max_request_body_size 100B");
+    let over = format!("topic=a&data={}", "x".repeat(100));
+    assert_eq!(small.post(&all(), &over).status, 413);
+    assert_eq!(small.post(&all(), "topic=a").status, 200);
+}
+
+fn a_publisher_needs_a_token_with_the_publish_claim(backend: Backend) {
+    let hub = Hub::start(backend, "8", "anonymous");
+    let without = request("POST", HUB, &[FORM], b"topic=a&data=hi");
+    let answer = hub.engine.ask(without);
+    assert_eq!((answer.status, answer.text()), (401, "Unauthorized\n"));
+    for claim in [r#"{"subscribe":["*"]}"#, "{}", r#"{"publish":null}"#, r#"{"publish":[]}"#] {
+        let answer = hub.post(&token(claim), "topic=a&data=hi");
+        assert_eq!((answer.status, answer.text()), (401, "Unauthorized\n"), "{claim}");
+    }
+}

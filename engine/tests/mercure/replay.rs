@@ -1,0 +1,152 @@
+//! Coming back: `Last-Event-ID` in the header and the query, ids of publishers, and what is told.
+
+use crate::harness::{Backend, on_both_backends};
+use crate::rig::{Hub, all, bearer, token};
+
+on_both_backends![
+    a_subscriber_goes_on_after_the_id_it_names,
+    the_header_goes_before_the_query_and_empty_is_none,
+    earliest_gives_all_that_is_kept,
+    the_answer_says_where_the_stream_starts,
+    lost_updates_are_told_in_the_stream_and_in_the_answer,
+    replay_is_as_deep_as_history,
+    replay_asks_the_token_of_today,
+    the_query_of_protocol_7_is_taken_only_on_request,
+];
+
+fn a_subscriber_goes_on_after_the_id_it_names(backend: Backend) {
+    let hub = Hub::start(backend, "8", "anonymous");
+    let first = hub.publish("topic=a&data=1");
+    hub.publish("topic=b&data=2&id=own%20id");
+    hub.publish("topic=a&topic=c&data=3&id=own%20id");
+    hub.publish("topic=a&data=4");
+    let header = format!("Last-Event-ID: {first}");
+    let mut by_header = hub.stream("topic=*", &[&header]);
+    assert_eq!([by_header.data(), by_header.data(), by_header.data()], ["2", "3", "4"]);
+    let mut by_query = hub.stream(&format!("topic=a&lastEventID={first}"), &[]);
+    assert_eq!([by_query.data(), by_query.data()], ["3", "4"]);
+    // Of an id that was given twice the earliest counts, whatever topic had it.
+    let mut own = hub.stream("topic=%7Bx%7D&lastEventID=own%20id", &[]);
+    assert_eq!([own.data(), own.data()], ["3", "4"]);
+    let live = hub.publish("topic=a&data=5");
+    assert_eq!(by_query.event(), ("message".into(), "5".into(), live));
+}
+
+fn the_header_goes_before_the_query_and_empty_is_none(backend: Backend) {
+    let hub = Hub::start(backend, "8", "anonymous");
+    let first = hub.publish("topic=a&data=1");
+    let second = hub.publish("topic=a&data=2");
+    hub.publish("topic=a&data=3");
+    let header = format!("Last-Event-ID: {second}");
+    let mut stream = hub.stream(&format!("topic=a&lastEventID={first}"), &[&header]);
+    assert_eq!(stream.data(), "3");
+    let empty = hub.stream("topic=a&lastEventID=", &["Last-Event-ID: "]);
+    assert_eq!(empty.head.header("Last-Event-ID"), None);
+    let mut falls_back = hub.stream(&format!("topic=a&lastEventID={second}"), &["Last-Event-ID: "]);
+    assert_eq!(falls_back.data(), "3");
+}
+
+fn earliest_gives_all_that_is_kept(backend: Backend) {
+    let hub = Hub::start(backend, "8", "anonymous");
+    for number in 0..5 {
+        hub.publish(&format!("topic=t{}&data={number}", number % 2));
+    }
+    let mut stream = hub.stream("topic=t0&lastEventID=earliest", &[]);
+    assert_eq!(stream.head.header("Last-Event-ID"), Some("earliest"));
+    assert_eq!([stream.data(), stream.data(), stream.data()], ["0", "2", "4"]);
+    let mut all = hub.stream("topic=*", &["Last-Event-ID: earliest"]);
+    assert_eq!((0..5).map(|_| all.data()).collect::<String>(), "01234");
+}
+
+fn the_answer_says_where_the_stream_starts(backend: Backend) {
+    let hub = Hub::start(backend, "8", "anonymous");
+    let first = hub.publish("topic=a&data=1");
+    let own = hub.publish("topic=a&data=2&id=mine");
+    for (asked, said) in [
+        (first.as_str(), first.as_str()),
+        (&own, "mine"),
+        ("earliest", "earliest"),
+        ("nobody-knows-this", "earliest"),
+        ("urn:uuid:00000000-0000-8000-8000-000000000001", "earliest"),
+        ("000000000000-1", "earliest"),
+    ] {
+        let stream = hub.stream(&format!("topic=a&lastEventID={asked}"), &[]);
+        assert_eq!(stream.head.header("Last-Event-ID"), Some(said), "{asked}");
+    }
+    assert_eq!(hub.stream("topic=a", &[]).head.header("Last-Event-ID"), None);
+}
+
+fn lost_updates_are_told_in_the_stream_and_in_the_answer(backend: Backend) {
+    let hub = Hub::start_with(backend, "8", "anonymous", &["--history-events", "3"]);
+    let ids: Vec<String> =
+        (0..10).map(|number| hub.publish(&format!("topic=a&data={number}"))).collect();
+    let mut lost = hub.stream(&format!("topic=a&lastEventID={}", ids[2]), &[]);
+    assert_eq!(lost.head.header("Last-Event-ID"), Some("earliest"));
+    let (event, data, _) = lost.event();
+    assert_eq!(event, "gap");
+    assert!(data.contains("\"reason\":\"evicted\""), "{data}");
+    assert_eq!([lost.data(), lost.data(), lost.data()], ["7", "8", "9"]);
+    let mut whole = hub.stream(&format!("topic=a&lastEventID={}", ids[6]), &[]);
+    assert_eq!(whole.head.header("Last-Event-ID"), Some(ids[6].as_str()));
+    assert_eq!(whole.data(), "7");
+    let mut unknown = hub.stream("topic=a&lastEventID=unknown", &[]);
+    assert!(unknown.event().1.contains("\"reason\":\"unknown_id\""));
+    assert_eq!(unknown.data(), "7");
+}
+
+/// The reference looks at ten thousand updates and sends a thousand.
+fn replay_is_as_deep_as_history(backend: Backend) {
+    let hub = Hub::start(backend, "8", "anonymous");
+    let bearer = bearer(&all());
+    let mut wire = hub.engine.connect();
+    for number in 0..12_000 {
+        let form = format!("topic=t&data={number}");
+        let headers = [crate::rig::FORM, &bearer];
+        wire.send(crate::harness::wire::request(
+            "POST",
+            crate::rig::HUB,
+            &headers,
+            form.as_bytes(),
+        ));
+        if number % 200 == 199 {
+            (0..200).for_each(|_| assert_eq!(wire.response().status, 200));
+        }
+    }
+    let mut stream = hub.stream("topic=%7Bx%7D&lastEventID=earliest", &[]);
+    let mut id = String::new();
+    for number in 0..12_000 {
+        let event = stream.event();
+        assert_eq!(event.1, number.to_string());
+        if number == 10_999 {
+            id = event.2;
+        }
+    }
+    let mut late = hub.stream(&format!("topic=t&lastEventID={id}"), &[]);
+    assert_eq!(late.head.header("Last-Event-ID"), Some(id.as_str()));
+    assert_eq!(late.data(), "11000");
+}
+
+fn replay_asks_the_token_of_today(backend: Backend) {
+    let hub = Hub::start(backend, "8", "anonymous");
+    hub.publish("topic=a&data=public");
+    hub.publish("topic=a&data=secret&private=on");
+    hub.publish("topic=a&data=end");
+    let mut without = hub.stream("topic=a&lastEventID=earliest", &[]);
+    assert_eq!([without.data(), without.data()], ["public", "end"]);
+    let other = bearer(&token(r#"{"subscribe":["b"]}"#));
+    let mut other = hub.stream("topic=*&lastEventID=earliest", &[&other]);
+    assert_eq!([other.data(), other.data()], ["public", "end"]);
+    let mut with = hub.stream("topic=%7Ba%7D&lastEventID=earliest", &[&bearer(&all())]);
+    assert_eq!([with.data(), with.data(), with.data()], ["public", "secret", "end"]);
+}
+
+fn the_query_of_protocol_7_is_taken_only_on_request(backend: Backend) {
+    for (directives, is_taken) in [("", false), ("protocol_version_compatibility 7", true)] {
+        let hub = Hub::start(backend, "8", &format!("anonymous\n{directives}"));
+        let first = hub.publish("topic=a&data=1");
+        hub.publish("topic=a&data=2");
+        let stream = hub.stream(&format!("topic=a&Last-Event-ID={first}"), &[]);
+        let said = stream.head.header("Last-Event-ID");
+        assert_eq!(said, is_taken.then_some(first.as_str()), "{directives}");
+    }
+}
