@@ -21,12 +21,14 @@ use crate::limits::Limits;
 use crate::ring::{Admission, Doorbell};
 use crate::sequencer::Submission;
 use crate::stats::{Stats, WorkerStats};
+use crate::token::Verifiers;
 
 pub(crate) mod accept;
 pub(crate) mod admin;
 mod connection;
 mod metrics;
 mod publish;
+mod rights;
 pub(crate) mod socket;
 mod subscribe;
 pub(crate) mod tickets;
@@ -56,6 +58,9 @@ pub(crate) struct Control<L> {
     /// Rung when a task has given the delivery lane something to do.
     pub(crate) doorbell: Arc<Doorbell>,
     pub(crate) key: RefCell<Option<PublishKey>>,
+    pub(crate) verifiers: RefCell<Arc<Verifiers>>,
+    /// Has keys fetched again; none where none are fetched.
+    pub(crate) asking: Option<Sender<()>>,
     /// Bytes of bodies that are being read.
     pub(crate) body_bytes: Cell<usize>,
     /// Tasks of connections.

@@ -27,10 +27,12 @@ use crate::config::{ACCEPT_BACKLOG, Config};
 use crate::control::Room;
 use crate::control::admin::{self, Admin};
 use crate::event::Epoch;
+use crate::keys::Keys;
 use crate::limits::Limits;
 use crate::ring::{Admission, Doorbell, RingReceiver, RingSender, ring};
 use crate::sequencer::{Numbered, Sequencer};
 use crate::stats::Stats;
+use crate::token::Verifiers;
 use crate::worker::{Command, Parts, ring_eventfd};
 
 /// How often an address in use is tried, and how long after each other: for a second in all.
@@ -73,6 +75,7 @@ pub struct Engine {
     pub admin: Option<SocketAddr>,
     backend: Backend,
     config: Arc<Config>,
+    keys: Arc<Keys>,
     stats: Arc<Stats>,
     handles: Vec<WorkerHandle>,
     workers: Vec<JoinHandle<()>>,
@@ -88,6 +91,9 @@ impl Engine {
     pub fn start(config: Config) -> Result<Engine, StartError> {
         let config = Arc::new(config);
         let key = read_key(config.publish_key_file.as_deref())?;
+        let keys = Arc::new(Keys::read(Arc::clone(&config)).map_err(StartError)?);
+        let (verifiers, asked) = (keys.verifiers(), crossbeam_channel::bounded(1));
+        let asking = keys.has_urls().then_some(asked.0);
         let backend = backend::choose(config.backend).map_err(StartError)?;
         let (listen, listeners) = listen(&config)?;
         let kept = listeners.iter().flatten().map(TcpListener::try_clone);
@@ -99,7 +105,8 @@ impl Engine {
             bytes: Admission::new(config.ring_bytes_max(), config.workers),
         });
         let per_address = config.connections_per_address_max.unwrap_or(0) as u32;
-        let limits = Arc::new(Limits::new(config.connections_max, per_address));
+        let per_token = config.streams_per_token_max.unwrap_or(0) as u32;
+        let limits = Arc::new(Limits::new(config.connections_max, per_address, per_token));
         let (senders, seeds) = seeds(&config).map_err(|error| failed(&error))?;
         let handles: Vec<WorkerHandle> = seeds.iter().map(|seed| seed.handle.clone()).collect();
         let (sequencer, intake) =
@@ -126,9 +133,14 @@ impl Engine {
                 limits: Arc::clone(&limits),
                 stats: Arc::clone(&stats),
                 key: key.clone(),
+                verifiers: Arc::clone(&verifiers),
+                asking: asking.clone(),
             });
         }
         let workers = start_workers(&backend, parts)?;
+        if asking.is_some() {
+            start_fetching(&keys, asked.1, handles.clone())?;
+        }
         let admin = admin_socket.as_ref().map(|(address, _)| *address);
         if let Some((_, listener)) = admin_socket {
             start_admin(
@@ -144,7 +156,17 @@ impl Engine {
                 listener,
             )?;
         }
-        Ok(Engine { listen, admin, backend, config, stats, handles, workers, listeners: kept })
+        Ok(Engine {
+            listen,
+            admin,
+            backend,
+            config,
+            keys,
+            stats,
+            handles,
+            workers,
+            listeners: kept,
+        })
     }
 
     /// Says on stderr what runs where, and what it may take.
@@ -167,24 +189,30 @@ impl Engine {
         if let Some(address) = self.admin {
             eprintln!("downpour: admin on http://{address}");
         }
-        match &config.publish_key_file {
-            Some(_) => eprintln!("downpour: publishing needs the key"),
-            None if config.is_loopback_only() => {
+        match (&config.publish_key_file, &config.tokens) {
+            (Some(_), None) => eprintln!("downpour: publishing needs the key"),
+            (Some(_), Some(_)) => eprintln!("downpour: publishing needs the key or a token"),
+            (None, Some(_)) => eprintln!("downpour: publishing needs a token"),
+            (None, None) if config.is_loopback_only() => {
                 eprintln!("downpour: publishing needs no key, from this machine");
             }
-            None => eprintln!("downpour: publishing is OPEN to everyone who reaches this server"),
+            (None, None) => {
+                eprintln!("downpour: publishing is OPEN to everyone who reaches this server")
+            }
         }
     }
 
-    /// Reads the publish key's file again.
+    /// Reads the files of the publish key and of the keys of tokens again.
     ///
     /// # Errors
-    /// When the file is bad; the key stays as it was.
-    pub fn reload_key(&self) -> Result<(), StartError> {
+    /// When a file is bad; all keys stay as they were.
+    pub fn reload_keys(&self) -> Result<(), StartError> {
         let key = read_key(self.config.publish_key_file.as_deref())?;
+        self.keys.read_files().map_err(StartError)?;
         for handle in &self.handles {
             handle.send(Command::Key(key.clone()));
         }
+        send_verifiers(&self.handles, &self.keys.verifiers());
         Ok(())
     }
 
@@ -253,6 +281,24 @@ fn start_workers(backend: &Backend, parts: Vec<Parts>) -> Result<Vec<JoinHandle<
         answer.map_err(StartError)?;
     }
     Ok(workers)
+}
+
+/// Starts the thread that fetches keys; it ends when no worker is left to ask.
+fn start_fetching(
+    keys: &Arc<Keys>,
+    asked: Receiver<()>,
+    handles: Vec<WorkerHandle>,
+) -> Result<JoinHandle<()>, StartError> {
+    let keys = Arc::clone(keys);
+    spawn_aborting("keys", move || {
+        keys.run(&asked, |verifiers| send_verifiers(&handles, &verifiers));
+    })
+}
+
+fn send_verifiers(handles: &[WorkerHandle], verifiers: &Arc<Verifiers>) {
+    for handle in handles {
+        handle.send(Command::Verifiers(Arc::clone(verifiers)));
+    }
 }
 
 fn start_admin(admin: Admin, listener: TcpListener) -> Result<JoinHandle<()>, StartError> {

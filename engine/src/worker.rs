@@ -38,6 +38,7 @@ use crate::limits::Limits;
 use crate::ring::{Doorbell, RingReceiver};
 use crate::sequencer::{Numbered, Submission};
 use crate::stats::Stats;
+use crate::token::Verifiers;
 use crate::topic::Bounds;
 
 /// Events taken off the ring between two turns of the delivery lane.
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Drain,
     /// Publishers show this key from now on.
     Key(Option<PublishKey>),
+    /// Tokens are checked with these from now on.
+    Verifiers(Arc<Verifiers>),
     /// List topics whose name starts so, the ones with most subscribers first.
     Topics { prefix: String, count_max: usize, reply: Sender<TopicsReport> },
     /// Count the subscribers of these topics.
@@ -106,6 +109,8 @@ pub(crate) struct Parts {
     pub(crate) limits: Arc<Limits>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) key: Option<PublishKey>,
+    pub(crate) verifiers: Arc<Verifiers>,
+    pub(crate) asking: Option<Sender<()>>,
 }
 
 /// Runs a worker on this thread until it has drained. `wake` is readable when the lane has something
@@ -129,6 +134,8 @@ pub(crate) async fn run<L: Lane + 'static>(parts: Parts, lane: L, wake: OwnedFd)
         stats: parts.stats,
         doorbell: parts.doorbell,
         key: RefCell::new(parts.key),
+        verifiers: RefCell::new(parts.verifiers),
+        asking: parts.asking,
         body_bytes: Cell::new(0),
         requests: Cell::new(0),
     });
@@ -246,6 +253,7 @@ impl<L: Lane> Pump<L> {
                 control.delivery.borrow_mut().drain(now_ns);
             }
             Command::Key(key) => *control.key.borrow_mut() = key,
+            Command::Verifiers(verifiers) => *control.verifiers.borrow_mut() = verifiers,
             // Whoever asked may have given up waiting.
             Command::Topics { prefix, count_max, reply } => {
                 let _ = reply.send(topics(&control.delivery.borrow(), &prefix, count_max));

@@ -18,10 +18,13 @@ const FILE_LINES_MAX: usize = 600;
 /// The modules of the engine by layer, the lowest first. A module knows those of its own layer and
 /// of lower ones.
 const LAYERS: [(&str, &[&str]); 4] = [
-    ("pure", &["event", "selector", "token", "topic", "stream", "http", "config", "close", "kernel"]),
+    (
+        "pure",
+        &["event", "selector", "token", "topic", "stream", "http", "config", "close", "kernel"],
+    ),
     ("shared between threads", &["ring", "stats", "limits"]),
     ("the two lanes", &["delivery", "control"]),
-    ("the house", &["worker", "sequencer", "backend", "engine", "doctor", "cli"]),
+    ("the house", &["worker", "sequencer", "backend", "engine", "keys", "doctor", "cli"]),
 ];
 
 /// Who knows a higher layer all the same, and what for.

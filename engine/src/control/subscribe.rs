@@ -40,7 +40,7 @@ pub(super) async fn subscribe<L: Lane>(
     let (resume, head) = head(control, subscription, call);
     let deadline = Instant::now() + control.config.write_timeout;
     match socket.write(&head, deadline).await {
-        Ok(()) => hand_over(control, socket, pass, subscription, &resume),
+        Ok(()) => hand_over(control, socket, pass, subscription, &resume, call),
         Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
         Err(SocketError::Broken) => After::Ended(CloseReason::PeerReset),
     }
@@ -111,18 +111,31 @@ fn hand_over<L: Lane>(
     pass: Pass,
     subscription: &Subscription,
     resume: &Resume,
+    call: &Call,
 ) -> After {
+    let holder = call.subscriber.as_ref().ok().and_then(Option::as_ref);
+    // The greeting has said when to come back.
+    let term = match holder.map(|holder| holder.term(control)).transpose() {
+        Ok(term) => term,
+        Err(reason) => return After::Ended(reason),
+    };
     // A kernel that keeps its own size keeps more garbage; nothing else is lost.
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(socket.fd(), RECEIVE_BYTES);
     let mut delivery = control.delivery.borrow_mut();
     let interest = Interest::Topics(&subscription.topics);
-    match delivery.subscribe(interest, resume, socket.fd(), pass) {
+    let refused = match delivery.subscribe(interest, resume, socket.fd(), pass, term) {
         Ok(()) => {
             control.doorbell.ring();
-            After::Streaming
+            return After::Streaming;
         }
-        Err(SubscribeError::Full) => After::Ended(CloseReason::ConnectionsMax),
-        Err(SubscribeError::Kernel) => {
+        Err(refused) => refused,
+    };
+    if let Some(token) = term.and_then(|term| term.token) {
+        control.limits.leave_token(token);
+    }
+    match refused {
+        SubscribeError::Full => After::Ended(CloseReason::ConnectionsMax),
+        SubscribeError::Kernel => {
             control.stats().accept_failures.add(1);
             After::Ended(CloseReason::Failed)
         }

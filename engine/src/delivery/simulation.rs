@@ -180,7 +180,7 @@ impl World {
             woken: Vec::new(),
             ended: Vec::new(),
         };
-        let limits = Arc::new(Limits::new(1000, 0));
+        let limits = Arc::new(Limits::new(1000, 0, 0));
         let delivery = Delivery::new(settings, kernel, Arc::new(Stats::new(1)), 0, limits);
         let mut clients = Vec::new();
         for _ in 0..random.usize(1..30) {
@@ -294,6 +294,7 @@ impl World {
                 &resume,
                 self.socket.as_fd(),
                 pass,
+                None,
             );
             subscribed.expect("there is a slot");
             self.clients[index].connected = true;

@@ -57,7 +57,7 @@ impl Rig {
             pinned_bytes_max: usize::MAX,
             drain_ns,
         };
-        let limits = Arc::new(Limits::new(200_000, 0));
+        let limits = Arc::new(Limits::new(200_000, 0, 0));
         let lane = Recorder::default();
         let delivery = Delivery::new(settings, lane, Arc::new(Stats::new(1)), 0, limits);
         Rig { delivery, sequence: 0 }
@@ -70,7 +70,7 @@ impl Rig {
         let socket = io::stderr();
         let names = [topic.to_owned()];
         self.delivery
-            .subscribe(Interest::Topics(&names), &resume, socket.as_fd(), pass)
+            .subscribe(Interest::Topics(&names), &resume, socket.as_fd(), pass, None)
             .expect("there is room");
         slot
     }
