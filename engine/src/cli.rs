@@ -42,14 +42,14 @@ fn resolved(args: ServeArgs, run: fn(&Config) -> ExitCode) -> ExitCode {
 }
 
 fn examine(config: &Config) -> ExitCode {
-    raise_descriptors();
+    raise_limits();
     let report = doctor::examine(config, &Machine::read());
     print!("{report}");
     if report.has_problem() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn serve(config: &Config) -> ExitCode {
-    raise_descriptors();
+    raise_limits();
     // Before the first thread, so that no signal finds its default.
     let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
         Ok(signals) => signals,
@@ -95,11 +95,14 @@ fn end_on_second_signal(mut signals: Signals) {
     });
 }
 
-/// Raises RLIMIT_NOFILE to the hard limit: io_uring checks its tables against the soft one.
-fn raise_descriptors() {
+/// Raises the soft limits that io_uring looks at to the hard ones: RLIMIT_NOFILE for the size of a
+/// table, RLIMIT_MEMLOCK for the memory of all rings.
+fn raise_limits() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // Refused only where a sandbox forbids the call; then the limit is what it was.
-    let _ = setrlimit(Resource::Nofile, raised);
+    for resource in [Resource::Nofile, Resource::Memlock] {
+        let limit = getrlimit(resource);
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        // Refused only where a sandbox forbids the call; then the limit is what it was.
+        let _ = setrlimit(resource, raised);
+    }
 }

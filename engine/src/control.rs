@@ -19,12 +19,13 @@ use crate::delivery::Delivery;
 use crate::event::Epoch;
 use crate::limits::Limits;
 use crate::ring::{Admission, Doorbell};
-use crate::sequencer::Submission;
 use crate::stats::{Stats, WorkerStats};
+use crate::submission::Submission;
 use crate::token::Verifiers;
 
 pub(crate) mod accept;
 pub(crate) mod admin;
+pub(crate) mod command;
 mod connection;
 mod metrics;
 mod publish;

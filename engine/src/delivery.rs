@@ -22,6 +22,8 @@ use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::close::CloseReason;
 use crate::config::cli::LagPolicy;
 use crate::event::{Epoch, Frame};
@@ -175,17 +177,18 @@ impl<L: Lane> Delivery<L> {
         &self.stats.workers[self.worker]
     }
 
-    /// Takes over a stream whose head and greeting have been sent: `socket` is watched and swept
-    /// from now on, after the event `resume` names, until its `term` ends.
+    /// Takes over a stream: `socket` is sent `greeting`, the answer's head included, and is watched
+    /// and swept from now on, after the event `resume` names, until its `term` ends.
     ///
     /// # Errors
-    /// When there is no room for it.
+    /// When there is no room for it; nothing has been sent then.
     pub(crate) fn subscribe(
         &mut self,
         interest: Interest<'_>,
         resume: &Resume,
         socket: BorrowedFd<'_>,
         pass: Pass,
+        greeting: Bytes,
         term: Option<Term>,
     ) -> Result<(), SubscribeError> {
         let index = self.slots.vacant().ok_or(SubscribeError::Full)?;
@@ -217,6 +220,7 @@ impl<L: Lane> Delivery<L> {
         if !waits {
             self.set_behind(index);
         }
+        self.greet(index, greeting);
         Ok(())
     }
 

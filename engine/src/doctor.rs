@@ -11,13 +11,15 @@
 
 use std::fmt;
 
-use crate::config::Config;
 use crate::config::cli::BackendChoice;
 use crate::config::memory::{
     Amount, SOCKET_KERNEL_BYTES, SUBSCRIBER_BYTES, Side, WATCH_KERNEL_BYTES,
 };
+use crate::config::{Config, TABLE_FILES_MAX};
+use crate::delivery::uring::ring_bytes;
 use crate::kernel::Machine;
 use crate::kernel::uring::UringRefusal;
+use crate::worker::thread;
 
 mod rows;
 #[cfg(test)]
@@ -70,12 +72,32 @@ enum Lane {
 /// Judges the machine for the configuration.
 #[must_use]
 pub fn examine(config: &Config, machine: &Machine) -> Report {
-    let lane = match (config.backend, machine.uring.available) {
-        (BackendChoice::Epoll, _) | (BackendChoice::Auto, Err(_)) => Lane::Epoll,
-        _ => Lane::Uring,
+    let lane = match config.backend {
+        BackendChoice::Uring => Lane::Uring,
+        BackendChoice::Auto if machine.uring.available.is_ok() && has_memory(config, machine) => {
+            Lane::Uring
+        }
+        BackendChoice::Auto | BackendChoice::Epoll => Lane::Epoll,
     };
     let (subscribers, limited_by) = capacity(config, machine, lane);
     Report { rows: rows::all(config, machine, lane), subscribers, limited_by }
+}
+
+/// Bytes of the rings that are built at the start, as RLIMIT_MEMLOCK counts them.
+fn start_bytes(config: &Config, machine: &Machine) -> u64 {
+    config.workers as u64 * thread::rings_bytes(machine.page_bytes)
+}
+
+/// Whether all workers' rings fit under RLIMIT_MEMLOCK at the start.
+fn has_memory(config: &Config, machine: &Machine) -> bool {
+    machine.rings_bytes_max.is_none_or(|max| start_bytes(config, machine) <= max)
+}
+
+/// Sockets of one table of fixed files, and tables that all workers need for all connections.
+fn tables(config: &Config, machine: &Machine) -> (u64, u64) {
+    let table = machine.nofile_max.unwrap_or(u64::MAX).min(TABLE_FILES_MAX);
+    let each = (config.connections_max as u64).div_ceil(config.workers as u64);
+    (table, each.div_ceil(table) * config.workers as u64)
 }
 
 /// The smallest of the hard limits, and its name.
@@ -88,11 +110,24 @@ fn capacity(config: &Config, machine: &Machine, lane: Lane) -> (u64, &'static st
     let limits = [
         (config.connections_max as u64, "--connections-max"),
         (descriptors, "RLIMIT_NOFILE (the epoll lane needs a descriptor for each)"),
+        (rings_capacity(config, machine, lane), "RLIMIT_MEMLOCK (a ring for each table)"),
         (machine.files_free.unwrap_or(u64::MAX), "fs.file-max"),
         (machine.epoll_watches.unwrap_or(u64::MAX), "fs.epoll.max_user_watches"),
         (memory_capacity(config, machine).unwrap_or(u64::MAX), "memory"),
     ];
     limits.into_iter().min_by_key(|(count, _)| *count).expect("the array is not empty")
+}
+
+/// How many subscribers the rings hold that fit under RLIMIT_MEMLOCK.
+fn rings_capacity(config: &Config, machine: &Machine, lane: Lane) -> u64 {
+    match (lane, machine.rings_bytes_max) {
+        (Lane::Uring, Some(max)) => {
+            let left = max.saturating_sub(start_bytes(config, machine));
+            let more = left / ring_bytes(machine.page_bytes);
+            (config.workers as u64 + more).saturating_mul(tables(config, machine).0)
+        }
+        _ => u64::MAX,
+    }
 }
 
 /// How many idle subscribers fit what memory is left when all else is at its bound.

@@ -1,8 +1,8 @@
 //! The engine as a whole: it is put together, drained, and stopped here.
 //!
-//! Everything that can be refused is refused before the first thread starts: addresses, the kernel's
-//! features, the publish key. After that a thread that ends by a panic ends the process: a broken
-//! invariant of shared state is no state to go on in.
+//! Everything that can be refused is refused before the first worker runs: addresses, the publish
+//! key, what the kernel has to give (`crew`). After that a thread that ends by a panic ends the
+//! process: a broken invariant of shared state is no state to go on in.
 
 use std::fmt;
 use std::fs;
@@ -16,24 +16,29 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use rustix::event::{EventfdFlags, eventfd};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::backend::{self, Backend};
+use crate::backend::Backend;
 use crate::config::key::PublishKey;
 use crate::config::memory::MemoryBound;
 use crate::config::{ACCEPT_BACKLOG, Config};
 use crate::control::Room;
 use crate::control::admin::{self, Admin};
+use crate::control::command::{Command, WorkerHandle};
 use crate::event::Epoch;
 use crate::keys::Keys;
 use crate::limits::Limits;
 use crate::ring::{Admission, Doorbell, RingReceiver, RingSender, ring};
-use crate::sequencer::{Numbered, Sequencer};
+use crate::sequencer::Sequencer;
 use crate::stats::Stats;
 use crate::token::Verifiers;
-use crate::worker::{Command, Parts, ring_eventfd};
+use crate::submission::Numbered;
+use crate::worker::thread::epoll_runtime;
+use crate::worker::{Parts, ring_eventfd};
+
+mod crew;
 
 /// How often an address in use is tried, and how long after each other: for a second in all.
 const BIND_TRIES: u32 = 10;
@@ -50,21 +55,6 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
-
-/// Asks a worker something, and makes it look.
-#[derive(Clone, Debug)]
-pub(crate) struct WorkerHandle {
-    commands: Sender<Command>,
-    doorbell: Arc<Doorbell>,
-}
-
-impl WorkerHandle {
-    pub(crate) fn send(&self, command: Command) {
-        // A worker that has ended needs no command.
-        let _ = self.commands.send(command);
-        self.doorbell.ring();
-    }
-}
 
 /// A running engine.
 #[derive(Debug)]
@@ -94,7 +84,6 @@ impl Engine {
         let keys = Arc::new(Keys::read(Arc::clone(&config)).map_err(StartError)?);
         let (verifiers, asked) = (keys.verifiers(), crossbeam_channel::bounded(1));
         let asking = keys.has_urls().then_some(asked.0);
-        let backend = backend::choose(config.backend).map_err(StartError)?;
         let (listen, listeners) = listen(&config)?;
         let kept = listeners.iter().flatten().map(TcpListener::try_clone);
         let kept: Vec<TcpListener> = kept.collect::<io::Result<_>>().map_err(|e| failed(&e))?;
@@ -126,7 +115,7 @@ impl Engine {
                 listeners,
                 ring: seed.ring,
                 eventfd: seed.eventfd,
-                doorbell: seed.handle.doorbell,
+                doorbell: seed.doorbell,
                 commands: seed.commands,
                 intake: intake.clone(),
                 room: Arc::clone(&room),
@@ -137,10 +126,7 @@ impl Engine {
                 asking: asking.clone(),
             });
         }
-        let workers = start_workers(&backend, parts)?;
-        if asking.is_some() {
-            start_fetching(&keys, asked.1, handles.clone())?;
-        }
+        let (backend, crew) = crew::muster(&config, parts)?;
         let admin = admin_socket.as_ref().map(|(address, _)| *address);
         if let Some((_, listener)) = admin_socket {
             start_admin(
@@ -156,17 +142,11 @@ impl Engine {
                 listener,
             )?;
         }
-        Ok(Engine {
-            listen,
-            admin,
-            backend,
-            config,
-            keys,
-            stats,
-            handles,
-            workers,
-            listeners: kept,
-        })
+        let workers = crew.run();
+        if asking.is_some() {
+            start_fetching(&keys, asked.1, handles.clone())?;
+        }
+        Ok(Engine { listen, admin, backend, config, keys, stats, handles, workers, listeners: kept })
     }
 
     /// Says on stderr what runs where, and what it may take.
@@ -239,6 +219,7 @@ impl Engine {
 struct Seed {
     ring: RingReceiver<Numbered>,
     eventfd: OwnedFd,
+    doorbell: Arc<Doorbell>,
     handle: WorkerHandle,
     commands: Receiver<Command>,
 }
@@ -261,26 +242,8 @@ fn made(config: &Config) -> io::Result<Made> {
     let rung = eventfd.try_clone()?;
     let doorbell = Arc::new(Doorbell::new(move || ring_eventfd(rung.as_fd())));
     let (sender, receiver) = ring(config.ring_events, Arc::clone(&doorbell));
-    let (commands, obeyed) = crossbeam_channel::unbounded();
-    let handle = WorkerHandle { commands, doorbell };
-    Ok((sender, Seed { ring: receiver, eventfd, handle, commands: obeyed }))
-}
-
-/// Starts the workers' threads, and waits until each has started or one was refused.
-fn start_workers(backend: &Backend, parts: Vec<Parts>) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let (ready, started) = crossbeam_channel::bounded(parts.len());
-    let mut workers = Vec::new();
-    for parts in parts {
-        let (backend, ready) = (backend.clone(), ready.clone());
-        let name = format!("worker-{}", parts.index);
-        let run = move || backend::run_worker(&backend, parts, &ready);
-        workers.push(spawn_aborting(&name, run)?);
-    }
-    for _ in &workers {
-        let answer = started.recv().map_err(|_| StartError("a worker has ended".into()))?;
-        answer.map_err(StartError)?;
-    }
-    Ok(workers)
+    let (handle, commands) = WorkerHandle::new(Arc::clone(&doorbell));
+    Ok((sender, Seed { ring: receiver, eventfd, doorbell, handle, commands }))
 }
 
 /// Starts the thread that fetches keys; it ends when no worker is left to ask.
@@ -302,9 +265,11 @@ fn send_verifiers(handles: &[WorkerHandle], verifiers: &Arc<Verifiers>) {
 }
 
 fn start_admin(admin: Admin, listener: TcpListener) -> Result<JoinHandle<()>, StartError> {
+    // By epoll on either backend: its few connections are not worth a ring.
+    let made = || epoll_runtime().expect("what a worker's runtime needs, this one gets as well");
     spawn_aborting("admin", move || {
         stay_on(&admin.config.cpus);
-        admin::run(admin, listener);
+        made().block_on(admin::serve(admin, listener));
     })
 }
 

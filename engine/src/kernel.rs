@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
 
+pub mod locked;
 pub mod uring;
 
 use uring::UringSupport;
@@ -25,6 +26,8 @@ pub struct Machine {
     pub cpus: Vec<usize>,
     /// Hard RLIMIT_NOFILE; the soft one is raised to it at start. `None` = unlimited.
     pub nofile_max: Option<u64>,
+    /// Bytes of io_uring rings that this user may have; `None` = not limited, or not for us.
+    pub rings_bytes_max: Option<u64>,
     /// Files that the system may still open (`fs.file-max` less what is open).
     pub files_free: Option<u64>,
     /// Sockets that this user may watch with epoll (`fs.epoll.max_user_watches`).
@@ -60,6 +63,7 @@ impl Machine {
             uring: UringSupport::probe(),
             cpus: allowed_cpus(),
             nofile_max: getrlimit(Resource::Nofile).maximum,
+            rings_bytes_max: locked::rings_bytes_max(),
             files_free: file_nr.map(|[open, _, max]| max.saturating_sub(open)),
             epoll_watches: sysctl_one("fs/epoll/max_user_watches"),
             nr_open: sysctl_one("fs/nr_open"),

@@ -3,12 +3,12 @@
 //! # Layout
 //! Lower lines know nothing of higher ones; `docs/ARCHITECTURE.md` follows one event through them.
 //!
-//! - [`event`], [`selector`], [`token`], [`topic`], [`stream`], [`http`], [`config`], [`close`]: pure. No I/O, no clock, no
-//!   atomics.
-//! - [`ring`], [`stats`], [`limits`]: shared between threads.
+//! - [`event`], [`selector`], [`token`], [`topic`], [`mercure`], [`stream`], [`http`], [`config`],
+//!   [`close`]: pure. No I/O, no clock, no atomics.
+//! - [`kernel`], [`backend`]: what the machine allows, and which lane runs on it.
+//! - [`ring`], `submission`, [`stats`], [`limits`]: shared between threads.
 //! - `delivery`, `control`: the two lanes of a worker.
-//! - `worker`, `sequencer`, `backend`, [`engine`], [`cli`]: the house.
-//! - [`kernel`], [`doctor`]: what the machine allows, and what follows from it.
+//! - `worker`, `sequencer`, [`engine`], [`doctor`], [`cli`]: the house.
 
 pub mod backend;
 pub mod cli;
@@ -28,6 +28,7 @@ pub mod selector;
 pub(crate) mod sequencer;
 pub mod stats;
 pub mod stream;
+pub(crate) mod submission;
 pub mod token;
 pub mod topic;
 pub(crate) mod worker;

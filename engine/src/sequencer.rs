@@ -5,7 +5,7 @@
 //! always room: whoever hands in has been admitted.
 //!
 //! A submission comes back to the worker that handed it in on that worker's own ring, after it is on
-//! all others. So meeting it there means "numbered, and on every ring", and no answer is needed.
+//! all others: see [`crate::submission`].
 
 use std::sync::Arc;
 
@@ -14,40 +14,10 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::event::{Draft, Epoch, EventId, Frame};
 use crate::ring::RingSender;
 use crate::stats::Stats;
+use crate::submission::{Drafts, Numbered, Origin, Submission};
 
 /// Submissions handled before sleeping workers are rung, so that a burst costs one wake each.
 const BURST_MAX: usize = 256;
-
-/// Who waits for a submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// Index of the worker.
-    pub(crate) worker: usize,
-    /// The worker's name for what waits.
-    pub(crate) ticket: u64,
-}
-
-/// Events of one publish, in order; not empty.
-#[derive(Debug)]
-pub(crate) struct Submission {
-    pub(crate) drafts: Drafts,
-    pub(crate) origin: Origin,
-}
-
-/// One event needs no list.
-#[derive(Debug)]
-pub(crate) enum Drafts {
-    One(Draft),
-    Many(Vec<Draft>),
-}
-
-/// An event on a ring.
-#[derive(Clone, Debug)]
-pub(crate) struct Numbered {
-    pub(crate) frame: Frame,
-    /// Set on the last event of a submission.
-    pub(crate) origin: Option<Origin>,
-}
 
 /// See the module.
 #[derive(Debug)]

@@ -29,69 +29,25 @@ use monoio::net::TcpStream;
 use crate::config::Config;
 use crate::config::key::PublishKey;
 use crate::control::accept::accept;
+use crate::control::command::{Command, SubscribersReport, TopicReport, TopicsReport};
 use crate::control::tickets::Tickets;
 use crate::control::{Control, Room};
 use crate::delivery::lane::Lane;
-use crate::delivery::{Delivery, DeliverySettings, SubscriberView};
+use crate::delivery::{Delivery, DeliverySettings};
 use crate::event::Epoch;
 use crate::limits::Limits;
 use crate::ring::{Doorbell, RingReceiver};
-use crate::sequencer::{Numbered, Submission};
 use crate::stats::Stats;
+use crate::submission::{Numbered, Submission};
 use crate::token::Verifiers;
 use crate::topic::Bounds;
+
+pub(crate) mod thread;
 
 /// Events taken off the ring between two turns of the delivery lane.
 const INGEST_MAX: usize = 1024;
 /// How often time is looked at: heartbeats, timeouts and ages need no better.
 const TICK: Duration = Duration::from_millis(100);
-
-/// What another thread can ask of a worker; it is rung afterwards.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// End all streams, then the worker.
-    Drain,
-    /// Publishers show this key from now on.
-    Key(Option<PublishKey>),
-    /// Tokens are checked with these from now on.
-    Verifiers(Arc<Verifiers>),
-    /// List topics whose name starts so, the ones with most subscribers first.
-    Topics { prefix: String, count_max: usize, reply: Sender<TopicsReport> },
-    /// Count the subscribers of these topics.
-    TopicSubscribers { names: Arc<[String]>, reply: Sender<Vec<usize>> },
-    /// List the subscribers that are furthest behind.
-    Subscribers { count_max: usize, reply: Sender<SubscribersReport> },
-}
-
-/// Topics of one worker.
-#[derive(Debug, Default)]
-pub(crate) struct TopicsReport {
-    /// Topics that match and have events, which every worker has.
-    pub(crate) kept: usize,
-    /// Hashes of the names of those that match and have subscribers only.
-    pub(crate) unkept: Vec<u64>,
-    /// Those listed.
-    pub(crate) topics: Vec<TopicReport>,
-}
-
-/// Subscribers of one worker.
-#[derive(Debug)]
-pub(crate) struct SubscribersReport {
-    /// All of them.
-    pub(crate) count: usize,
-    /// Those listed.
-    pub(crate) subscribers: Vec<SubscriberView>,
-}
-
-/// One topic of one worker.
-#[derive(Debug)]
-pub(crate) struct TopicReport {
-    pub(crate) name: String,
-    pub(crate) subscribers: usize,
-    pub(crate) events: usize,
-    pub(crate) bytes: usize,
-    pub(crate) newest: Option<u64>,
-}
 
 /// What a worker is made of, put together before its thread starts.
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! How a server is spoken to: where subscribers go, and how an event is published.
 //!
-//! The idea: a server is a handful of templates with `{topic}` and `{data}` in them. The profiles
-//! of known servers are filled in here, and any other server is described by flags.
+//! The idea: a server is a handful of templates with `{topic}` and `{data}` in them (and
+//! `{subscriber}`, for servers that want to know who comes). The profiles of known servers are
+//! filled in here, and any other server is described by flags.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use crate::client::fleet::{Request, TopicName};
+use crate::client::fleet::{Part, Request, TopicName};
 
 /// Servers known by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -178,8 +179,24 @@ pub(crate) fn subscribe_request(
          Cache-Control: no-cache\r\n{fields}\r\n",
         url.authority
     );
-    let parts = text.split("{topic}").map(|part| part.as_bytes().to_vec()).collect();
-    Ok(Request { parts, topic })
+    Ok(Request { parts: request_parts(&text), topic })
+}
+
+/// A request in parts: `{topic}` and `{subscriber}` stand for themselves.
+fn request_parts(text: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (place, between) in text.split("{topic}").enumerate() {
+        if place > 0 {
+            parts.push(Part::Topic);
+        }
+        for (place, text) in between.split("{subscriber}").enumerate() {
+            if place > 0 {
+                parts.push(Part::Subscriber);
+            }
+            parts.push(Part::Text(text.as_bytes().to_vec()));
+        }
+    }
+    parts
 }
 
 /// A piece of a template.
@@ -389,7 +406,7 @@ mod tests {
             let request =
                 subscribe_request(profile, &url(address), &Wishes::default(), topic()).unwrap();
             let mut out = Vec::new();
-            request.write(3, &mut out);
+            request.write(3, 41, &mut out);
             String::from_utf8(out).unwrap().lines().next().unwrap().to_owned()
         };
         let base = "http://127.0.0.1:8080/";
@@ -399,6 +416,10 @@ mod tests {
             "GET /s?id=t-3 HTTP/1.1"
         );
         assert_eq!(subscribe(Profile::Generic, "http://127.0.0.1/live"), "GET /live HTTP/1.1");
+        assert_eq!(
+            subscribe(Profile::Generic, "http://127.0.0.1/{topic}/{subscriber}?as={subscriber}"),
+            "GET /t-3/41?as=41 HTTP/1.1"
+        );
     }
 
     #[test]

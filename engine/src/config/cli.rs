@@ -233,9 +233,9 @@ pub struct ServeArgs {
         help_heading = "Subscribers")]
     pub write_timeout: Duration,
 
-    /// Send buffer of a subscriber's socket (SO_SNDBUF): what a stalled one costs the kernel; 0 =
-    /// the kernel's choice, up to tcp_wmem
-    #[arg(long, env = "DOWNPOUR_SOCKET_SEND_BYTES", value_name = "B", default_value = "64KiB",
+    /// Send buffer of a subscriber's socket (SO_SNDBUF, which the kernel doubles); 0 = the kernel's
+    /// choice, up to tcp_wmem
+    #[arg(long, env = "DOWNPOUR_SOCKET_SEND_BYTES", value_name = "B", default_value = "256KiB",
         value_parser = |t: &str| value::bytes(t, Bytes(4 << 10), Bytes(64 * MIB), true),
         help_heading = "Subscribers")]
     pub socket_send_bytes: Bytes,

@@ -50,7 +50,7 @@ fn without_a_command_it_serves_with_the_documented_defaults() {
     assert_eq!(config.idle_timeout, Duration::from_secs(75));
     assert_eq!(config.drain_timeout, Duration::from_secs(10));
     assert_eq!(config.backend, BackendChoice::Auto);
-    assert_eq!(config.socket_send_bytes, Some(64 << 10));
+    assert_eq!(config.socket_send_bytes, Some(256 << 10));
     assert_eq!(config.socket_unsent_bytes, 16 << 10);
     assert_eq!(config.ring_events, 16_384);
     assert_eq!(config.publish_key_file, None);
@@ -343,7 +343,7 @@ fn the_memory_bound_prints_each_term_with_its_reason() {
     assert!(text.starts_with("memory bound, user: "));
     assert!(text.contains("    125 KiB  subscribers: 1000 connections × 128 B\n"), "{text}");
     assert!(text.contains("    3.9 MiB  sockets: 1000 connections × 4096 B\n"), "{text}");
-    assert!(text.contains("up to 128 KiB for each subscriber that stops reading"), "{text}");
+    assert!(text.contains("up to 512 KiB for each subscriber that stops reading"), "{text}");
     let kernels_choice = config(&["--socket-send-bytes", "0"]).unwrap().memory_bound().to_string();
     assert!(kernels_choice.contains("tcp_wmem"));
 }

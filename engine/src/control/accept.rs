@@ -138,7 +138,8 @@ mod tests {
                 self.0.set(true);
             }
         }
-        let mut runtime = crate::backend::epoll_runtime().expect("epoll is always there");
+        let builder = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new();
+        let mut runtime = builder.enable_timer().build().expect("epoll is always there");
         runtime.block_on(async {
             let dropped = Cell::new(false);
             let held = Held(&dropped);

@@ -17,13 +17,13 @@ use rustix::net::SocketFlags;
 use serde::Serialize;
 
 use super::accept::contained;
+use super::command::{Command, TopicsReport, WorkerHandle};
 use super::socket::Socket;
 use super::{Room, metrics};
-use crate::backend::{self, Backend};
+use crate::backend::Backend;
 use crate::config::Config;
 use crate::delivery::SubscriberView;
 use crate::delivery::descriptor::descriptor;
-use crate::engine::WorkerHandle;
 use crate::event::{Epoch, EventId};
 use crate::http::cors::{Cors, is_own_host};
 use crate::http::refusal::{Refusal, Status};
@@ -32,7 +32,6 @@ use crate::http::response::{Connection, Content, Reply};
 use crate::http::target::query_pairs;
 use crate::limits::Limits;
 use crate::stats::Stats;
-use crate::worker::{Command, TopicsReport};
 
 const ALLOW: &str = "GET, HEAD";
 /// A worker that has not turned its loop for so long hangs.
@@ -66,25 +65,12 @@ impl Admin {
     }
 }
 
-/// Serves until the process ends.
+/// Serves for ever, on a runtime of its own.
 ///
 /// # Panics
-/// When the kernel refuses a runtime although it has given the workers theirs.
-pub(crate) fn run(admin: Admin, listener: TcpListener) {
+/// When the runtime's driver cannot watch the listener.
+pub(crate) async fn serve(admin: Admin, listener: TcpListener) {
     let admin = Rc::new(admin);
-    match admin.backend {
-        Backend::Uring { .. } => {
-            let runtime = backend::uring_runtime();
-            runtime.expect("the workers have rings").block_on(accept(admin, listener));
-        }
-        Backend::Epoll { .. } => {
-            let runtime = backend::epoll_runtime();
-            runtime.expect("the workers have epoll").block_on(accept(admin, listener));
-        }
-    }
-}
-
-async fn accept(admin: Rc<Admin>, listener: TcpListener) {
     let listener = TcpStream::from_std(OwnedFd::from(listener).into());
     let listener = listener.expect("the runtime's driver watches a listener");
     loop {
@@ -92,7 +78,7 @@ async fn accept(admin: Rc<Admin>, listener: TcpListener) {
         let accepted = rustix::net::accept_with(descriptor(&listener), SocketFlags::CLOEXEC);
         match accepted.map(Socket::new) {
             Ok(Ok(socket)) => {
-                let served = serve(Rc::clone(&admin), socket);
+                let served = exchange(Rc::clone(&admin), socket);
                 monoio::spawn(contained(served));
             }
             Err(rustix::io::Errno::AGAIN) => {}
@@ -103,7 +89,7 @@ async fn accept(admin: Rc<Admin>, listener: TcpListener) {
 }
 
 /// Answers one request and closes.
-async fn serve(admin: Rc<Admin>, socket: Socket) {
+async fn exchange(admin: Rc<Admin>, socket: Socket) {
     let deadline = Instant::now() + EXCHANGE_TIMEOUT;
     let mut buffer = Vec::new();
     let out = loop {

@@ -23,7 +23,7 @@ use crate::http::body::Body;
 use crate::http::refusal::{Refusal, Status};
 use crate::http::response::CONTINUE;
 use crate::http::route::{EventFields, ObjectFormat};
-use crate::sequencer::{Drafts, Origin, Submission};
+use crate::submission::{Drafts, Origin, Submission};
 
 /// Slowest body that is waited for, in bytes a second, after the time a head may take.
 const BODY_RATE_MIN: u64 = 1024;

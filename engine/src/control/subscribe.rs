@@ -1,4 +1,7 @@
-//! From a request to a stream: head and greeting, then the socket goes to the delivery lane.
+//! From a request to a stream: the socket goes to the delivery lane with what it is sent first.
+//!
+//! Everything that can fail does so before the first byte, so whoever cannot have a stream is told
+//! when to come back.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -32,17 +35,16 @@ pub(super) async fn subscribe<L: Lane>(
     subscription: &Subscription,
     call: &Call,
 ) -> After {
-    let pass = match pass.and_then(|pass| may_start(control, subscription).map(|()| pass)) {
-        Ok(pass) => pass,
-        Err(reason) => return shed(control, socket, call, reason).await,
+    let started = match pass {
+        Ok(pass) => {
+            catch_up(control).await;
+            start(control, socket, pass, subscription, call)
+        }
+        Err(reason) => Err(reason),
     };
-    catch_up(control).await;
-    let (resume, head) = head(control, subscription, call);
-    let deadline = Instant::now() + control.config.write_timeout;
-    match socket.write(&head, deadline).await {
-        Ok(()) => hand_over(control, socket, pass, subscription, &resume, call),
-        Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
-        Err(SocketError::Broken) => After::Ended(CloseReason::PeerReset),
+    match started {
+        Ok(()) => After::Streaming,
+        Err(reason) => shed(control, socket, call, reason).await,
     }
 }
 
@@ -54,6 +56,41 @@ async fn catch_up<L: Lane>(control: &Control<L>) {
     let deadline = Instant::now() + CATCH_UP_TIMEOUT;
     while control.delivery.borrow().topics().head() < newest && Instant::now() < deadline {
         monoio::time::sleep(CATCH_UP_PAUSE).await;
+    }
+}
+
+/// Gives the socket and its greeting to the delivery lane, or says why not; nothing has been sent
+/// then. The lane takes a reference of its own to the socket; ours is closed with `socket`.
+fn start<L: Lane>(
+    control: &Rc<Control<L>>,
+    socket: &Socket,
+    pass: Pass,
+    subscription: &Subscription,
+    call: &Call,
+) -> Result<(), CloseReason> {
+    may_start(control, subscription)?;
+    let (resume, greeting) = greeting(control, subscription, call);
+    // A kernel that keeps its own size keeps more garbage; nothing else is lost.
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(socket.fd(), RECEIVE_BYTES);
+    let mut delivery = control.delivery.borrow_mut();
+    let holder = call.subscriber.as_ref().ok().and_then(Option::as_ref);
+    let term = holder.map(|holder| holder.term(control)).transpose()?;
+    let topics = Interest::Topics(&subscription.topics);
+    let started = delivery.subscribe(topics, &resume, socket.fd(), pass, greeting.into(), term);
+    if let (Err(_), Some(token)) = (&started, term.and_then(|term| term.token)) {
+        control.limits.leave_token(token);
+    }
+    match started {
+        Ok(()) => {
+            control.stats().gaps.add(u64::from(resume.gap.is_some()));
+            control.doorbell.ring();
+            Ok(())
+        }
+        Err(SubscribeError::Full) => Err(CloseReason::ConnectionsMax),
+        Err(SubscribeError::Kernel) => {
+            control.stats().accept_failures.add(1);
+            Err(CloseReason::Failed)
+        }
     }
 }
 
@@ -73,8 +110,8 @@ fn may_start<L: Lane>(
     Ok(())
 }
 
-/// Where the stream starts, and the bytes of its head and greeting.
-fn head<L: Lane>(
+/// Where the stream starts, and the answer's head with all that comes before the first event.
+fn greeting<L: Lane>(
     control: &Control<L>,
     subscription: &Subscription,
     call: &Call,
@@ -99,47 +136,8 @@ fn head<L: Lane>(
             lost_through: resume.sequence,
         };
         head.extend_from_slice(&stream::gap(&gap, control.epoch));
-        control.stats().gaps.add(1);
     }
     (resume, head)
-}
-
-/// The delivery lane takes a reference of its own to the socket; ours is closed with `socket`.
-fn hand_over<L: Lane>(
-    control: &Control<L>,
-    socket: &Socket,
-    pass: Pass,
-    subscription: &Subscription,
-    resume: &Resume,
-    call: &Call,
-) -> After {
-    let holder = call.subscriber.as_ref().ok().and_then(Option::as_ref);
-    // The greeting has said when to come back.
-    let term = match holder.map(|holder| holder.term(control)).transpose() {
-        Ok(term) => term,
-        Err(reason) => return After::Ended(reason),
-    };
-    // A kernel that keeps its own size keeps more garbage; nothing else is lost.
-    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(socket.fd(), RECEIVE_BYTES);
-    let mut delivery = control.delivery.borrow_mut();
-    let interest = Interest::Topics(&subscription.topics);
-    let refused = match delivery.subscribe(interest, resume, socket.fd(), pass, term) {
-        Ok(()) => {
-            control.doorbell.ring();
-            return After::Streaming;
-        }
-        Err(refused) => refused,
-    };
-    if let Some(token) = term.and_then(|term| term.token) {
-        control.limits.leave_token(token);
-    }
-    match refused {
-        SubscribeError::Full => After::Ended(CloseReason::ConnectionsMax),
-        SubscribeError::Kernel => {
-            control.stats().accept_failures.add(1);
-            After::Ended(CloseReason::Failed)
-        }
-    }
 }
 
 /// Says only when to come back.

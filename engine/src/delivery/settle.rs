@@ -3,12 +3,14 @@
 //! Cursors were moved as if every send were taken whole. The few that were not are moved back to
 //! what was taken, to the byte: the rest of a half-sent event is held until it is sent.
 
+use std::io::IoSlice;
 use std::ops::ControlFlow;
 
+use bytes::{Buf, Bytes};
 use rustix::io::Errno;
 
 use super::Delivery;
-use super::lane::{Lane, Outcome};
+use super::lane::{Lane, Outcome, Outgoing};
 use super::plan::{Part, Plan, PlannedBatch, PlannedSend, Purpose};
 use super::slots::State;
 use crate::close::CloseReason;
@@ -55,6 +57,23 @@ impl<L: Lane> Delivery<L> {
         }
     }
 
+    /// Sends a new subscriber what comes before all events; what its socket does not take is held
+    /// like the rest of an event.
+    pub(super) fn greet(&mut self, index: u32, mut greeting: Bytes) {
+        let mut outcome = None;
+        let buffers = [IoSlice::new(&greeting)];
+        let send = Outgoing { slot: index, buffers: &buffers };
+        self.lane.send(&[send], &mut |_, exception| outcome = Some(exception));
+        match outcome {
+            None => return,
+            Some(Outcome::Broken(error)) => return self.close(index, broken(error)),
+            Some(Outcome::Short(sent)) => greeting.advance(sent),
+            Some(Outcome::Full) => {}
+        }
+        self.hold(index, greeting, None);
+        self.block(index, self.slots[index].cursor);
+    }
+
     /// Nothing was taken: the subscriber stands where it stood.
     fn settle_full(&mut self, batch: &PlannedBatch, send: PlannedSend) {
         self.uncount(batch, batch.frames, batch.bytes, batch.gap);
@@ -63,14 +82,7 @@ impl<L: Lane> Delivery<L> {
 
     fn settle_broken(&mut self, batch: &PlannedBatch, slot: u32, error: Errno) {
         self.uncount(batch, batch.frames, batch.bytes, batch.gap);
-        let reason = match error {
-            Errno::PIPE => CloseReason::PeerClosed,
-            Errno::CONNRESET | Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH => {
-                CloseReason::PeerReset
-            }
-            _ => CloseReason::Failed,
-        };
-        self.close(slot, reason);
+        self.close(slot, broken(error));
     }
 
     /// A part was taken: the cursor goes to where that ends.
@@ -157,7 +169,7 @@ impl<L: Lane> Delivery<L> {
         ControlFlow::Continue(())
     }
 
-    fn hold(&mut self, slot: u32, rest: bytes::Bytes, frame: Option<(u64, u32)>) {
+    fn hold(&mut self, slot: u32, rest: Bytes, frame: Option<(u64, u32)>) {
         self.tails.insert(slot, rest, frame);
         self.slots[slot].has_tail = true;
     }
@@ -188,5 +200,16 @@ impl<L: Lane> Delivery<L> {
         if batch.purpose == Purpose::CatchUp {
             stats.replayed.sub(u64::from(frames));
         }
+    }
+}
+
+/// What an error of a send says of the connection.
+fn broken(error: Errno) -> CloseReason {
+    match error {
+        Errno::PIPE => CloseReason::PeerClosed,
+        Errno::CONNRESET | Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH => {
+            CloseReason::PeerReset
+        }
+        _ => CloseReason::Failed,
     }
 }

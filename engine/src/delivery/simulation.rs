@@ -289,13 +289,9 @@ impl World {
             let pass = pass.expect("below the limit");
             let names = client.names.clone();
             let vacant = self.delivery.slots.vacant().expect("fewer clients than slots");
-            let subscribed = self.delivery.subscribe(
-                Interest::Topics(&names),
-                &resume,
-                self.socket.as_fd(),
-                pass,
-                None,
-            );
+            let (socket, greeting) = (self.socket.as_fd(), crate::stream::greeting(1000, None));
+            let greeting = greeting.into();
+            let subscribed = self.delivery.subscribe(Interest::Topics(&names), &resume, socket, pass, greeting, None);
             subscribed.expect("there is a slot");
             self.clients[index].connected = true;
             let socket = self.delivery.lane.sockets.get_mut(&vacant).expect("attached");

@@ -69,9 +69,10 @@ impl Rig {
         let pass = self.delivery.limits.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("no limit");
         let socket = io::stderr();
         let names = [topic.to_owned()];
-        self.delivery
-            .subscribe(Interest::Topics(&names), &resume, socket.as_fd(), pass, None)
-            .expect("there is room");
+        let (socket, greeting) = (socket.as_fd(), Bytes::from_static(b":\n\n"));
+        let subscribed = self.delivery.subscribe(Interest::Topics(&names), &resume, socket, pass, greeting, None);
+        subscribed.expect("there is room");
+        self.delivery.lane = Recorder::default();
         slot
     }
 

@@ -25,10 +25,12 @@ use rustix::io::Errno;
 
 use super::lane::{Lane, Outcome, Outgoing, Woken};
 use super::watch::Watch;
+use crate::kernel::locked;
 
 /// Entries of a submission queue: the sends of one turn. The completion queue has twice as many,
 /// and every send completes at most once, so it never overflows.
 const SUBMISSIONS: u32 = 256;
+const COMPLETIONS: u32 = 2 * SUBMISSIONS;
 /// `IORING_SEND_VECTORIZED`: a SEND whose address is an array of iovecs. Since Linux 6.17.
 const SEND_VECTORIZED: u16 = 1 << 5;
 
@@ -138,6 +140,11 @@ impl Uring {
         // DONTWAIT the kernel is done with them when the submission returns.
         unsafe { self.push(ring, &entry) };
     }
+}
+
+/// Bytes of each ring of a lane, as the kernel counts them against RLIMIT_MEMLOCK.
+pub(crate) fn ring_bytes(page_bytes: u64) -> u64 {
+    locked::ring_bytes(SUBMISSIONS, COMPLETIONS, page_bytes)
 }
 
 /// A message header over `buffers`. `IoSlice` is guaranteed to have the layout of `iovec`.

@@ -8,12 +8,15 @@ use std::fmt;
 
 use super::{
     Amount, BackendChoice, Config, Lane, Machine, OWN_DESCRIPTORS, Row, State, UringRefusal,
-    fixed_bytes, memory_capacity,
+    fixed_bytes, has_memory, memory_capacity, ring_bytes, start_bytes, tables,
 };
-use crate::config::{ACCEPT_BACKLOG, TABLE_FILES_MAX};
+use crate::config::ACCEPT_BACKLOG;
 
 /// Connections that may arrive at once while a worker is busy; the length we ask for in listen(2).
 const BACKLOG: u64 = ACCEPT_BACKLOG as u64;
+
+/// How the memory for rings is raised.
+const MEMLOCK_RAISED: &str = "ulimit -Hl unlimited (systemd: LimitMEMLOCK=infinity)";
 
 /// Ports from which one client address can connect to one server address and port.
 const PORTS_WANTED: u64 = 28_000;
@@ -22,6 +25,7 @@ pub(super) fn all(config: &Config, machine: &Machine, lane: Lane) -> Vec<Row> {
     let rows = [
         kernel(machine),
         Some(uring(config, machine)),
+        locked_memory(config, machine),
         vectored_send(machine, lane),
         Some(workers(config, machine)),
         descriptors(config, machine, lane),
@@ -73,8 +77,11 @@ fn uring(config: &Config, machine: &Machine) -> Row {
         (Ok(()), BackendChoice::Epoll) => {
             return ok("io_uring", &"available", "Not used: --backend epoll.");
         }
-        (Ok(()), _) => {
+        (Ok(()), _) if has_memory(config, machine) => {
             return ok("io_uring", &"available", "Delivers, with fixed files.");
+        }
+        (Ok(()), _) => {
+            return ok("io_uring", &"available", "Its rings do not fit under RLIMIT_MEMLOCK.");
         }
         (Err(refusal), _) => refusal,
     };
@@ -87,7 +94,7 @@ fn uring(config: &Config, machine: &Machine) -> Row {
         UringRefusal::Missing | UringRefusal::TooOld | UringRefusal::Incomplete => {
             "a kernel of 6.1 or newer (6.17 for all of it), outside of sandboxes that hide it"
         }
-        UringRefusal::Other(libc::ENOMEM) => "ulimit -l unlimited",
+        UringRefusal::Other(libc::ENOMEM) => MEMLOCK_RAISED,
         UringRefusal::Other(_) => {
             "the kernel's log says which security module refused it: journalctl -k"
         }
@@ -103,6 +110,35 @@ fn uring(config: &Config, machine: &Machine) -> Row {
                 .limits(command)
         }
         BackendChoice::Epoll => ok("io_uring", &value, "Not used: --backend epoll."),
+    }
+}
+
+/// The memory of the rings, over all processes of the user.
+fn locked_memory(config: &Config, machine: &Machine) -> Option<Row> {
+    let (max, start) = (machine.rings_bytes_max?, start_bytes(config, machine));
+    let all = start
+        + (tables(config, machine).1 - config.workers as u64) * ring_bytes(machine.page_bytes);
+    let row = |meaning: String| ok("RLIMIT_MEMLOCK (hard)", &amount(max), meaning);
+    let rings = format!("the rings of {} workers take {} of it", config.workers, amount(start));
+    match config.backend {
+        BackendChoice::Epoll => None,
+        BackendChoice::Uring if max < start => {
+            let meaning = format!("With --backend uring {rings} from the start.");
+            Some(row(meaning).problem(MEMLOCK_RAISED))
+        }
+        BackendChoice::Auto if max < start => {
+            let meaning = format!("epoll delivers instead: {rings} from the start.");
+            Some(row(meaning).limits(MEMLOCK_RAISED))
+        }
+        _ if max < all => Some(
+            row(format!(
+                "All rings for --connections-max take {}: beyond it subscribers are told to come \
+                 back later.",
+                amount(all),
+            ))
+            .limits(MEMLOCK_RAISED),
+        ),
+        _ => Some(row(format!("Enough for the {} of all rings.", amount(all)))),
     }
 }
 
@@ -157,9 +193,7 @@ fn descriptors(config: &Config, machine: &Machine, lane: Lane) -> Option<Row> {
         ),
         Lane::Epoll => Some(row("Enough for a descriptor for each connection.".into())),
         Lane::Uring => {
-            let table = limit.min(TABLE_FILES_MAX);
-            let each = connections.div_ceil(config.workers as u64);
-            let tables = each.div_ceil(table) * config.workers as u64;
+            let (table, tables) = tables(config, machine);
             Some(row(format!(
                 "Does not limit subscribers: they are fixed files, {connections} in {tables} tables \
                  of {table}. Handshakes and publishers share it."

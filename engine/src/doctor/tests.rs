@@ -16,6 +16,7 @@ fn machine() -> Machine {
         uring: UringSupport { available: Ok(()), vectored_send: true },
         cpus: vec![0, 1],
         nofile_max: Some(20_000),
+        rings_bytes_max: Some(8 << 20),
         files_free: Some(2_000_000),
         epoll_watches: Some(5_000_000),
         nr_open: Some(1 << 20),
@@ -60,7 +61,7 @@ fn a_machine_that_limits_nothing_holds_what_is_configured() {
     for row in &report.rows {
         assert_eq!(row.state, State::Ok, "{}: {}", row.name, row.meaning);
     }
-    assert_eq!(report.rows.len(), 15);
+    assert_eq!(report.rows.len(), 16);
     assert_eq!((report.subscribers, report.limited_by), (1_100_000, "--connections-max"));
     assert!(!report.has_problem());
     let text = report.to_string();
@@ -96,7 +97,7 @@ fn whoever_refuses_io_uring_is_named_with_the_way_out() {
         (UringRefusal::Missing, "ENOSYS"),
         (UringRefusal::TooOld, "6.1"),
         (UringRefusal::Incomplete, "6.17"),
-        (UringRefusal::Other(libc::ENOMEM), "ulimit -l"),
+        (UringRefusal::Other(libc::ENOMEM), "ulimit -Hl"),
         (UringRefusal::Other(libc::EPERM), "journalctl -k"),
     ] {
         let machine = refused(refusal);
@@ -111,6 +112,29 @@ fn whoever_refuses_io_uring_is_named_with_the_way_out() {
     assert!(report.has_problem());
     let text = report.to_string();
     assert!(text.ends_with("verdict: will not run as configured because of io_uring\n"), "{text}");
+}
+
+#[test]
+fn rings_are_judged_by_the_memory_that_may_be_locked() {
+    let name = "RLIMIT_MEMLOCK (hard)";
+    // 356 KiB a worker, and 28 KiB for each of 54 further tables.
+    check("", &machine(), name, State::Ok, &["8.0 MiB", "2.2 MiB of all rings"]);
+    let none = Machine { rings_bytes_max: Some(64 << 10), ..machine() };
+    let says = ["64 KiB", "epoll delivers instead", "2 workers take 712 KiB", "LimitMEMLOCK"];
+    check("", &none, name, State::Limits, &says);
+    check("--backend uring", &none, name, State::Problem, &["2 workers take 712 KiB"]);
+    assert!(examine(&config(""), &none).limited_by.contains("epoll"));
+    let report = examine(&config("--backend uring"), &none);
+    assert!(report.to_string().ends_with("because of RLIMIT_MEMLOCK (hard)\n"), "{report}");
+    check("", &none, "io_uring", State::Ok, &["do not fit under RLIMIT_MEMLOCK"]);
+    let few = Machine { rings_bytes_max: Some(800 << 10), ..machine() };
+    check("", &few, name, State::Limits, &["2.2 MiB", "told to come back later"]);
+    // Those of the start, and three of 28 KiB.
+    assert_eq!(examine(&config(""), &few).subscribers, 100_000);
+    let rows = examine(&config("--backend epoll"), &none).rows;
+    assert!(rows.iter().all(|row| row.name != name), "epoll has no rings");
+    let free = Machine { rings_bytes_max: None, ..machine() };
+    assert!(examine(&config(""), &free).rows.iter().all(|row| row.name != name));
 }
 
 #[test]
@@ -158,7 +182,7 @@ fn tcp_memory_is_judged_by_an_event_on_the_way_to_everyone() {
     let small = Machine { tcp_mem: Some([287_898, 383_867, 575_796]), ..machine() };
     let says = [
         "383867 subscribers",
-        "or 11995 with full buffers",
+        "or 2998 with full buffers",
         "sysctl -w net.ipv4.tcp_mem=\"1100000 1650000 2200000\"",
     ];
     check("", &small, "net.ipv4.tcp_mem", State::Limits, &says);
@@ -168,7 +192,7 @@ fn tcp_memory_is_judged_by_an_event_on_the_way_to_everyone() {
 #[test]
 fn socket_buffers_are_judged_by_what_is_asked_for() {
     let capped = Machine { wmem_max: Some(32 << 10), ..machine() };
-    check("", &capped, "net.core.wmem_max", State::Limits, &["net.core.wmem_max=65536"]);
+    check("", &capped, "net.core.wmem_max", State::Limits, &["net.core.wmem_max=262144"]);
     let own = "--socket-send-bytes 0";
     check(own, &machine(), "net.ipv4.tcp_wmem", State::Ok, &["4.0 MiB at most"]);
 }

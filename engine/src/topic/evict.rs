@@ -99,7 +99,8 @@ impl Topics {
             return true;
         };
         let needs = |set: &SetIndex| floor(*set) < oldest.sequence;
-        let of_view = |view: &u32| self.views.sets(*view).iter().any(needs);
+        let of_view =
+            |view: &u32| self.views.has(*view, oldest) && self.views.sets(*view).iter().any(needs);
         if entry.sets.iter().any(needs) || entry.views.iter().any(of_view) {
             return false;
         }

@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_forgotten_topic_is_never_taken_to_have_lost_less_than_it_did() {
         let mut forgotten = Forgotten::new(2);
-        let mut remember = |forgotten: &mut Forgotten, name: &str, through| {
+        let remember = |forgotten: &mut Forgotten, name: &str, through| {
             forgotten.remember(&name.into(), through);
         };
         assert_eq!(forgotten.evicted_through("a"), 0);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::harness::engine::Confined;
 use crate::harness::wire::{End, request};
 use crate::harness::{Backend, Engine, Stream, Wire, on_both_backends};
 
@@ -11,6 +12,7 @@ on_both_backends![
     connections_of_one_address_are_counted_apart,
     counts_are_given_back_however_a_connection_ends,
     without_descriptors_the_engine_waits_and_recovers,
+    a_subscriber_for_whom_the_kernel_has_no_place_is_told_to_come_back,
 ];
 
 /// Subscribes and is sent away: 200, a reconnection time, the end.
@@ -125,6 +127,50 @@ fn without_descriptors_the_engine_waits_and_recovers(backend: Backend) {
     assert_eq!(first.event().data, "recovered");
     let failures = engine.metrics().sum("downpour_accept_failures_total", "");
     assert!((1.0..200.0).contains(&failures), "{failures} failed accepts in 3 s: it spins");
+}
+
+/// The lane cannot take a socket over: epoll lacks the second descriptor for a moment, io_uring the
+/// memory of a further table. Nothing was greeted by then.
+fn a_subscriber_for_whom_the_kernel_has_no_place_is_told_to_come_back(backend: Backend) {
+    // The rings of the start and one more, of 64 sockets each; and the small one with which the
+    // engine looks what the kernel has, whose end the kernel may not have counted yet.
+    let confined = Confined { locked_kib: 356 + 28 + 8, descriptors: 64 };
+    let flags = ["--workers", "1", "--admin", "off"];
+    let engine = Engine::start_confined(backend, &flags, confined);
+    let mut streams = Vec::new();
+    let last = loop {
+        let mut wire = engine.connect();
+        wire.send(request("GET", "/events/t", &[], b""));
+        let head = wire.head();
+        assert_eq!((head.status, head.header("Content-Type")), (200, Some("text/event-stream")));
+        match wire.take_through(b"\n\n") {
+            first if first.starts_with(b":\n") => streams.push(wire),
+            first => break (first, wire),
+        }
+    };
+    let (first, mut wire) = last;
+    assert!(first.starts_with(b"retry: "), "{}", first.escape_ascii());
+    wire.expect_end();
+    match backend {
+        Backend::Uring => assert_eq!(streams.len(), 128),
+        _ => assert!((30..64).contains(&streams.len()), "{}", streams.len()),
+    }
+    // Whoever has a stream keeps it, and when one goes there is room again.
+    drop(streams.pop());
+    let mut late = loop {
+        let mut wire = engine.connect();
+        wire.send(request("GET", "/events/t", &[], b""));
+        wire.head();
+        if wire.take_through(b"\n\n").starts_with(b":\n") {
+            break wire;
+        }
+    };
+    drop(streams.pop());
+    engine.publish("t", "there is room");
+    for wire in streams.iter_mut().chain([&mut late]) {
+        let event = wire.take_through(b"\n\n");
+        assert!(event.ends_with(b"\ndata: there is room\n\n"), "{}", event.escape_ascii());
+    }
 }
 
 /// Fixed files are not descriptors: the limit holds for each table of a ring, not for the process.

@@ -13,6 +13,7 @@ mod keys;
 mod life;
 mod limits;
 mod lines;
+mod locked;
 mod publish;
 mod refusals;
 mod requests;

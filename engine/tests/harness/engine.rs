@@ -1,13 +1,19 @@
 //! The program under test, started for one test and stopped with it.
 
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use super::metrics::Metrics;
 use super::sse::Stream;
@@ -24,6 +30,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 pub(crate) enum Backend {
     Uring,
     Epoll,
+    /// The one that the machine gives.
+    Auto,
 }
 
 impl Backend {
@@ -31,6 +39,7 @@ impl Backend {
         match self {
             Backend::Uring => "uring",
             Backend::Epoll => "epoll",
+            Backend::Auto => "auto",
         }
     }
 }
@@ -78,6 +87,13 @@ impl Engine {
         let mut command = Command::new("/bin/sh");
         let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
         command.arg("-c").arg(limited).arg(env!("CARGO_BIN_EXE_downpour"));
+        Engine::run(backend, flags, command)
+    }
+
+    /// The same for a user without privileges, with limits of his own.
+    #[track_caller]
+    pub(crate) fn start_confined(backend: Backend, flags: &[&str], confined: Confined) -> Engine {
+        let (command, _place) = confined.command();
         Engine::run(backend, flags, command)
     }
 
@@ -283,13 +299,58 @@ impl Drop for Engine {
     }
 }
 
+/// The limits of a process that belongs to a user of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Confined {
+    /// RLIMIT_MEMLOCK in KiB. Root is not bound by it.
+    pub(crate) locked_kib: u32,
+    /// RLIMIT_NOFILE.
+    pub(crate) descriptors: u32,
+}
+
+impl Confined {
+    /// A command that still lacks its arguments, and where the program is until it has started.
+    pub(crate) fn command(self) -> (Command, Option<TempDir>) {
+        let Confined { locked_kib, descriptors } = self;
+        let mut command = Command::new("/bin/sh");
+        let limits = format!("ulimit -l {locked_kib} && ulimit -n {descriptors}");
+        command.arg("-c").arg(format!("{limits} && exec \"$0\" \"$@\""));
+        let program = Path::new(env!("CARGO_BIN_EXE_downpour"));
+        if !rustix::process::geteuid().is_root() {
+            command.arg(program);
+            return (command, None);
+        }
+        // Locked memory is counted by user, so nobody else may be him.
+        static USERS: AtomicU32 = AtomicU32::new(0);
+        let user = 1_000_000 + 16 * std::process::id() + USERS.fetch_add(1, Ordering::Relaxed);
+        command.uid(user).gid(user);
+        // Where the program was built may be closed to him.
+        let place = tempfile::tempdir().expect("a directory");
+        let open = Permissions::from_mode(0o755);
+        fs::set_permissions(place.path(), open).expect("it is ours");
+        let copy = place.path().join("downpour");
+        if fs::hard_link(program, &copy).is_err() {
+            fs::copy(program, &copy).expect("there is room for the program");
+        }
+        command.arg(copy);
+        (command, Some(place))
+    }
+}
+
 /// Runs the program to its end; gives whether it succeeded and all it printed.
 pub(crate) fn run_to_end(arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_downpour"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program was built");
+    end(Command::new(env!("CARGO_BIN_EXE_downpour")), arguments)
+}
+
+/// The same for a user without privileges.
+pub(crate) fn run_confined_to_end(confined: Confined, arguments: &[&str]) -> (bool, String) {
+    let (command, _place) = confined.command();
+    end(command, arguments)
+}
+
+fn end(mut command: Command, arguments: &[&str]) -> (bool, String) {
+    let command = command.args(arguments).stdin(Stdio::null());
+    let output = command.output().expect("the program was built");
     let printed = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(printed).expect("UTF-8"))
 }

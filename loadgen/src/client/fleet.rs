@@ -60,23 +60,33 @@ pub(crate) struct Slow {
     pub(crate) bytes_per_second: u64,
 }
 
-/// The request that opens a stream, but for the topic.
+/// The request that opens a stream, but for the topic and the subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// Text before, between and behind the topic's name.
-    pub(crate) parts: Vec<Vec<u8>>,
+    pub(crate) parts: Vec<Part>,
     /// What topic names begin with; the number follows if there are several.
     pub(crate) topic: TopicName,
 }
 
+/// A part of a [`Request`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    Text(Vec<u8>),
+    /// The name of the topic.
+    Topic,
+    /// The subscriber's place in the connect order, from 0.
+    Subscriber,
+}
+
 impl Request {
-    /// Writes the request for a topic.
-    pub(crate) fn write(&self, topic: u32, out: &mut Vec<u8>) {
-        for (place, part) in self.parts.iter().enumerate() {
-            if place > 0 {
-                self.topic.write(topic, out);
+    /// Writes the request of a subscriber, by its place in the connect order, for a topic.
+    pub(crate) fn write(&self, topic: u32, subscriber: u32, out: &mut Vec<u8>) {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text),
+                Part::Topic => self.topic.write(topic, out),
+                Part::Subscriber => out.extend_from_slice(subscriber.to_string().as_bytes()),
             }
-            out.extend_from_slice(part);
         }
     }
 }
@@ -248,11 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn a_request_names_its_topic_wherever_the_profile_says() {
+    fn a_request_names_its_topic_and_its_subscriber_wherever_the_profile_says() {
         let topic = TopicName { name: "load".to_owned(), numbered: true };
-        let request = Request { parts: vec![b"a/".to_vec(), b"?".to_vec(), b"!".to_vec()], topic };
+        let text = |text: &[u8]| Part::Text(text.to_vec());
+        let parts = vec![text(b"a/"), Part::Topic, text(b"?"), Part::Subscriber, text(b"!")];
+        let request = Request { parts, topic };
         let mut out = Vec::new();
-        request.write(12, &mut out);
-        assert_eq!(out, b"a/load-12?load-12!");
+        request.write(12, 7, &mut out);
+        assert_eq!(out, b"a/load-12?7!");
     }
 }

@@ -6,6 +6,8 @@
 //! | `subscriber` | one subscriber: the bytes of its stream, up to events |
 //! | `course` | what all threads share of a run: the plan, the moment, the phase |
 //! | `record` | what the events of one thread's subscribers mean: ledgers, cells, moments |
+//! | `offence` | which of them met which fault, by name |
+//! | `latencies` | what is kept of one subscriber's latencies |
 //! | `relative` | events that carry no stamp, known by their content |
 //! | `tally` | what one thread counted in one interval |
 //! | `cells` | per event: how many got it, first, half, last |
@@ -17,6 +19,8 @@
 pub(crate) mod cells;
 pub(crate) mod course;
 pub(crate) mod fleet;
+pub(crate) mod latencies;
+mod offence;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod relative;

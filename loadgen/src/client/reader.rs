@@ -9,20 +9,20 @@
 //! Rules live below: `subscriber` (bytes to items), `record` (what items mean).
 
 mod disturb;
+mod session;
 mod start;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::course::{Course, Gauges};
 use super::fleet::Pack;
-use super::record::{Outcome, Place, Recorder};
+use super::record::{Outcome, Recorder, Session};
 use super::ring::{Completion, Kind, Ring, Tag};
-use super::subscriber::{End, Progress, Stage, Subscriber};
-use super::tally::{Tally, enter};
+use super::subscriber::{End, Subscriber};
+use super::tally::Tally;
 use super::watch::Watch;
 use crate::clock;
-use crate::decoder::Item;
+use session::end_of;
 
 /// Longest wait: how late a thread may notice that the run goes on or ends.
 const WAIT_NS_MAX: u64 = 20_000_000;
@@ -60,6 +60,9 @@ pub(super) struct Reader {
     request: Vec<u8>,
     /// Reused from turn to turn.
     harvest: Vec<Completion>,
+    /// When the completions that are worked through were harvested: from then on this program
+    /// had their bytes, whatever comes before them in line.
+    harvested_ns: u64,
     random: fastrand::Rng,
     churned_ns: u64,
     /// Open subscribers that read slowly, and when they last did.
@@ -110,6 +113,7 @@ impl Reader {
             connecting: 0,
             request: Vec::new(),
             harvest: Vec::new(),
+            harvested_ns: 0,
             churned_ns: 0,
             slow: Vec::new(),
             slow_ns: 0,
@@ -132,24 +136,31 @@ impl Reader {
     /// Hands over, waits, and works through what came back.
     fn turn(&mut self, now_ns: u64) {
         let timeout_ns = self.next_start().saturating_sub(now_ns).min(WAIT_NS_MAX);
-        let mut harvest = std::mem::take(&mut self.harvest);
-        if let Some(watch) = &mut self.watch {
-            for ring in &mut self.rings {
-                ring.submit();
-            }
+        let gather_ns = self.pack.gather_ns.min(timeout_ns);
+        let Some(watch) = &mut self.watch else {
+            self.rings[0].wait(timeout_ns, gather_ns);
+            return self.work_through(0);
+        };
+        self.rings.iter_mut().for_each(Ring::submit);
+        if !self.rings.iter_mut().any(Ring::has_work) {
             watch.wait(timeout_ns);
         }
-        let single = self.watch.is_none();
         for ring in 0..self.rings.len() {
-            let gather_ns = self.pack.gather_ns.min(timeout_ns);
-            let (timeout_ns, gather_ns) = if single { (timeout_ns, gather_ns) } else { (0, 0) };
-            self.rings[ring].wait(timeout_ns, gather_ns);
-            self.rings[ring].harvest(&mut harvest);
-            for completion in harvest.drain(..) {
-                self.complete(ring, &completion);
-                if let Some(buffer) = completion.buffer {
-                    self.rings[ring].recycle(buffer);
-                }
+            if self.rings[ring].has_work() {
+                self.rings[ring].wait(gather_ns, gather_ns);
+                self.work_through(ring);
+            }
+        }
+    }
+
+    fn work_through(&mut self, ring: usize) {
+        let mut harvest = std::mem::take(&mut self.harvest);
+        self.rings[ring].harvest(&mut harvest);
+        self.harvested_ns = clock::now_ns();
+        for completion in harvest.drain(..) {
+            self.complete(ring, &completion);
+            if let Some(buffer) = completion.buffer {
+                self.rings[ring].recycle(buffer);
             }
         }
         self.harvest = harvest;
@@ -158,6 +169,11 @@ impl Reader {
     /// The subscriber's place in the connect order of all threads.
     fn order(&self, local: usize) -> u32 {
         (local * self.pack.threads + self.pack.thread) as u32
+    }
+
+    fn session(&self, local: usize, opened_ns: u64) -> Session {
+        let order = self.order(local);
+        Session { local, order, topic: self.pack.topics.of(order as usize), opened_ns }
     }
 
     fn slot(&self, local: usize) -> (usize, u32) {
@@ -182,161 +198,6 @@ impl Reader {
             Kind::Receive => self.received(ring, local, completion),
             Kind::Read => self.read_slowly(ring, local, completion),
             Kind::Send | Kind::Cancel | Kind::Close => {}
-        }
-    }
-
-    fn connected(&mut self, local: usize) {
-        let now_ns = clock::now_ns();
-        let (ring, slot) = self.slot(local);
-        let subscriber = &mut self.subscribers[local];
-        enter(&mut self.recorder.tally.connects.tcp, now_ns - subscriber.since_ns.min(now_ns));
-        subscriber.stage = Stage::Head(Vec::new());
-        self.request.clear();
-        let topic = self.pack.topics.of(self.order(local) as usize);
-        self.pack.request.write(topic, &mut self.request);
-        let (send, receive) = (self.tag(Kind::Send, local), self.tag(Kind::Receive, local));
-        self.rings[ring].send(slot, &self.request, send);
-        if self.pack.is_slow(self.order(local) as usize) {
-            // A slow subscriber counts as connected, and for nothing else: when it gets an event
-            // is its own doing. Whether it is open only its reading would show, and a stopped one never reads.
-            self.subscribers[local].stage = Stage::Slow;
-            self.connecting -= 1;
-            self.gauges.connecting.fetch_sub(1, Ordering::Relaxed);
-            self.gauges.up.fetch_add(1, Ordering::Relaxed);
-            self.slow.push(local as u32);
-        } else {
-            self.rings[ring].receive(slot, receive);
-        }
-    }
-
-    fn received(&mut self, ring: usize, local: usize, completion: &Completion) {
-        let Some(content) = self.rings[ring].content(completion) else {
-            return self.nothing_received(ring, local, completion);
-        };
-        let read_ns = clock::now_ns();
-        let bytes = content.bytes.len() as u64;
-        let order = self.order(local);
-        let subscriber = &mut self.subscribers[local];
-        let was_open = subscriber.is_open();
-        if matches!(&subscriber.stage, Stage::Head(text) if text.is_empty()) {
-            let ttfb_ns = read_ns.saturating_sub(subscriber.since_ns);
-            enter(&mut self.recorder.tally.connects.ttfb, ttfb_ns);
-        }
-        let place = Place {
-            local,
-            order,
-            topic: self.pack.topics.of(order as usize),
-            opened_ns: if was_open { subscriber.since_ns } else { read_ns },
-            read_ns,
-            stamp_ns: content.stamp_ns,
-        };
-        let recorder = &mut self.recorder;
-        let mut events = 0;
-        let progress = subscriber.take(content.bytes, |item| {
-            if let Item::Event { name, data } = item {
-                events += 1;
-                recorder.event(&place, name, data);
-            }
-        });
-        recorder.tally.wire_bytes += bytes;
-        let bank = recorder.bank_now();
-        bank.wire_bytes += bytes;
-        bank.coalesced_reads += u64::from(events > 1);
-        if events > 0 {
-            self.gauges.unique.store(recorder.unique, Ordering::Relaxed);
-            if !subscriber.has_event {
-                subscriber.has_event = true;
-                let first_ns = read_ns.saturating_sub(subscriber.planned_ns);
-                enter(&mut recorder.tally.connects.first_event, first_ns);
-            }
-        }
-        match progress {
-            Progress::Opened => {
-                self.opened(local, read_ns);
-                if self.subscribers[local].is_over() {
-                    return self.finish(local, End::Closed);
-                }
-            }
-            Progress::Ended(end) => return self.finish(local, end),
-            Progress::Going => {}
-        }
-        if !completion.more {
-            self.receive_again(local);
-        }
-    }
-
-    fn nothing_received(&mut self, ring: usize, local: usize, completion: &Completion) {
-        let _ = ring;
-        match completion.result {
-            // All buffers were taken: they are back by the next turn.
-            result if result == -libc::ENOBUFS => self.receive_again(local),
-            result if result < 0 => self.finish(local, end_of(-result)),
-            // A stamped receive of nothing still has a header, so 0 and a bare header are both
-            // the end of the stream.
-            _ => {
-                let end = self.subscribers[local].end_of_input();
-                self.finish(local, end);
-            }
-        }
-    }
-
-    fn receive_again(&mut self, local: usize) {
-        let (ring, slot) = self.slot(local);
-        let tag = self.tag(Kind::Receive, local);
-        self.rings[ring].receive(slot, tag);
-    }
-
-    fn opened(&mut self, local: usize, now_ns: u64) {
-        let subscriber = &mut self.subscribers[local];
-        let connects = &mut self.recorder.tally.connects;
-        enter(&mut connects.ready, now_ns.saturating_sub(subscriber.planned_ns));
-        connects.opened += 1;
-        subscriber.since_ns = now_ns;
-        self.connecting -= 1;
-        self.gauges.connecting.fetch_sub(1, Ordering::Relaxed);
-        self.gauges.up.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Ends a session. A stream that was open is not opened again, unless this program closed
-    /// it; a connect that failed is tried again while subscribers are still coming up.
-    fn finish(&mut self, local: usize, end: End) {
-        let now_ns = clock::now_ns();
-        let (ring, slot) = self.slot(local);
-        let receive = self.tag(Kind::Receive, local);
-        self.rings[ring].close(slot, receive);
-        let subscriber = &mut self.subscribers[local];
-        let (was_open, opened_ns) = (subscriber.is_open(), subscriber.since_ns);
-        let was_slow = matches!(subscriber.stage, Stage::Slow);
-        subscriber.stage = Stage::Idle;
-        subscriber.session = subscriber.session.wrapping_add(1);
-        if was_slow {
-            self.slow.retain(|&one| one as usize != local);
-            self.gauges.up.fetch_sub(1, Ordering::Relaxed);
-            if end != End::Wanted {
-                self.recorder.slow_cut_ns.push(now_ns.saturating_sub(opened_ns));
-            }
-            return;
-        }
-        if was_open {
-            self.gauges.up.fetch_sub(1, Ordering::Relaxed);
-            let topic = self.pack.topics.of(self.order(local) as usize);
-            self.recorder.end_session(local, topic, opened_ns, now_ns, false);
-            if end != End::Wanted {
-                self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
-                let bank = self.recorder.bank_now();
-                bank.malformed += u64::from(matches!(end, End::Malformed | End::Cut));
-                *bank.disconnects.entry(end.reason()).or_default() += 1;
-            }
-            return;
-        }
-        self.connecting -= 1;
-        self.gauges.connecting.fetch_sub(1, Ordering::Relaxed);
-        self.gauges.failed.fetch_add(1, Ordering::Relaxed);
-        self.recorder.tally.connects.fail(end);
-        if self.pack.retry {
-            self.again.push_back((now_ns + RETRY_NS, local as u32));
-        } else {
-            self.gauges.given_up.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -365,9 +226,9 @@ impl Reader {
             return;
         }
         for local in 0..self.next {
-            let subscriber = &self.subscribers[local];
-            let waits = matches!(subscriber.stage, Stage::Connecting | Stage::Head(_));
-            if waits && now_ns.saturating_sub(subscriber.since_ns) > self.pack.connect_timeout_ns {
+            let since_ns = self.subscribers[local].opening().map(|opening| opening.since_ns);
+            let waited = |since_ns| now_ns.saturating_sub(since_ns);
+            if since_ns.is_some_and(|since_ns| waited(since_ns) > self.pack.connect_timeout_ns) {
                 self.finish(local, End::Timeout);
             }
         }
@@ -377,26 +238,12 @@ impl Reader {
         let now_ns = clock::now_ns();
         for local in 0..self.subscribers.len() {
             if self.subscribers[local].is_open() {
-                let (topic, opened_ns) = (
-                    self.pack.topics.of(self.order(local) as usize),
-                    self.subscribers[local].since_ns,
-                );
-                let drained = self.course.is_drained();
-                self.recorder.end_session(local, topic, opened_ns, now_ns, drained);
+                let session = self.session(local, self.subscribers[local].opened_ns);
+                self.recorder.end_session(session, now_ns, self.course.is_drained());
             }
         }
         self.report(reports);
         self.recorder.finish()
-    }
-}
-
-/// What an errno of a connect, a send or a receive means for the session.
-fn end_of(errno: i32) -> End {
-    match errno {
-        libc::ECONNREFUSED => End::Refused,
-        libc::ECONNRESET | libc::EPIPE => End::Reset,
-        libc::ETIMEDOUT => End::Timeout,
-        _ => End::Local,
     }
 }
 

@@ -14,10 +14,13 @@ use memchr::memmem::Finder;
 
 use super::cells::Cells;
 use super::course::Course;
+use super::latencies::Latencies;
+use super::offence::{Ended, Offences, Step, Whose};
 use super::tally::{Bank, Tally, enter};
 use crate::ledger::{Arrival, Ledger};
-use crate::report::model::fairness::Moments;
+use crate::report::model::offence::Offence;
 use crate::report::model::plan::Phase;
+use crate::schedule::Schedule;
 use crate::stamp::{Found, Stamp};
 
 /// The measuring state of one thread.
@@ -28,12 +31,15 @@ pub(super) struct Recorder {
     measured: std::ops::Range<usize>,
     /// `streams_per_topic` ledgers for each subscriber.
     ledgers: Vec<Ledger>,
-    moments: Vec<Moments>,
+    latencies: Vec<Latencies>,
     cells: Cells,
-    /// Subscribers due per event as differences: see [`Recorder::due_place`].
+    /// Subscribers due per event, as differences along each stream, by [`Schedule::place`].
     due: Vec<i32>,
     /// Deliveries of measured events for which the run ended within the horizon.
     in_flight: u64,
+    offences: Offences,
+    /// Subscribers that were told of an event that it is missing, as `due`; empty until one was.
+    told: Vec<i32>,
     /// The interval's counts.
     pub(super) tally: Tally,
     /// First arrivals that count, since the start.
@@ -58,15 +64,32 @@ pub(super) struct Place {
     pub(super) stamp_ns: Option<u64>,
 }
 
+/// An open stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Session {
+    /// As in [`Place`].
+    pub(super) local: usize,
+    pub(super) order: u32,
+    pub(super) topic: u32,
+    /// When it opened: its subscriber is due from a guard behind that.
+    pub(super) opened_ns: u64,
+}
+
 /// What one thread has when the run is over.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     /// By subscriber of this thread.
-    pub(crate) moments: Vec<Moments>,
+    pub(crate) latencies: Vec<Latencies>,
     pub(crate) cells: Cells,
     /// Subscribers due, by event number.
     pub(crate) due: Vec<u32>,
     pub(crate) in_flight: u64,
+    /// Subscribers that were told of its loss, by event number; empty if nobody was.
+    pub(crate) told: Vec<u32>,
+    /// Faults by name.
+    pub(crate) offences: Vec<Offence>,
+    pub(crate) gaps_late: u64,
+    pub(crate) gaps_unfounded: u64,
     /// How long the slow subscribers lasted that the server cut off.
     pub(crate) slow_cut_ns: Vec<u64>,
 }
@@ -78,10 +101,12 @@ impl Recorder {
         Recorder {
             finder: Stamp::finder(),
             ledgers: vec![Ledger::default(); subscribers * schedule.streams_per_topic()],
-            moments: vec![Moments::default(); subscribers],
+            latencies: vec![Latencies::default(); subscribers],
             cells: Cells::new(measured.len()),
             due: vec![0; schedule.events().len() + schedule.stream_count() + 1],
             in_flight: 0,
+            offences: Offences::default(),
+            told: Vec::new(),
             tally: Tally::default(),
             unique: 0,
             slow_cut_ns: Vec::new(),
@@ -103,20 +128,24 @@ impl Recorder {
         let stamp = match Stamp::find(&self.finder, data) {
             Found::Stamp(stamp) if stamp.run == self.course.run => stamp,
             other if self.course.relative.is_none() || name == b"gap" => {
-                return self.unplanned(other, name);
+                return self.unplanned(other, place, name);
             }
             _ => return self.relative(place, name, data),
         };
         let schedule = &self.course.schedule;
         let number = schedule.number(stamp.stream, stamp.sequence);
         let Some(number) = number.filter(|_| schedule.topic(stamp.stream) == place.topic) else {
-            return self.unplanned(Found::None, name);
+            return self.unplanned(Found::None, place, name);
         };
         let number = number as usize;
         let streams = schedule.streams_per_topic();
         let ledger = place.local * streams + stamp.stream as usize % streams;
+        let next = self.ledgers[ledger].next() as u32;
         let arrival = self.ledgers[ledger].enter(u64::from(stamp.sequence));
         let is_measured = self.measured.contains(&number);
+        if stamp.sequence != next || !self.offences.is_idle() {
+            self.unusual(place, &stamp, next, arrival, is_measured);
+        }
         let bank = if is_measured { &mut self.tally.measured } else { &mut self.tally.other };
         bank.events += 1;
         if arrival == Arrival::OutOfOrder {
@@ -140,7 +169,8 @@ impl Recorder {
         let latency_ns = received_ns.saturating_sub(stamp.intended_ns);
         if latency_ns > self.course.horizon_ns {
             bank.late += 1;
-            return;
+            let whose = self.whose(place, stamp.stream, is_measured);
+            return self.offences.late(&whose, stamp.sequence);
         }
         self.unique += 1;
         bank.unique += 1;
@@ -153,7 +183,7 @@ impl Recorder {
         }
         if is_measured {
             self.cells.enter(number - self.measured.start, latency_ns, place.order);
-            add_to(&mut self.moments[place.local], latency_ns);
+            self.latencies[place.local].enter(latency_ns);
         }
     }
 
@@ -174,37 +204,85 @@ impl Recorder {
             enter(&mut bank.hold, place.read_ns.saturating_sub(received_ns));
         }
         if is_measured {
-            add_to(&mut self.moments[place.local], latency_ns);
+            self.latencies[place.local].enter(latency_ns);
         }
     }
 
     /// Enters an event that the plan does not explain.
-    fn unplanned(&mut self, found: Found, name: &[u8]) {
+    fn unplanned(&mut self, found: Found, place: &Place, name: &[u8]) {
         let bank = self.bank_now();
         bank.events += 1;
+        let streams = self.course.schedule.streams_per_topic();
+        let measured = self.course.phase() >= Phase::Measure;
+        let whose = self.whose(place, place.topic * streams as u32, measured);
         match found {
-            _ if name == b"gap" => bank.gaps_announced += 1,
-            Found::Corrupt => bank.corrupt += 1,
-            _ => bank.foreign += 1,
+            _ if name == b"gap" => {
+                self.bank_now().gaps_announced += 1;
+                self.offences.gap(&whose, streams);
+            }
+            Found::Corrupt => {
+                self.bank_now().corrupt += 1;
+                // Among several streams nobody can tell whose event it was.
+                let ledger = self.ledgers.get(place.local).filter(|_| streams == 1);
+                self.offences.corrupt(&whose, ledger.map(|ledger| ledger.next() as u32));
+            }
+            _ => self.bank_now().foreign += 1,
         }
     }
 
-    /// Ends a session of a subscriber that was due since `opened_ns`, at `now_ns`; `drained`: the
-    /// run has waited for everything that was due.
-    pub(super) fn end_session(
+    fn whose(&self, place: &Place, stream: u32, measured: bool) -> Whose {
+        Whose {
+            local: place.local as u32,
+            order: place.order,
+            topic: place.topic,
+            stream,
+            at_ns: place.read_ns.saturating_sub(self.course.began_ns),
+            measured,
+        }
+    }
+
+    /// Notes an arrival that is not simply the next event of its stream.
+    fn unusual(
         &mut self,
-        local: usize,
-        topic: u32,
-        opened_ns: u64,
-        now_ns: u64,
-        drained: bool,
+        place: &Place,
+        stamp: &Stamp,
+        next: u32,
+        arrival: Arrival,
+        measured: bool,
     ) {
+        let schedule = &self.course.schedule;
+        let place_in_topic = stamp.stream as usize % schedule.streams_per_topic();
+        // What was planned before a subscriber is due is not missing before its first event.
+        let from_ns = (place.opened_ns + self.course.guard_ns) as i64
+            - self.course.start_ns().unwrap_or_default() as i64;
+        let first = if next == 0 { schedule.due_before(stamp.stream, from_ns) } else { 0 };
+        let step = Step { arrival, expected: next.max(first), sequence: stamp.sequence };
+        let whose = self.whose(place, stamp.stream, measured);
+        self.offences.arrived(&whose, place_in_topic, &step);
+        self.note_told();
+    }
+
+    /// Enters what the server has said to be missing.
+    fn note_told(&mut self) {
+        let schedule = &self.course.schedule;
+        for told in std::mem::take(&mut self.offences.told) {
+            self.told.resize(self.due.len(), 0);
+            let base = schedule.place(told.stream);
+            self.told[base + told.sequences.start as usize] += told.by;
+            self.told[base + told.sequences.end as usize] -= told.by;
+        }
+    }
+
+    /// Ends a session at `now_ns`; `drained`: the run has waited for everything that was due.
+    pub(super) fn end_session(&mut self, whose: Session, now_ns: u64, drained: bool) {
+        let Session { local, order, topic, opened_ns } = whose;
         let Some(start_ns) = self.course.start_ns() else { return };
         let schedule = &self.course.schedule;
         let streams = schedule.streams_per_topic();
         let since = |time_ns: u64| time_ns as i64 - start_ns as i64;
         let from_ns = since(opened_ns + self.course.guard_ns);
         let settled_ns = since(now_ns) - self.course.horizon_ns as i64;
+        let mut ended = Vec::with_capacity(streams);
         for place in 0..streams {
             let stream = topic * streams as u32 + place as u32;
             let ledger = &mut self.ledgers[local * streams + place];
@@ -222,36 +300,57 @@ impl Recorder {
             let open = &schedule.stream(stream)[to.min(planned) as usize..planned as usize];
             let measured = |&&n: &&u32| self.measured.contains(&(n as usize));
             self.in_flight += open.iter().filter(measured).count() as u64;
+            let numbers = schedule.stream(stream);
+            let bound = |number: usize| numbers.partition_point(|&n| (n as usize) < number) as u32;
+            ended.push(Ended {
+                next: ledger.next() as u32,
+                due: from..to.min(planned.max(from)),
+                measured: bound(self.measured.start)..bound(self.measured.end),
+            });
             *ledger = Ledger::default();
         }
+        let whose = Whose {
+            local: local as u32,
+            order,
+            topic,
+            stream: topic * streams as u32,
+            at_ns: now_ns.saturating_sub(self.course.began_ns),
+            measured: true,
+        };
+        self.offences.end(&whose, &ended);
+        self.note_told();
     }
 
     /// Gives up the state for the sums over all threads.
     pub(super) fn finish(&mut self) -> Outcome {
         let schedule = &self.course.schedule;
-        let mut due = vec![0; schedule.events().len()];
-        for stream in 0..schedule.stream_count() as u32 {
-            let base = schedule.place(stream);
-            let mut subscribers = 0;
-            for (sequence, &number) in schedule.stream(stream).iter().enumerate() {
-                subscribers += self.due[base + sequence];
-                due[number as usize] = u32::try_from(subscribers).expect("never more ends");
-            }
-        }
+        let told = if self.told.is_empty() { Vec::new() } else { sums(schedule, &self.told) };
         Outcome {
-            moments: std::mem::take(&mut self.moments),
+            latencies: std::mem::take(&mut self.latencies),
             cells: std::mem::take(&mut self.cells),
-            due,
+            due: sums(schedule, &self.due),
             in_flight: self.in_flight,
+            told,
+            offences: self.offences.finish(),
+            gaps_late: self.offences.gaps_late,
+            gaps_unfounded: self.offences.gaps_unfounded,
             slow_cut_ns: std::mem::take(&mut self.slow_cut_ns),
         }
     }
 }
 
-fn add_to(moments: &mut Moments, latency_ns: u64) {
-    moments.n += 1;
-    moments.sum_ns += latency_ns;
-    moments.max_ns = moments.max_ns.max(latency_ns);
+/// Numbers of subscribers by event, from their differences along each stream.
+fn sums(schedule: &Schedule, differences: &[i32]) -> Vec<u32> {
+    let mut by_event = vec![0; schedule.events().len()];
+    for stream in 0..schedule.stream_count() as u32 {
+        let base = schedule.place(stream);
+        let mut subscribers = 0;
+        for (sequence, &number) in schedule.stream(stream).iter().enumerate() {
+            subscribers += differences[base + sequence];
+            by_event[number as usize] = u32::try_from(subscribers).expect("never more ends");
+        }
+    }
+    by_event
 }
 
 #[cfg(test)]

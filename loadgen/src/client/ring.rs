@@ -36,8 +36,12 @@ const SUBMISSIONS: u32 = 512;
 /// whole table that is closed at once only in part; see [`Ring::wait`].
 const COMPLETIONS: u32 = 8_192;
 
-/// Completions harvested by one wait. A deferred ring gives 20 unless more are asked for.
-const HARVEST_MAX: u32 = 128;
+/// Completions harvested by one wait that gathers them.
+const HARVEST_MAX: u32 = 96;
+
+/// Completions that a deferred ring gives to who waits for one (IO_LOCAL_TW_DEFAULT_MAX); if it
+/// gave as many, there may be more.
+const HARVEST_MIN: usize = 20;
 
 /// Bytes of requests between two submits.
 const OUTBOX_BYTES: usize = 64 * 1024;
@@ -122,6 +126,8 @@ pub(crate) struct Ring {
     /// What RECVMSG is asked to return; read by the kernel when a receive is submitted.
     message: Box<libc::msghdr>,
     stamped: bool,
+    /// The last harvest was a full one: the kernel does not flag the work that it left over.
+    may_have_more: bool,
 }
 
 impl Ring {
@@ -135,6 +141,7 @@ impl Ring {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
+            .setup_taskrun_flag()
             .setup_submit_all()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
@@ -157,6 +164,7 @@ impl Ring {
             targets: targets.into(),
             message,
             stamped,
+            may_have_more: false,
         })
     }
 
@@ -262,6 +270,9 @@ impl Ring {
 
     /// Hands everything over without waiting for anything.
     pub(crate) fn submit(&mut self) {
+        if self.ring.submission().is_empty() {
+            return;
+        }
         loop {
             match self.ring.submit() {
                 Ok(_) => break,
@@ -285,9 +296,6 @@ impl Ring {
         if gather_ns > 0 {
             want = HARVEST_MAX as usize;
             args = args.min_wait_usec((gather_ns / 1_000) as u32);
-        } else if timeout_ns == 0 {
-            // Asking for many and giving no time runs as much deferred work as asked for.
-            want = HARVEST_MAX as usize;
         }
         match self.ring.submitter().submit_with_args(want, &args) {
             Ok(_) => {}
@@ -303,8 +311,14 @@ impl Ring {
         }
     }
 
+    /// Whether there are completions to be read, or deferred work that would make some.
+    pub(crate) fn has_work(&mut self) -> bool {
+        self.may_have_more || self.ring.submission().taskrun() || !self.ring.completion().is_empty()
+    }
+
     /// Moves all completions there are to `out`.
     pub(crate) fn harvest(&mut self, out: &mut Vec<Completion>) {
+        let before = out.len();
         for entry in self.ring.completion() {
             out.push(Completion {
                 tag: Tag::unpack(entry.user_data()),
@@ -313,6 +327,7 @@ impl Ring {
                 buffer: cqueue::buffer_select(entry.flags()),
             });
         }
+        self.may_have_more = out.len() - before >= HARVEST_MIN;
     }
 
     /// What a completed receive brought; `None` if it brought nothing.

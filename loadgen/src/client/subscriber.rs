@@ -1,9 +1,10 @@
 //! One subscriber: from the bytes of its connection to the items of its stream.
 //!
 //! The idea: a state machine without I/O that is fed what arrives, in pieces that end anywhere.
-//! At rest it owns no memory beyond its 64 bytes.
+//! At rest it owns no memory beyond its 48 bytes: what only a connect needs is boxed and goes
+//! when the stream opens.
 //!
-//! It knows nothing of sockets, stamps or clocks.
+//! It knows nothing of sockets or stamps, and reads no clock.
 
 use super::super::decoder::{Decoder, Item};
 use super::super::http::{Body, Head, Malformed};
@@ -12,10 +13,10 @@ use super::super::http::{Body, Head, Malformed};
 #[derive(Debug, Default)]
 pub(super) struct Subscriber {
     pub(super) stage: Stage,
-    /// When this session was to start; also where `connect.ready` counts from.
-    pub(super) planned_ns: u64,
-    /// When it did start, and once the stream is open, when that was.
-    pub(super) since_ns: u64,
+    /// When the stream opened.
+    pub(super) opened_ns: u64,
+    /// From the planned start to that, in microseconds: `connect.first_event` counts from there.
+    pub(super) ready_us: u32,
     /// Counts sessions, to tell a late completion from one of this session.
     pub(super) session: u16,
     /// Whether this session has received an event.
@@ -29,13 +30,24 @@ pub(super) enum Stage {
     #[default]
     Idle,
     /// The connection is being made.
-    Connecting,
-    /// The request is sent; what has come of the answer's head.
-    Head(Vec<u8>),
+    Connecting(Box<Opening>),
+    /// The request is sent, and the answer's head not yet complete.
+    Head(Box<Opening>),
     /// The stream is open.
     Streaming { body: Body, decoder: Decoder },
     /// The request is sent, and the answer is read slowly or not at all.
     Slow,
+}
+
+/// A session before its stream is open.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Opening {
+    /// When it was to start; also where `connect.ready` counts from.
+    pub(super) planned_ns: u64,
+    /// When it did start.
+    pub(super) since_ns: u64,
+    /// What has come of the answer's head, if that took more than one piece.
+    text: Vec<u8>,
 }
 
 /// What a piece of input led to.
@@ -74,20 +86,35 @@ pub(super) enum End {
     Local,
 }
 
+impl Opening {
+    pub(super) fn new(planned_ns: u64, since_ns: u64) -> Box<Opening> {
+        Box::new(Opening { planned_ns, since_ns, text: Vec::new() })
+    }
+}
+
 impl Subscriber {
     /// Takes what arrived and gives the items that it completes to `out`.
     pub(super) fn take(&mut self, bytes: &[u8], mut out: impl FnMut(Item<'_>)) -> Progress {
         match &mut self.stage {
-            Stage::Idle | Stage::Connecting | Stage::Slow => Progress::Going,
+            Stage::Idle | Stage::Connecting(_) | Stage::Slow => Progress::Going,
             Stage::Streaming { body, decoder } => match stream(body, decoder, bytes, &mut out) {
                 Ok(()) if body.is_done() => Progress::Ended(End::Closed),
                 Ok(()) => Progress::Going,
                 Err(_) => Progress::Ended(End::Malformed),
             },
-            Stage::Head(text) => {
-                text.extend_from_slice(bytes);
+            Stage::Head(opening) => {
+                // Nearly every head comes in one piece and is read where it lies.
+                let in_pieces = !opening.text.is_empty();
+                if in_pieces {
+                    opening.text.extend_from_slice(bytes);
+                }
+                let text = if in_pieces { &opening.text } else { bytes };
                 let head = match Head::parse(text) {
-                    Ok(None) => return Progress::Going,
+                    Ok(None) if in_pieces => return Progress::Going,
+                    Ok(None) => {
+                        opening.text.extend_from_slice(bytes);
+                        return Progress::Going;
+                    }
                     Ok(Some(head)) => head,
                     Err(_) => return Progress::Ended(End::Malformed),
                 };
@@ -112,6 +139,27 @@ impl Subscriber {
             Stage::Streaming { .. } => End::Cut,
             _ => End::Closed,
         }
+    }
+
+    /// The session as long as its stream is not open.
+    pub(super) fn opening(&self) -> Option<&Opening> {
+        match &self.stage {
+            Stage::Connecting(opening) | Stage::Head(opening) => Some(opening),
+            Stage::Idle | Stage::Streaming { .. } | Stage::Slow => None,
+        }
+    }
+
+    /// Whether the request is sent and nothing of the answer has come.
+    pub(super) fn is_unanswered(&self) -> bool {
+        matches!(&self.stage, Stage::Head(opening) if opening.text.is_empty())
+    }
+
+    /// The connection is there: from now on bytes are the answer.
+    pub(super) fn connected(&mut self) {
+        self.stage = match std::mem::take(&mut self.stage) {
+            Stage::Connecting(opening) => Stage::Head(opening),
+            other => other,
+        };
     }
 
     /// Whether the stream is open, and already over: head and end came in one piece.
@@ -141,9 +189,14 @@ fn stream(
 mod tests {
     use super::*;
 
+    /// A session whose request is sent.
+    fn waiting() -> Subscriber {
+        Subscriber { stage: Stage::Head(Opening::new(0, 0)), ..Subscriber::default() }
+    }
+
     /// Feeds pieces to a fresh session; what came out, and how it went.
     fn run(pieces: &[&[u8]]) -> (Vec<String>, Vec<Progress>) {
-        let mut subscriber = Subscriber { stage: Stage::Head(Vec::new()), ..Subscriber::default() };
+        let mut subscriber = waiting();
         let (mut data, mut steps) = (Vec::new(), Vec::new());
         for piece in pieces {
             let step = subscriber.take(piece, |item| {
@@ -201,16 +254,16 @@ mod tests {
 
     #[test]
     fn an_end_within_a_chunk_is_a_cut() {
-        let mut subscriber = Subscriber { stage: Stage::Head(Vec::new()), ..Subscriber::default() };
+        let mut subscriber = waiting();
         subscriber.take(&[HEAD, b"Transfer-Encoding: chunked\r\n\r\n"].concat(), |_| {});
         assert_eq!(subscriber.end_of_input(), End::Cut);
-        let mut subscriber = Subscriber { stage: Stage::Head(Vec::new()), ..Subscriber::default() };
+        let mut subscriber = waiting();
         subscriber.take(&[HEAD, b"\r\n"].concat(), |_| {});
         assert_eq!(subscriber.end_of_input(), End::Closed);
     }
 
     #[test]
-    fn a_subscriber_is_at_most_72_bytes() {
-        assert!(size_of::<Subscriber>() <= 72, "{}", size_of::<Subscriber>());
+    fn a_subscriber_is_at_most_48_bytes() {
+        assert!(size_of::<Subscriber>() <= 48, "{}", size_of::<Subscriber>());
     }
 }

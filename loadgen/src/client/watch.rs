@@ -1,7 +1,9 @@
 //! Waiting for several rings at once.
 //!
 //! The idea: a ring whose work is deferred does not show it on its own descriptor, but signals an
-//! eventfd; edge-triggered, so that nobody has to read the eventfds.
+//! eventfd; edge-triggered, so that nobody has to read the eventfds. A wake-up says only that some
+//! ring has work: which ones, the rings' own flags say, so a thread with fifty rings enters the
+//! kernel for those few of them where something happened.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

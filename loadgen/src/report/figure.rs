@@ -74,6 +74,9 @@ const SCALARS: &[Scalar] = &[
         whole(run.counts.incomplete_events)
     }),
     scalar("gaps_announced", Unit::Count, Better::Lower, |run| whole(run.counts.gaps_announced)),
+    scalar("gaps_late", Unit::Count, Better::Lower, |run| whole(run.counts.gaps_late)),
+    scalar("gaps_unfounded", Unit::Count, Better::Lower, |run| whole(run.counts.gaps_unfounded)),
+    scalar("lost_silent", Unit::Count, Better::Lower, |run| whole(run.counts.lost_silent)),
     scalar("disconnects", Unit::Count, Better::Lower, |run| {
         Some(run.counts.disconnects.values().sum::<u64>() as f64)
     }),

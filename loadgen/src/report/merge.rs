@@ -80,7 +80,7 @@ pub(crate) fn merge(runs: &[Run]) -> Result<Run, String> {
         interrupted: runs.iter().any(|run| run.interrupted),
         connect: connect(runs, order),
         publish: publish(runs),
-        counts: counts(runs),
+        counts: counts(runs, start),
         rates: rates(runs, order),
         metrics: metrics(runs)?,
         fairness: None,
@@ -212,7 +212,7 @@ fn publish(runs: &[Run]) -> Option<Publish> {
     })
 }
 
-fn counts(runs: &[Run]) -> Counts {
+fn counts(runs: &[Run], start: u64) -> Counts {
     let sum = |read: fn(&Counts) -> Option<u64>| whole(runs, |run| read(&run.counts));
     Counts {
         events: runs.iter().map(|run| run.counts.events).sum(),
@@ -230,7 +230,11 @@ fn counts(runs: &[Run]) -> Counts {
         incomplete_events: sum(|counts| counts.incomplete_events),
         coalesced_reads: sum(|counts| counts.coalesced_reads),
         gaps_announced: sum(|counts| counts.gaps_announced),
+        gaps_late: sum(|counts| counts.gaps_late),
+        gaps_unfounded: sum(|counts| counts.gaps_unfounded),
+        lost_silent: sum(|counts| counts.lost_silent),
         disconnects: add_map(runs.iter().map(|run| &run.counts.disconnects)),
+        offences: series::offences(runs, start),
     }
 }
 

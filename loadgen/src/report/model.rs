@@ -17,6 +17,7 @@ pub(crate) mod event;
 pub(crate) mod fairness;
 pub(crate) mod host;
 pub(crate) mod metric;
+pub(crate) mod offence;
 pub(crate) mod plan;
 pub(crate) mod series;
 pub(crate) mod verdict;

@@ -13,6 +13,7 @@ use hdrhistogram::Histogram;
 use super::model::Run;
 use super::model::event::{EventSample, EventSampler};
 use super::model::fairness::{Fairness, Moments};
+use super::model::offence::{self, Offence};
 use super::model::plan::Phase;
 use super::model::series::Interval;
 use super::model::{Mark, PhaseSpan, counts, metric};
@@ -88,6 +89,8 @@ struct Imitation {
     incomplete: u64,
     interval_lost: u64,
     interval_deliveries: u64,
+    sequence: u64,
+    offences: Vec<Offence>,
 }
 
 const CONNECT: u64 = 2 * SECOND;
@@ -111,6 +114,8 @@ impl Sample {
             incomplete: 0,
             interval_lost: 0,
             interval_deliveries: 0,
+            sequence: 0,
+            offences: Vec::new(),
         };
         let command = format!(
             "downpour-load run -c {} -R {} -d {}s --name {} --json run.json http://127.0.0.1:8080/events/{{topic}}",
@@ -234,6 +239,7 @@ impl Imitation {
             if self.sample.lose_every.is_some_and(|every| self.offered.is_multiple_of(every)) {
                 self.interval_lost += 1;
                 self.lost += u64::from(phase == Phase::Measure);
+                self.miss(phase, subscriber, at_ns);
                 continue;
             }
             got.push(arrival);
@@ -252,8 +258,22 @@ impl Imitation {
                 one.max_ns = one.max_ns.max(arrival - base);
             }
         }
+        self.sequence += 1;
         self.interval_deliveries += got.len() as u64;
         self.event_done(phase, at_ns, got, slowest.1, arrivals.len() as u64);
+    }
+
+    fn miss(&mut self, phase: Phase, subscriber: usize, at_ns: u64) {
+        if phase == Phase::Measure {
+            self.offences.push(Offence {
+                subscriber: subscriber as u64,
+                expected: Some(self.sequence),
+                met: Some(self.sequence + 1),
+                count: 1,
+                at_ns,
+                ..Offence::default()
+            });
+        }
     }
 
     fn event_done(&mut self, phase: Phase, at_ns: u64, mut got: Vec<u64>, last: usize, due: u64) {
@@ -315,7 +335,11 @@ impl Imitation {
             incomplete_events: known(self.incomplete),
             coalesced_reads: Some(events / 7),
             gaps_announced: Some(0),
+            gaps_late: known(0),
+            gaps_unfounded: known(0),
+            lost_silent: known(self.lost),
             disconnects: BTreeMap::new(),
+            offences: offence::first(self.offences),
         };
         let seconds = sample.measure_seconds as f64;
         run.rates = counts::Rates {

@@ -17,7 +17,8 @@ Exit codes: 0 all is well, 1 could not run, 2 wrong usage, 3 an objective was mi
 measurement is INVALID (with --strict also SUSPECT), 130 and 143 interrupted (the report is
 written, objectives are not judged).
 
-Placeholders in URLs and bodies: {topic}, and {data} in --publish-body.")]
+Placeholders: {topic} in URLs, bodies and header fields; {subscriber}, its number from 0, in the
+subscribe URL and in --header; {data} in --publish-body.")]
 pub(crate) struct Args {
     /// Where to subscribe: http://host:port, or with a path and {topic}; several share the load
     #[arg(required = true, value_name = "URL")]

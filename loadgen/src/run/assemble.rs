@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 
 use super::args::{Args, SlowPlan, Spread};
 use super::phases::Evidence;
+use crate::client::record::Outcome;
 use crate::client::tally::Tally;
 use crate::clock;
 use crate::publisher::Fate;
@@ -158,7 +159,8 @@ fn counts(evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
     let bank = &total.measured;
     let planned = evidence.outline.rate.is_some();
     let known = |count: u64| planned.then_some(count);
-    let in_flight = evidence.outcomes.iter().map(|outcome| outcome.in_flight).sum::<u64>();
+    let sum = |of: fn(&Outcome) -> u64| evidence.outcomes.iter().map(of).sum::<u64>();
+    let in_flight = sum(|outcome| outcome.in_flight);
     let unique = if planned { summary.received } else { bank.unique };
     Counts {
         events: summary.events,
@@ -176,11 +178,15 @@ fn counts(evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
         incomplete_events: known(summary.incomplete),
         coalesced_reads: Some(bank.coalesced_reads),
         gaps_announced: Some(bank.gaps_announced),
+        gaps_late: known(sum(|outcome| outcome.gaps_late)),
+        gaps_unfounded: known(sum(|outcome| outcome.gaps_unfounded)),
+        lost_silent: known(summary.lost_silent),
         disconnects: bank
             .disconnects
             .iter()
             .map(|(reason, count)| ((*reason).to_owned(), *count))
             .collect(),
+        offences: events::offences(evidence, summary),
     }
 }
 
@@ -245,8 +251,8 @@ fn moments(evidence: &Evidence, summary: &Summary, subscribers: usize) -> Vec<Mo
     let threads = evidence.outcomes.len();
     let mut all = vec![Moments::default(); subscribers];
     for (thread, outcome) in evidence.outcomes.iter().enumerate() {
-        for (local, moments) in outcome.moments.iter().enumerate() {
-            all[local * threads + thread] = *moments;
+        for (local, &latencies) in outcome.latencies.iter().enumerate() {
+            all[local * threads + thread] = latencies.into();
         }
     }
     for cell in summary.cells.all().iter().filter(|cell| cell.count > 0) {

@@ -58,6 +58,11 @@ impl Load {
         u64::from(self.events_per_second) * u64::from(self.seconds)
     }
 
+    /// Sequences of the measured window; a case has one stream.
+    pub(super) fn measured(self) -> std::ops::Range<u64> {
+        self.warmup_count()..self.warmup_count() + self.measured_count()
+    }
+
     /// Deliveries of the measured window.
     pub(super) fn delivery_count(self) -> u64 {
         self.measured_count() * u64::from(self.subscribers)

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::case::{Case, Disturbance, Load};
-use super::finding::{Finding, at_least, at_most, exactly, value};
+use super::finding::{Finding, at_least, at_most, exactly, named, value};
 use super::rig::Evidence;
 use crate::report::model::verdict::Status;
 
@@ -72,32 +72,34 @@ const BIASED: Load = Load { subscribers: 1_000, events_per_second: 20, seconds: 
 fn single_faults() -> Vec<Case> {
     let case = |name, fault, check| Case::new(name, Load::LIGHT, &[fault], check);
     vec![
-        case("one delivery lost", "drop:subscriber=3,event=300", |it| counts(it, [1, 0, 0, 0, 0])),
+        case("one delivery lost", "drop:subscriber=3,event=300", |it| {
+            counts(it, &[("lost", 1), ("lost_silent", 1)])
+        }),
         case("one delivery doubled", "duplicate:subscriber=3,event=300", |it| {
-            counts(it, [0, 1, 0, 0, 0])
+            counts(it, &[("duplicate", 1)])
         }),
         case("two deliveries swapped", "swap:subscriber=3,event=300", |it| {
-            counts(it, [0, 0, 1, 0, 0])
+            counts(it, &[("out_of_order", 1)])
         }),
         case("one byte of a stamp wrong", "corrupt:subscriber=3,event=300,byte=30", |it| {
-            counts(it, [1, 0, 0, 1, 0])
+            counts(it, &[("lost", 1), ("lost_silent", 1), ("corrupt", 1)])
         }),
         case("one byte of padding wrong", "corrupt:subscriber=3,event=300,byte=127", |it| {
-            counts(it, [1, 0, 0, 1, 0])
+            counts(it, &[("lost", 1), ("lost_silent", 1), ("corrupt", 1)])
         }),
         case("a gap announced in time", "gap:subscriber=3,event=300,missing=2", |it| {
-            counts(it, [2, 0, 0, 0, 1])
+            counts(it, &[("lost", 2), ("gaps_announced", 1)])
         }),
         case("a gap announced late", "gap:subscriber=3,event=300,missing=2,late=3", |it| {
-            counts(it, [2, 0, 0, 0, 1])
+            counts(it, &[("lost", 2), ("gaps_announced", 1), ("gaps_late", 1)])
         }),
         case("a gap never announced", "gap:subscriber=3,event=300,missing=2,silent=true", |it| {
-            counts(it, [2, 0, 0, 0, 0])
+            counts(it, &[("lost", 2), ("lost_silent", 2)])
         }),
-        case("a fault in the warm-up", "drop:subscriber=3,event=50", |it| {
-            counts(it, [0, 0, 0, 0, 0])
+        case("a fault in the warm-up", "drop:subscriber=3,event=50", |it| counts(it, &[])),
+        case("an event lost to everybody", "drop:event=300", |it| {
+            counts(it, &[("lost", 25), ("lost_silent", 25)])
         }),
-        case("an event lost to everybody", "drop:event=300", |it| counts(it, [25, 0, 0, 0, 0])),
     ]
 }
 
@@ -113,15 +115,33 @@ fn wire_formats() -> Vec<Case> {
     ]
 }
 
-/// The five counts of integrity in the order lost, duplicate, out of order, corrupt, announced.
-fn counts(evidence: &Evidence, truth: [u64; 5]) -> Vec<Finding> {
-    let names = ["lost", "duplicate", "out_of_order", "corrupt", "gaps_announced"];
-    let pairs = names.into_iter().zip(truth);
-    pairs.map(|(name, truth)| exactly(&evidence.run, name, truth)).collect()
+/// The counts of integrity. What a case does not give is to be 0.
+const COUNTS: [&str; 8] = [
+    "lost",
+    "lost_silent",
+    "duplicate",
+    "out_of_order",
+    "corrupt",
+    "gaps_announced",
+    "gaps_late",
+    "gaps_unfounded",
+];
+
+/// The counts of integrity, and every fault by subscriber and sequence.
+fn counts(evidence: &Evidence, truth: &[(&str, u64)]) -> Vec<Finding> {
+    counted_and_named(evidence, truth, Load::LIGHT)
+}
+
+fn counted_and_named(evidence: &Evidence, truth: &[(&str, u64)], load: Load) -> Vec<Finding> {
+    let of = |name| truth.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count);
+    let mut findings: Vec<Finding> =
+        COUNTS.into_iter().map(|name| exactly(&evidence.run, name, of(name))).collect();
+    findings.push(named(&evidence.run, &evidence.injections, &load.measured()));
+    findings
 }
 
 fn clean(evidence: &Evidence) -> Vec<Finding> {
-    let mut findings = counts(evidence, [0, 0, 0, 0, 0]);
+    let mut findings = counts(evidence, &[]);
     findings.push(exactly(&evidence.run, "unique", Load::LIGHT.delivery_count()));
     findings.push(exactly(&evidence.run, "events", Load::LIGHT.measured_count()));
     let written = (Load::LIGHT.measured_count() + Load::LIGHT.warmup_count())
@@ -144,7 +164,15 @@ fn clean(evidence: &Evidence) -> Vec<Finding> {
 
 /// Lost are the dropped one, the corrupt one, which is not an arrival, and the gap's three.
 fn each_kind(evidence: &Evidence) -> Vec<Finding> {
-    let mut findings = counts(evidence, [1 + 1 + 3, 1, 1, 1, 1]);
+    let truth = [
+        ("lost", 1 + 1 + 3),
+        ("lost_silent", 1 + 1),
+        ("duplicate", 1),
+        ("out_of_order", 1),
+        ("corrupt", 1),
+        ("gaps_announced", 1),
+    ];
+    let mut findings = counts(evidence, &truth);
     findings.push(exactly(&evidence.run, "incomplete_events", 5));
     findings
 }
@@ -224,7 +252,8 @@ const EXIT_INVALID: i32 = 4;
 
 fn one_in_a_million(evidence: &Evidence) -> Vec<Finding> {
     let injected = evidence.injections.len() as u64;
-    let mut findings = counts(evidence, [injected, 0, 0, 0, 0]);
+    let truth = [("lost", injected), ("lost_silent", injected)];
+    let mut findings = counted_and_named(evidence, &truth, MILLION);
     let expected = MILLION.delivery_count() - injected;
     findings.push(exactly(&evidence.run, "unique", expected));
     findings.push(Finding::new(injected == 1, format!("injected {injected} in a million")));

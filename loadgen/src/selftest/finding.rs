@@ -1,9 +1,14 @@
 //! One comparison of the report with the truth, and how it is said.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use crate::report::figure::Figure;
 use crate::report::model::Run;
+use crate::report::model::offence::{Kind, Offence};
+use crate::serve::journal::Injection;
+use crate::stamp::{Found, Stamp};
 
 /// What a comparison found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,6 +50,55 @@ pub(super) fn at_most(run: &Run, name: &str, bound: f64) -> Finding {
 /// The value of a named figure; 0 where the run does not have it.
 pub(super) fn value(run: &Run, name: &str) -> f64 {
     read(run, name).1.unwrap_or(0.0)
+}
+
+/// Who met which fault at which sequence, and how many events it was.
+type Name = (Kind, u64, u64, u64);
+
+/// The faults that the report names must be those that the server injected, each with its
+/// subscriber and its sequence; `measured` are the sequences of the window.
+pub(super) fn named(run: &Run, injections: &[Injection], measured: &Range<u64>) -> Finding {
+    let mut truth: Vec<Name> = injections.iter().flat_map(injected).collect();
+    truth.retain(|(_, _, sequence, _)| measured.contains(sequence));
+    let mut names: Vec<Option<Name>> = run.counts.offences.iter().map(listed).collect();
+    truth.sort_unstable();
+    names.sort_unstable();
+    let holds = names.iter().copied().eq(truth.iter().copied().map(Some));
+    let text = match holds {
+        true => format!("{} named exactly", truth.len()),
+        false => format!("named {names:?}, injected {truth:?}"),
+    };
+    Finding::new(holds, text)
+}
+
+fn listed(one: &Offence) -> Option<Name> {
+    let sequence = match one.kind {
+        Kind::Duplicate | Kind::OutOfOrder => one.met,
+        _ => one.expected,
+    };
+    Some((one.kind, one.subscriber, sequence?, one.count))
+}
+
+/// What an injected fault is to be called. The event is known by the stamp in its payload.
+fn injected(injection: &Injection) -> Vec<Name> {
+    let data = injection.data.as_deref().unwrap_or_default();
+    let Found::Stamp(stamp) = Stamp::find(&Stamp::finder(), data.as_bytes()) else {
+        return Vec::new();
+    };
+    let Some(subscriber) = injection.subscriber.map(u64::from) else { return Vec::new() };
+    let missing = injection.missing.unwrap_or(1);
+    let name = |kind, count| (kind, subscriber, u64::from(stamp.sequence), count);
+    let lost = name(Kind::Lost, missing);
+    match (injection.fault.as_str(), injection.told.as_deref()) {
+        ("drop", _) | ("gap", Some("never")) => vec![lost],
+        ("gap", Some("late")) => vec![lost, name(Kind::GapLate, missing)],
+        ("gap", _) => vec![lost, name(Kind::Gap, missing)],
+        // What cannot be read has not arrived.
+        ("corrupt", _) => vec![lost, name(Kind::Corrupt, 1)],
+        ("duplicate", _) => vec![name(Kind::Duplicate, 1)],
+        ("swap", _) => vec![name(Kind::OutOfOrder, 1)],
+        _ => Vec::new(),
+    }
 }
 
 fn compared(
@@ -96,6 +150,36 @@ mod tests {
             assert_eq!(at_least(&run(), "lost", bound).holds, least, "{bound}");
             assert_eq!(at_most(&run(), "lost", bound).holds, most, "{bound}");
         }
+    }
+
+    #[test]
+    fn a_name_holds_only_with_its_own_kind_subscriber_and_sequence() {
+        let stamp = Stamp { run: 1, stream: 0, sequence: 300, intended_ns: 5, slip_ns: 0 };
+        let mut payload = vec![0; 128];
+        stamp.write(&mut payload);
+        let injection = Injection {
+            fault: "drop".to_owned(),
+            subscriber: Some(3),
+            data: Some(String::from_utf8(payload).unwrap()),
+            ..Injection::default()
+        };
+        let right = Offence { subscriber: 3, expected: Some(300), count: 1, ..Offence::default() };
+        let holds = |offences: Vec<Offence>| {
+            let mut run = Run::default();
+            run.counts.offences = offences;
+            named(&run, std::slice::from_ref(&injection), &(100..900)).holds
+        };
+        assert!(holds(vec![right]));
+        for wrong in [
+            Offence { subscriber: 4, ..right },
+            Offence { expected: Some(299), ..right },
+            Offence { expected: None, ..right },
+            Offence { count: 2, ..right },
+            Offence { kind: Kind::Corrupt, ..right },
+        ] {
+            assert!(!holds(vec![wrong]), "{wrong:?}");
+        }
+        assert!(!holds(vec![]) && !holds(vec![right, right]));
     }
 
     #[test]

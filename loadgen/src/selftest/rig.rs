@@ -42,7 +42,8 @@ impl Evidence {
 /// Why there is nothing to judge: a child did not start, or the run saved nothing.
 pub(super) fn carry_out(case: &Case) -> Result<Evidence, String> {
     let server = Server::start(&case.server)?;
-    let url = format!("http://{}", server.address);
+    // The server's numbers for subscribers are those of the run, whoever is accepted first.
+    let url = format!("http://{}/events/{{topic}}?subscriber={{subscriber}}", server.address);
     let arguments: Vec<String> = [url].into_iter().chain(case.run.iter().cloned()).collect();
     let started = child::start(&arguments)?;
     let stopped = match case.disturbance {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::Reader;
 use crate::client::ring::Kind;
 use crate::client::socket;
-use crate::client::subscriber::{End, Stage};
+use crate::client::subscriber::{End, Opening, Stage};
 use crate::clock;
 
 /// Connects under way on one thread when no rate is asked for: enough to keep a server busy,
@@ -60,9 +60,7 @@ impl Reader {
         let (ring, slot) = self.slot(local);
         let subscriber = &mut self.subscribers[local];
         subscriber.session = subscriber.session.wrapping_add(1);
-        subscriber.stage = Stage::Connecting;
         subscriber.has_event = false;
-        subscriber.planned_ns = planned_ns;
         self.connecting += 1;
         self.gauges.connecting.fetch_add(1, Ordering::Relaxed);
         let mut setup = self.pack.setup;
@@ -71,7 +69,8 @@ impl Reader {
         }
         let opened = socket::open(&setup, self.pack.targets[target], source)
             .and_then(|socket| self.rings[ring].install(slot, &socket));
-        self.subscribers[local].since_ns = clock::now_ns();
+        self.subscribers[local].stage =
+            Stage::Connecting(Opening::new(planned_ns, clock::now_ns()));
         match opened {
             Ok(()) => {
                 let tag = self.tag(Kind::Connect, local);

@@ -87,11 +87,12 @@ fn arrivals_are_told_apart() {
 fn a_subscriber_is_due_from_its_guard_to_its_end() {
     let mut recorder = recorder(3);
     // Opened before the start, stays to the drained end: due for all twenty.
-    recorder.end_session(0, 0, START - 1_000_000_000, START + 3_000_000_000, true);
+    let session = |local, opened_ns| Session { local, order: local as u32, topic: 0, opened_ns };
+    recorder.end_session(session(0, START - 1_000_000_000), START + 3_000_000_000, true);
     // Opened at 1.02 s: due from 1.07 s, so from event 11; gone at 1.75 s: the horizon of the
     // events up to 12 had passed, and it received 13 itself.
     arrive(&mut recorder, 1, 13, 5);
-    recorder.end_session(1, 0, START + 1_020_000_000, START + 1_750_000_000, false);
+    recorder.end_session(session(1, START + 1_020_000_000), START + 1_750_000_000, false);
     let outcome = recorder.finish();
     let due: Vec<u32> = (0..20).map(|event| 1 + u32::from((11..14).contains(&event))).collect();
     assert_eq!(outcome.due, due);

@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::types::BufRingEntry;
 
 /// Receive buffers of a ring. One wait harvests at most `HARVEST_MAX` completions, each with
-/// one buffer, so the pool cannot run dry but by events of several buffers each.
-pub(super) const BUFFERS: u16 = 256;
+/// one buffer, so the pool cannot run dry but by events of several buffers each. The kernel takes
+/// them in turn, so all of them together should fit in a processor's second-level cache.
+pub(super) const BUFFERS: u16 = 128;
 
-/// Bytes of a receive buffer: an event of common size with its framing, several small ones.
-pub(super) const BUFFER_BYTES: usize = 4_096;
+/// Bytes of a receive buffer: an event of common size with its framing, several small ones. A
+/// large limit on sockets takes many rings where the one on descriptors is small, and each ring
+/// has buffers of its own: 256 KiB for 20,000 sockets are 13 bytes each.
+pub(super) const BUFFER_BYTES: usize = 2_048;
 
 /// The pool of receive buffers: the ring of descriptions that the kernel reads, and the memory.
 #[derive(Debug)]

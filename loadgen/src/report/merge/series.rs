@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::Order;
 use crate::report::model::event::{EventSampler, EventSamples};
 use crate::report::model::metric::{self, HistogramBlob};
+use crate::report::model::offence::{self, Offence};
 use crate::report::model::plan::Phase;
 use crate::report::model::series::{Interval, RampPoint};
 use crate::report::model::{Mark, PhaseSpan, Run};
@@ -113,6 +114,16 @@ pub(super) fn marks(runs: &[Run], start: u64) -> Vec<Mark> {
     marks.sort_by_key(|mark| mark.t_ns);
     marks.dedup();
     marks
+}
+
+/// The first faults of all runs. A subscriber's number is that of its own run.
+pub(super) fn offences(runs: &[Run], start: u64) -> Vec<Offence> {
+    let moved = runs.iter().flat_map(|run| {
+        let by = shift(run, start);
+        let listed = run.counts.offences.iter();
+        listed.map(move |one| Offence { at_ns: one.at_ns + by, ..*one })
+    });
+    offence::first(moved.collect())
 }
 
 /// The events of all runs, sampled down again. Runs that hold all of their events and runs that

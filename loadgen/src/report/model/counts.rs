@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::offence::Offence;
+
 /// How the subscribers came up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -111,9 +113,22 @@ pub(crate) struct Counts {
     pub(crate) coalesced_reads: Option<u64>,
     /// Gaps that the server itself announced in a stream.
     pub(crate) gaps_announced: Option<u64>,
+    /// Of these, gaps announced only after an event from behind them had been delivered: the
+    /// subscriber went on without knowing.
+    #[serde(default)]
+    pub(crate) gaps_late: Option<u64>,
+    /// Of these, gaps announced although nothing was missing.
+    #[serde(default)]
+    pub(crate) gaps_unfounded: Option<u64>,
+    /// Lost deliveries that no gap announced, in time or late.
+    #[serde(default)]
+    pub(crate) lost_silent: Option<u64>,
     /// Streams that ended before the run wanted it, by close reason.
     #[serde(default)]
     pub(crate) disconnects: BTreeMap<String, u64>,
+    /// Faults by subscriber and sequence: the first hundred of each kind, by time.
+    #[serde(default)]
+    pub(crate) offences: Vec<Offence>,
 }
 
 /// Rates over the measured window, per second.

@@ -1,11 +1,12 @@
 //! The blocks of what was measured: connects, deliveries, integrity, fairness, publishes, and
 //! the special populations of a run.
 
-use super::layout::{CELL, TITLE, blocks, table};
+use super::layout::{CELL, TITLE, block, blocks, table};
 use super::position;
 use crate::report::model::Run;
 use crate::report::model::counts::Wave;
 use crate::report::model::metric::{self, Per};
+use crate::report::model::offence::{Kind, LISTED_MAX, Offence};
 use crate::report::unit;
 
 pub(super) fn connect(lines: &mut Vec<String>, run: &Run) {
@@ -95,7 +96,10 @@ pub(super) fn integrity(lines: &mut Vec<String>, run: &Run) {
         ("foreign", counts.foreign),
         ("ambiguous", counts.ambiguous),
         ("in flight at the end", counts.in_flight),
+        ("lost without a word", counts.lost_silent),
         ("gaps announced", counts.gaps_announced),
+        ("gaps announced late", counts.gaps_late),
+        ("gaps announced for nothing", counts.gaps_unfounded),
     ];
     let mut text: Vec<String> = rest
         .iter()
@@ -106,6 +110,52 @@ pub(super) fn integrity(lines: &mut Vec<String>, run: &Run) {
         text.push(format!("disconnected ({reason}) {}", unit::count(*n)));
     }
     blocks(lines, "", &text);
+    offences(lines, run);
+}
+
+/// Occurrences of each kind that are named in the text; the JSON has more.
+const NAMED_MAX: usize = 3;
+
+/// The first faults of each kind by name.
+fn offences(lines: &mut Vec<String>, run: &Run) {
+    for kind in Kind::ALL {
+        let all: Vec<&Offence> =
+            run.counts.offences.iter().filter(|one| one.kind == kind).collect();
+        for one in all.iter().take(NAMED_MAX) {
+            lines.push(block("", &named(run, one)));
+        }
+        if all.len() > NAMED_MAX {
+            let more = all.len() - NAMED_MAX;
+            let listed = if all.len() < LISTED_MAX { "" } else { " or more" };
+            lines.push(block("", &format!("{}: {more}{listed} further, in --json", kind.words())));
+        }
+    }
+}
+
+/// One fault in words: `lost: subscriber 3, sequence 300, seen when 301 came, at 4.02 s`.
+fn named(run: &Run, one: &Offence) -> String {
+    let mut text = format!("{}: subscriber {}", one.kind.words(), one.subscriber);
+    if run.plan.topics > 1 {
+        text += &format!(", topic {}", one.topic);
+    }
+    if u64::from(run.plan.publishers) > run.plan.topics {
+        text += &format!(", stream {}", one.stream);
+    }
+    let last = one.expected.map(|first| first + one.count.saturating_sub(1));
+    let range = match (one.expected, last) {
+        (Some(first), Some(last)) if last > first => format!(", sequences {first} to {last}"),
+        (Some(first), _) => format!(", sequence {first}"),
+        (None, _) => String::new(),
+    };
+    text += &match (one.kind, one.met) {
+        (Kind::Duplicate | Kind::OutOfOrder, Some(met)) => {
+            format!(", sequence {met} where {} was next", unit::count_or_unknown(one.expected))
+        }
+        (Kind::Lost, None) => format!("{range}, nothing came behind"),
+        (Kind::Lost | Kind::GapLate, Some(met)) => format!("{range}, {met} came instead"),
+        _ => range,
+    };
+    text + &format!(", at {}", unit::time(one.at_ns))
 }
 
 pub(super) fn fairness(lines: &mut Vec<String>, run: &Run) {
