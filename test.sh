@@ -83,8 +83,28 @@ fuzz() {
   done
 }
 
+# What may be in the program: licences, sources, versions; and, where the advisory database can be
+# had, what is known against it.
+dependencies() {
+  cargo deny check --hide-inclusion-graph bans licenses sources || return
+  if ! cargo deny fetch db > "$target/deny.txt" 2>&1; then
+    note "the advisory database cannot be fetched here: advisories were NOT checked"
+    return
+  fi
+  cargo deny check --disable-fetch --hide-inclusion-graph advisories || return
+  # The same database by its own reader, where that is installed.
+  if cargo audit --version > /dev/null 2>&1; then
+    cargo audit --no-fetch --db "$(ls -d "${CARGO_HOME:-$HOME/.cargo}"/advisory-dbs/*/ | head -n 1)"
+  fi
+}
+
 step "tools" tools
 step "format" cargo fmt --all --check
+if cargo deny --version > /dev/null 2>&1 || cargo install --locked cargo-deny; then
+  step "dependencies" dependencies
+else
+  note "cargo-deny cannot be installed: dependencies were NOT checked"
+fi
 step "clippy" cargo clippy --workspace --all-targets -- -D warnings
 step "tests" workspace
 step "interleavings" loom

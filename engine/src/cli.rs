@@ -78,8 +78,8 @@ fn serve(config: &Config) -> ExitCode {
         if signal != SIGHUP {
             break;
         }
-        match engine.reload_key() {
-            Ok(()) => eprintln!("downpour: SIGHUP: the publish key was read again"),
+        match engine.reload_keys() {
+            Ok(()) => eprintln!("downpour: SIGHUP: the keys were read again"),
             Err(error) => eprintln!("downpour: SIGHUP: {error}; nothing was changed"),
         }
     }

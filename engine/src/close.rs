@@ -28,8 +28,12 @@ pub enum CloseReason {
     ConnectionsMax,
     /// Refused at `--connections-per-address-max`.
     AddressMax,
+    /// Refused at `--streams-per-token-max`.
+    TokenMax,
     /// Refused at `--topics-max`.
     TopicsMax,
+    /// The token that the stream was opened with has expired.
+    Expired,
     /// The engine is stopping.
     Drained,
     /// The task of the connection panicked; a defect of the engine.
@@ -40,7 +44,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [CloseReason; 15] = [
+    pub const ALL: [CloseReason; 17] = [
         CloseReason::PeerClosed,
         CloseReason::PeerReset,
         CloseReason::Answered,
@@ -52,7 +56,9 @@ impl CloseReason {
         CloseReason::PinnedBytes,
         CloseReason::ConnectionsMax,
         CloseReason::AddressMax,
+        CloseReason::TokenMax,
         CloseReason::TopicsMax,
+        CloseReason::Expired,
         CloseReason::Drained,
         CloseReason::Panicked,
         CloseReason::Failed,
@@ -73,7 +79,9 @@ impl CloseReason {
             CloseReason::PinnedBytes => "pinned_bytes",
             CloseReason::ConnectionsMax => "connections_max",
             CloseReason::AddressMax => "address_max",
+            CloseReason::TokenMax => "token_max",
             CloseReason::TopicsMax => "topics_max",
+            CloseReason::Expired => "expired",
             CloseReason::Drained => "drained",
             CloseReason::Panicked => "panicked",
             CloseReason::Failed => "failed",

@@ -27,9 +27,11 @@ pub mod key;
 pub mod memory;
 #[cfg(test)]
 mod tests;
+pub mod token;
 pub mod value;
 
 use cli::{BackendChoice, LagPolicy, NativeChoice, ServeArgs, StartPage};
+use token::{Role, TokenCheck, Tokens};
 use value::Cpus;
 
 /// Connections of one worker that are not streams: in the handshake, or publishing. Each has a
@@ -51,6 +53,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Address of the admin interface.
     pub admin: Option<SocketAddr>,
+    /// Further names that the admin interface answers to, in lower case.
+    pub admin_hosts: Vec<String>,
     /// Worker threads.
     pub workers: usize,
     /// The CPUs that workers are pinned to, in order and repeating; not empty.
@@ -97,6 +101,12 @@ pub struct Config {
     pub ring_events: usize,
     /// The file with the publish key; `None` = publishing needs none.
     pub publish_key_file: Option<PathBuf>,
+    /// What the native interface makes of tokens; `None` = it knows none.
+    pub tokens: Option<Tokens>,
+    /// How often keys are fetched that are somewhere else.
+    pub jwks_refresh: Duration,
+    /// Streams of one token; `None` = no limit.
+    pub streams_per_token_max: Option<usize>,
     /// Which web pages may use this server.
     pub cors: Cors,
     /// Whether `GET /` answers with the start page.
@@ -153,6 +163,7 @@ impl Config {
         };
         Ok(Self {
             admin: args.admin.0,
+            admin_hosts: args.admin_host,
             workers: args.workers.unwrap_or(cpus.len()),
             cpus,
             backend: args.backend,
@@ -166,7 +177,11 @@ impl Config {
             connections_max: args.connections_max,
             connections_per_address_max: (args.connections_per_address_max > 0)
                 .then_some(args.connections_per_address_max),
-            heartbeat: args.mercure_settings.as_ref().and_then(|m| m.heartbeat).unwrap_or(args.heartbeat),
+            heartbeat: args
+                .mercure_settings
+                .as_ref()
+                .and_then(|m| m.heartbeat)
+                .unwrap_or(args.heartbeat),
             retry: args.retry,
             lag: args.lag,
             write_timeout: args.write_timeout,
@@ -177,6 +192,10 @@ impl Config {
             socket_unsent_bytes: args.socket_unsent_bytes.0,
             ring_events: args.ring_events,
             publish_key_file: args.publish_key_file,
+            tokens: token::tokens(&args.tokens)?,
+            jwks_refresh: args.tokens.token_jwks_refresh,
+            streams_per_token_max: (args.tokens.streams_per_token_max > 0)
+                .then_some(args.tokens.streams_per_token_max),
             cors: cors(args.cors_origin)?,
             start_page: start_page && native,
             native,
@@ -217,6 +236,15 @@ impl Config {
     #[must_use]
     pub fn bodies_bytes_max(&self) -> usize {
         (self.event_bytes_max * 64).max(REQUESTS_PER_WORKER_MAX * (16 << 10))
+    }
+
+    /// Which tokens are good for an interface; none where it takes none.
+    #[must_use]
+    pub fn token_check(&self, role: Role) -> Option<&TokenCheck> {
+        match role {
+            Role::Native => self.tokens.as_ref().map(|tokens| &tokens.check),
+            Role::Publisher | Role::Subscriber => None,
+        }
     }
 
     /// Whether everything that is listened on is this machine's own.
@@ -277,13 +305,19 @@ fn check_publishing(args: &ServeArgs) -> Result<(), Refused> {
         return Ok(());
     }
     let public = args.listen.iter().find(|address| !address.ip().is_loopback());
+    let tokens = !args.tokens.token_key_file.is_empty() || !args.tokens.token_jwks.is_empty();
     match (public, &args.publish_key_file, args.publish_open) {
-        (Some(address), None, false) => refuse(
+        (_, _, true) if tokens => refuse(
+            "--publish-open",
+            &"true",
+            "--token-key-file or --token-jwks asks for a token; give one of the two",
+        ),
+        (Some(address), None, false) if !tokens => refuse(
             "--listen",
             address,
             "other machines reach this address, and could publish to every subscriber. Give \
-             --publish-key-file FILE to ask publishers for a key, or --publish-open to let anyone \
-             publish",
+             --publish-key-file FILE to ask publishers for a key, --token-key-file FILE or \
+             --token-jwks URL to ask them for a token, or --publish-open to let anyone publish",
         ),
         (_, Some(file), true) => refuse(
             "--publish-open",

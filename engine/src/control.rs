@@ -22,6 +22,7 @@ use crate::limits::Limits;
 use crate::ring::{Admission, Doorbell};
 use crate::stats::{Stats, WorkerStats};
 use crate::submission::Submission;
+use crate::token::Verifiers;
 
 pub(crate) mod accept;
 pub(crate) mod admin;
@@ -30,6 +31,7 @@ mod connection;
 pub(crate) mod mercure;
 mod metrics;
 mod publish;
+mod rights;
 pub(crate) mod socket;
 mod subscribe;
 pub(crate) mod tickets;
@@ -63,6 +65,9 @@ pub(crate) struct Control<L> {
     pub(crate) hub: Option<Arc<mercure::Hub>>,
     /// Subscription events that have found no room yet.
     pub(crate) announcements: RefCell<VecDeque<Draft>>,
+    pub(crate) verifiers: RefCell<Arc<Verifiers>>,
+    /// Has keys fetched again; none where none are fetched.
+    pub(crate) asking: Option<Sender<()>>,
     /// Bytes of bodies that are being read.
     pub(crate) body_bytes: Cell<usize>,
     /// Tasks of connections.

@@ -39,6 +39,7 @@ mod plan;
 mod settle;
 mod slots;
 mod tails;
+pub(crate) mod terms;
 mod turn;
 pub(crate) mod uring;
 pub(crate) mod watch;
@@ -53,9 +54,13 @@ use lane::{Lane, Woken};
 use plan::Plan;
 use slots::{Slot, Slots, State, TICK_NS};
 use tails::Tails;
+use terms::{Term, Terms};
 
 /// Sends of one set before the next set has its turn.
 pub(crate) const QUANTUM: usize = 64;
+
+/// Over how long at most the ends of streams are spread whose tokens end at the same time.
+const END_SPREAD_NS: u64 = 30_000_000_000;
 
 /// What the delivery lane is told by the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +105,7 @@ pub(crate) struct Delivery<L> {
     slots: Slots,
     audiences: Vec<Audience>,
     tails: Tails,
+    terms: Terms,
     lane: L,
     /// Sets that have something new.
     queue: VecDeque<SetIndex>,
@@ -147,6 +153,7 @@ impl<L: Lane> Delivery<L> {
             slots: Slots::new(settings.subscribers_max),
             audiences: Vec::new(),
             tails: Tails::default(),
+            terms: Terms::default(),
             lane,
             queue: VecDeque::new(),
             behind: VecDeque::new(),
@@ -176,7 +183,7 @@ impl<L: Lane> Delivery<L> {
     }
 
     /// Takes over a stream: `socket` is sent `greeting`, the answer's head included, and is watched
-    /// and swept from now on, after the event `resume` names.
+    /// and swept from now on, after the event `resume` names, until its `term` ends.
     ///
     /// # Errors
     /// When there is no room for it; nothing has been sent then.
@@ -187,6 +194,7 @@ impl<L: Lane> Delivery<L> {
         socket: BorrowedFd<'_>,
         pass: Pass,
         greeting: Bytes,
+        term: Option<Term>,
     ) -> Result<u32, SubscribeError> {
         let index = self.slots.vacant().ok_or(SubscribeError::Full)?;
         self.lane.attach(index, socket).map_err(|_| SubscribeError::Kernel)?;
@@ -210,6 +218,10 @@ impl<L: Lane> Delivery<L> {
                 network: pass.into_network(),
             },
         );
+        if let Some(term) = term {
+            let term = self.jittered(term);
+            self.terms.insert(index, term);
+        }
         if !waits {
             self.set_behind(index);
         }
@@ -219,7 +231,11 @@ impl<L: Lane> Delivery<L> {
 
     /// Lets the end of a subscriber be heard of under this number.
     pub(crate) fn watch_end(&mut self, slot: u32, badge: u64) {
-        self.badges.insert(slot, badge);
+        // Its greeting may have met a broken socket.
+        match self.slots[slot].state {
+            State::Free => self.departed.push(badge),
+            _ => drop(self.badges.insert(slot, badge)),
+        }
     }
 
     /// The subscribers that have ended since this was last asked.
@@ -288,6 +304,9 @@ impl<L: Lane> Delivery<L> {
         }
         self.leave(&slot);
         self.limits.leave(slot.network);
+        if let Some(token) = self.terms.remove(index).and_then(|term| term.token) {
+            self.limits.leave_token(token);
+        }
         self.stats().close(reason);
     }
 
@@ -346,6 +365,17 @@ impl<L: Lane> Delivery<L> {
         self.settings.retry_ms + self.random.u64(0..=self.settings.retry_ms)
     }
 
+    /// Many tokens end at the same second; their streams end a little earlier, each at another
+    /// time: over the last fifth of what is left, or over [`END_SPREAD_NS`].
+    fn jittered(&mut self, term: Term) -> Term {
+        let left = term.ends_ns.saturating_sub(u64::from(self.tick) * TICK_NS);
+        let early = self.random.u64(0..=END_SPREAD_NS.min(left / 5));
+        match term.ends_ns {
+            u64::MAX => term,
+            ends_ns => Term { ends_ns: ends_ns - early, ..term },
+        }
+    }
+
     fn publish_gauges(&self) {
         let stats = self.stats();
         stats.subscribers.set(self.slots.count() as u64);
@@ -356,7 +386,10 @@ impl<L: Lane> Delivery<L> {
         stats.history_bytes.set(self.topics.event_bytes() as u64);
         stats.pinned_bytes.set(self.tails.pinned_bytes() as u64);
         let audiences = self.audiences.capacity() * size_of::<Audience>();
-        let tables = self.slots.table_bytes() + self.topics.table_bytes() + audiences;
+        let tables = self.slots.table_bytes()
+            + self.topics.table_bytes()
+            + audiences
+            + self.terms.table_bytes();
         stats.table_bytes.set(tables as u64);
     }
 

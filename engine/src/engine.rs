@@ -29,10 +29,12 @@ use crate::control::admin::{self, Admin};
 use crate::control::command::{Command, WorkerHandle};
 use crate::control::mercure::Hub;
 use crate::event::Epoch;
+use crate::keys::Keys;
 use crate::limits::Limits;
 use crate::ring::{Admission, Doorbell, RingReceiver, RingSender, ring};
 use crate::sequencer::Sequencer;
 use crate::stats::Stats;
+use crate::token::Verifiers;
 use crate::submission::Numbered;
 use crate::worker::thread::epoll_runtime;
 use crate::worker::{Parts, ring_eventfd};
@@ -64,6 +66,7 @@ pub struct Engine {
     pub admin: Option<SocketAddr>,
     backend: Backend,
     config: Arc<Config>,
+    keys: Arc<Keys>,
     stats: Arc<Stats>,
     handles: Vec<WorkerHandle>,
     workers: Vec<JoinHandle<()>>,
@@ -79,6 +82,9 @@ impl Engine {
     pub fn start(config: Config) -> Result<Engine, StartError> {
         let config = Arc::new(config);
         let key = read_key(config.publish_key_file.as_deref())?;
+        let keys = Arc::new(Keys::read(Arc::clone(&config)).map_err(StartError)?);
+        let (verifiers, asked) = (keys.verifiers(), crossbeam_channel::bounded(1));
+        let asking = keys.has_urls().then_some(asked.0);
         let (listen, listeners) = listen(&config)?;
         let kept = listeners.iter().flatten().map(TcpListener::try_clone);
         let kept: Vec<TcpListener> = kept.collect::<io::Result<_>>().map_err(|e| failed(&e))?;
@@ -89,7 +95,8 @@ impl Engine {
             bytes: Admission::new(config.ring_bytes_max(), config.workers),
         });
         let per_address = config.connections_per_address_max.unwrap_or(0) as u32;
-        let limits = Arc::new(Limits::new(config.connections_max, per_address));
+        let per_token = config.streams_per_token_max.unwrap_or(0) as u32;
+        let limits = Arc::new(Limits::new(config.connections_max, per_address, per_token));
         let (senders, seeds) = seeds(&config).map_err(|error| failed(&error))?;
         let handles: Vec<WorkerHandle> = seeds.iter().map(|seed| seed.handle.clone()).collect();
         let (sequencer, intake) =
@@ -118,6 +125,8 @@ impl Engine {
                 stats: Arc::clone(&stats),
                 key: key.clone(),
                 hub: hub.clone(),
+                verifiers: Arc::clone(&verifiers),
+                asking: asking.clone(),
             });
         }
         let (backend, crew) = crew::muster(&config, parts)?;
@@ -137,7 +146,10 @@ impl Engine {
             )?;
         }
         let workers = crew.run();
-        Ok(Engine { listen, admin, backend, config, stats, handles, workers, listeners: kept })
+        if asking.is_some() {
+            start_fetching(&keys, asked.1, handles.clone())?;
+        }
+        Ok(Engine { listen, admin, backend, config, keys, stats, handles, workers, listeners: kept })
     }
 
     /// Says on stderr what runs where, and what it may take.
@@ -163,24 +175,30 @@ impl Engine {
         if !config.native {
             return;
         }
-        match &config.publish_key_file {
-            Some(_) => eprintln!("downpour: publishing needs the key"),
-            None if config.is_loopback_only() => {
+        match (&config.publish_key_file, &config.tokens) {
+            (Some(_), None) => eprintln!("downpour: publishing needs the key"),
+            (Some(_), Some(_)) => eprintln!("downpour: publishing needs the key or a token"),
+            (None, Some(_)) => eprintln!("downpour: publishing needs a token"),
+            (None, None) if config.is_loopback_only() => {
                 eprintln!("downpour: publishing needs no key, from this machine");
             }
-            None => eprintln!("downpour: publishing is OPEN to everyone who reaches this server"),
+            (None, None) => {
+                eprintln!("downpour: publishing is OPEN to everyone who reaches this server")
+            }
         }
     }
 
-    /// Reads the publish key's file again.
+    /// Reads the files of the publish key and of the keys of tokens again.
     ///
     /// # Errors
-    /// When the file is bad; the key stays as it was.
-    pub fn reload_key(&self) -> Result<(), StartError> {
+    /// When a file is bad; all keys stay as they were.
+    pub fn reload_keys(&self) -> Result<(), StartError> {
         let key = read_key(self.config.publish_key_file.as_deref())?;
+        self.keys.read_files().map_err(StartError)?;
         for handle in &self.handles {
             handle.send(Command::Key(key.clone()));
         }
+        send_verifiers(&self.handles, &self.keys.verifiers());
         Ok(())
     }
 
@@ -232,6 +250,24 @@ fn made(config: &Config) -> io::Result<Made> {
     let (sender, receiver) = ring(config.ring_events, Arc::clone(&doorbell));
     let (handle, commands) = WorkerHandle::new(Arc::clone(&doorbell));
     Ok((sender, Seed { ring: receiver, eventfd, doorbell, handle, commands }))
+}
+
+/// Starts the thread that fetches keys; it ends when no worker is left to ask.
+fn start_fetching(
+    keys: &Arc<Keys>,
+    asked: Receiver<()>,
+    handles: Vec<WorkerHandle>,
+) -> Result<JoinHandle<()>, StartError> {
+    let keys = Arc::clone(keys);
+    spawn_aborting("keys", move || {
+        keys.run(&asked, |verifiers| send_verifiers(&handles, &verifiers));
+    })
+}
+
+fn send_verifiers(handles: &[WorkerHandle], verifiers: &Arc<Verifiers>) {
+    for handle in handles {
+        handle.send(Command::Verifiers(Arc::clone(verifiers)));
+    }
 }
 
 fn start_admin(admin: Admin, listener: TcpListener) -> Result<JoinHandle<()>, StartError> {

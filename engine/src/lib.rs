@@ -21,6 +21,7 @@ pub mod engine;
 pub mod event;
 pub mod http;
 pub mod kernel;
+pub(crate) mod keys;
 pub mod limits;
 pub mod mercure;
 pub mod ring;

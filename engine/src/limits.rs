@@ -1,4 +1,4 @@
-//! How many connections there may be, in all and from one network.
+//! How many connections there may be: in all, from one network, and streams of one token.
 //!
 //! Taken once per connection and given back at its end, by any worker. The counts by network are
 //! the one place of the engine with a lock: it is held for one step in a hash table, at most twice in
@@ -7,6 +7,7 @@
 //! This module knows the close reasons and no other.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,11 @@ pub struct Limits {
     per_network_max: u32,
     connections: AtomicU64,
     networks: Mutex<HashMap<u64, u32>>,
+    /// 0 for no limit.
+    per_token_max: u32,
+    tokens: Mutex<HashMap<u64, u32>>,
+    /// Makes numbers of tokens that nobody outside can foresee.
+    numbers: RandomState,
 }
 
 /// The right to be one of the connections; given back when dropped.
@@ -32,14 +38,47 @@ pub struct Pass {
 }
 
 impl Limits {
-    /// At most `connections_max` connections, `per_network_max` of one network; 0 is no limit.
+    /// At most `connections_max` connections, `per_network_max` of one network, `per_token_max`
+    /// streams of one token; 0 is no limit.
     #[must_use]
-    pub fn new(connections_max: usize, per_network_max: u32) -> Limits {
+    pub fn new(connections_max: usize, per_network_max: u32, per_token_max: u32) -> Limits {
         Limits {
             connections_max: connections_max as u64,
             per_network_max,
             connections: AtomicU64::new(0),
             networks: Mutex::default(),
+            per_token_max,
+            tokens: Mutex::default(),
+            numbers: RandomState::new(),
+        }
+    }
+
+    /// Counts one more stream of this token; gives the number to give it back by, if streams of a
+    /// token are counted. Two tokens share a number once in 2^64 pairs, which is no harm but to them.
+    ///
+    /// # Errors
+    /// The close reason when there are as many as may be.
+    pub fn enter_token(&self, token: &[u8]) -> Result<Option<u64>, CloseReason> {
+        if self.per_token_max == 0 {
+            return Ok(None);
+        }
+        let number = self.numbers.hash_one(token);
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = tokens.entry(number).or_insert(0);
+        if *count >= self.per_token_max {
+            return Err(CloseReason::TokenMax);
+        }
+        *count += 1;
+        Ok(Some(number))
+    }
+
+    /// Gives back what [`Limits::enter_token`] has counted.
+    pub fn leave_token(&self, number: u64) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = tokens.get_mut(&number).expect("it was counted when it entered");
+        *count -= 1;
+        if *count == 0 {
+            tokens.remove(&number);
         }
     }
 
@@ -121,7 +160,7 @@ mod tests {
 
     #[test]
     fn limits_hold_at_the_limit_and_are_given_back() {
-        let limits = Arc::new(Limits::new(3, 2));
+        let limits = Arc::new(Limits::new(3, 2, 0));
         let a = limits.enter(address("192.0.2.1")).expect("first");
         let b = limits.enter(address("::ffff:192.0.2.1")).expect("the same host as IPv6");
         assert_eq!(limits.enter(address("192.0.2.1")).unwrap_err(), CloseReason::AddressMax);
@@ -137,5 +176,19 @@ mod tests {
         drop(d);
         assert_eq!(limits.connections(), 0);
         assert!(limits.networks.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn streams_of_one_token_are_counted_by_themselves() {
+        let limits = Limits::new(9, 0, 2);
+        let first = limits.enter_token(b"a").unwrap().expect("it is counted");
+        let second = limits.enter_token(b"a").unwrap().expect("it is counted");
+        assert_eq!(limits.enter_token(b"a"), Err(CloseReason::TokenMax));
+        let other = limits.enter_token(b"b").unwrap().expect("another token");
+        limits.leave_token(first);
+        assert!(limits.enter_token(b"a").is_ok());
+        [second, second, other].into_iter().for_each(|number| limits.leave_token(number));
+        assert!(limits.tokens.lock().unwrap().is_empty());
+        assert_eq!(Limits::new(9, 0, 0).enter_token(b"a"), Ok(None), "no limit, no count");
     }
 }

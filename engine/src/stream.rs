@@ -15,6 +15,11 @@ use crate::topic::Gap;
 /// A comment: keeps proxies from closing a quiet connection (WHATWG HTML 9.2.7).
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
+/// The last words to a stream whose token has expired. An event, so that a page can fetch a new
+/// token; nothing depends on it, so its name is not reserved.
+pub const EXPIRED: &[u8] =
+    b"event: token_expired\ndata: {\"reason\":\"the token of this stream has expired\"}\n\n";
+
 /// What stands at the start of every stream.
 ///
 /// A comment, so that proxies pass the response on at once; the reconnection time; and an id

@@ -83,6 +83,16 @@ pub struct Issuer {
     pub keys: KeySet,
 }
 
+/// What the interfaces of an engine check tokens with; none where one takes none.
+#[derive(Debug, Default)]
+pub struct Verifiers {
+    pub native: Option<Verifier>,
+    /// Publishers by Mercure.
+    pub publishers: Option<Verifier>,
+    /// Subscribers by Mercure.
+    pub subscribers: Option<Verifier>,
+}
+
 /// Checks tokens. Cheap to clone; replaced as a whole when keys change.
 #[derive(Debug, Clone)]
 pub struct Verifier(Arc<Rules>);

@@ -40,6 +40,7 @@ use crate::limits::Limits;
 use crate::ring::{Doorbell, RingReceiver};
 use crate::stats::Stats;
 use crate::submission::{Numbered, Submission};
+use crate::token::Verifiers;
 use crate::topic::Bounds;
 
 pub(crate) mod thread;
@@ -66,6 +67,8 @@ pub(crate) struct Parts {
     pub(crate) stats: Arc<Stats>,
     pub(crate) key: Option<PublishKey>,
     pub(crate) hub: Option<Arc<Hub>>,
+    pub(crate) verifiers: Arc<Verifiers>,
+    pub(crate) asking: Option<Sender<()>>,
 }
 
 /// Runs a worker on this thread until it has drained. `wake` is readable when the lane has something
@@ -91,6 +94,8 @@ pub(crate) async fn run<L: Lane + 'static>(parts: Parts, lane: L, wake: OwnedFd)
         key: RefCell::new(parts.key),
         hub: parts.hub,
         announcements: RefCell::default(),
+        verifiers: RefCell::new(parts.verifiers),
+        asking: parts.asking,
         body_bytes: Cell::new(0),
         requests: Cell::new(0),
     });
@@ -212,6 +217,7 @@ impl<L: Lane> Pump<L> {
                 control.delivery.borrow_mut().drain(now_ns);
             }
             Command::Key(key) => *control.key.borrow_mut() = key,
+            Command::Verifiers(verifiers) => *control.verifiers.borrow_mut() = verifiers,
             // Whoever asked may have given up waiting.
             Command::Topics { prefix, count_max, reply } => {
                 let _ = reply.send(topics(&control.delivery.borrow(), &prefix, count_max));

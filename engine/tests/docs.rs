@@ -101,6 +101,17 @@ fn every_rule_of_the_protocol_has_a_number_and_a_test_that_exists() {
     assert!(missing.is_empty(), "docs/PROTOCOL.md names tests that do not exist: {missing:#?}");
 }
 
+#[test]
+fn every_threat_is_met_by_a_test_that_exists() {
+    let threats = read("docs/THREATS.md");
+    let named: Vec<&str> = quoted(&threats).filter(|word| is_test_name(word)).collect();
+    assert!(named.len() > 20, "{} tests are named", named.len());
+    let missing: Vec<&&str> = named.iter().filter(|name| !exists(name)).collect();
+    assert!(missing.is_empty(), "docs/THREATS.md names tests that do not exist: {missing:#?}");
+    let files = quoted(&threats).filter(|word| word.starts_with("engine/"));
+    files.for_each(|file| assert!(root().join(file).exists(), "{file} is not there"));
+}
+
 fn is_test_name(word: &str) -> bool {
     let part = |part: &str| {
         !part.is_empty()
@@ -134,7 +145,7 @@ fn links_between_the_documents_lead_somewhere() {
     let mut count = 0;
     let docs = fs::read_dir(root().join("docs")).expect("docs/");
     let docs = docs.map(|entry| format!("docs/{}", entry.expect("docs/").file_name().display()));
-    for name in docs.chain(["README.md".to_owned(), "CHANGELOG.md".to_owned()]) {
+    for name in docs.chain(["README.md", "CHANGELOG.md", "SECURITY.md"].map(str::to_owned)) {
         let text = read(&name);
         let folder = Path::new(&name).parent().expect("a file is in a folder");
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

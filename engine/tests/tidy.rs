@@ -22,7 +22,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
     ("the machine", &["kernel", "backend"]),
     ("shared between threads", &["ring", "submission", "stats", "limits"]),
     ("the two lanes", &["delivery", "control"]),
-    ("the house", &["worker", "sequencer", "engine", "doctor", "cli"]),
+    ("the house", &["worker", "sequencer", "engine", "keys", "doctor", "cli"]),
 ];
 
 /// Who must not know whom although their layers would allow it.

@@ -16,6 +16,7 @@ use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::token::TokenArgs;
 use super::value::{self, Admin, Bytes, Cpus};
 use crate::mercure::settings::Settings;
 
@@ -108,6 +109,12 @@ pub struct ServeArgs {
         value_parser = value::admin, help_heading = "Addresses")]
     pub admin: Admin,
 
+    /// Further host name that the admin interface answers to, may be given more than once; IP
+    /// addresses, loopback names and names without a dot need none
+    #[arg(long, env = "DOWNPOUR_ADMIN_HOST", value_name = "NAME", value_delimiter = ',',
+        num_args = 1.., value_parser = value::host_name, help_heading = "Addresses")]
+    pub admin_host: Vec<String>,
+
     /// Origin whose web pages may read and publish, may be given more than once; * = all, without
     /// credentials
     #[arg(long, env = "DOWNPOUR_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',
@@ -138,6 +145,9 @@ pub struct ServeArgs {
     #[arg(long, env = "DOWNPOUR_PUBLISH_OPEN", value_parser = BoolishValueParser::new(),
         help_heading = "Publishing")]
     pub publish_open: bool,
+
+    #[command(flatten)]
+    pub tokens: TokenArgs,
 
     /// Data of one event, at most; encoded, each of its lines is 7 bytes longer
     #[arg(long, env = "DOWNPOUR_EVENT_BYTES_MAX", value_name = "B", default_value = "1MiB",
@@ -373,7 +383,7 @@ impl Cli {
 }
 
 /// Reads a whole number between two bounds, both allowed.
-fn count(text: &str, min: usize, max: usize) -> Result<usize, String> {
+pub(super) fn count(text: &str, min: usize, max: usize) -> Result<usize, String> {
     // Not `parse` alone: it would take a sign.
     let number = text.trim().replace('_', "");
     let digits = number.bytes().all(|b| b.is_ascii_digit());

@@ -191,7 +191,18 @@ fn values_that_contradict_each_other_are_refused_with_what_would_fit() {
             "--listen :80",
             "invalid value '0.0.0.0:80' for '--listen': other machines reach this address, and \
              could publish to every subscriber. Give --publish-key-file FILE to ask publishers for \
-             a key, or --publish-open to let anyone publish",
+             a key, --token-key-file FILE or --token-jwks URL to ask them for a token, or \
+             --publish-open to let anyone publish",
+        ),
+        (
+            "--publish-open --token-key-file /k",
+            "invalid value 'true' for '--publish-open': --token-key-file or --token-jwks asks for \
+             a token; give one of the two",
+        ),
+        (
+            "--subscribe token --token-issuer me",
+            "invalid value 'token' for '--subscribe': there is no key to check tokens with: give \
+             --token-key-file PATH or --token-jwks URL",
         ),
         (
             "--publish-open --publish-key-file /k",

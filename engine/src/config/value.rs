@@ -226,9 +226,102 @@ pub fn origin(text: &str) -> Result<String, String> {
     if scheme_is_valid && authority_is_valid { Ok(text.into()) } else { Err(allowed.into()) }
 }
 
+/// Reads the URL of a JWK set: https, or http on this machine.
+///
+/// # Errors
+/// What is allowed.
+pub fn key_url(text: &str) -> Result<String, String> {
+    let allowed = "must be https://HOST/PATH, or http:// where the host is loopback: keys that \
+                   come in the clear are anybody's keys";
+    let url = url::Url::parse(text).map_err(|_| allowed)?;
+    let is_loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let has_password = !url.username().is_empty() || url.password().is_some();
+    match url.scheme() {
+        _ if has_password => Err(format!("must have no password in it; {allowed}")),
+        "https" => Ok(text.to_owned()),
+        "http" if is_loopback => Ok(text.to_owned()),
+        _ => Err(allowed.to_owned()),
+    }
+}
+
+/// Reads a host name as it stands in a URL, without its port; gives it in lower case.
+///
+/// # Errors
+/// What is allowed.
+pub fn host_name(text: &str) -> Result<String, String> {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    match text.len() <= 253 && text.split('.').all(is_label) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("must be a host name without scheme and port, such as hub.internal".into()),
+    }
+}
+
+/// Reads the name of a cookie (RFC 6265, section 4.1.1).
+///
+/// # Errors
+/// What is allowed.
+pub fn cookie(text: &str) -> Result<String, String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match !text.is_empty() && text.bytes().all(is_token) {
+        true => Ok(text.to_owned()),
+        false => Err("must be letters, digits and !#$%&'*+-.^_`|~".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_come_by_https_or_from_this_machine() {
+        for url in [
+            "https://id.example/.well-known/jwks.json",
+            "https://id.example:8443/keys?tenant=a",
+            "http://127.0.0.1:8000/keys",
+            "http://localhost/keys",
+            "http://[::1]:1/keys",
+        ] {
+            assert_eq!(key_url(url).as_deref(), Ok(url));
+        }
+        for url in [
+            "",
+            "keys.json",
+            "/etc/keys.json",
+            "http://id.example/keys",
+            "http://localhost.id.example/keys",
+            "http://127.0.0.1.id.example/keys",
+            "https://me:secret@id.example/keys",
+            "file:///etc/keys.json",
+            "ftp://id.example/keys",
+        ] {
+            assert!(key_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_host_name_has_labels_and_nothing_else() {
+        assert_eq!(host_name("Hub.Internal").as_deref(), Ok("hub.internal"));
+        for name in ["", ".", "a..b", "a:80", "http://a", "a/b", "*", "a.", "ä.example"] {
+            assert!(host_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_cookie_is_a_token() {
+        for name in ["mercureAuthorization", "__Host-token", "a"] {
+            assert_eq!(cookie(name).as_deref(), Ok(name));
+        }
+        for name in ["", "a b", "a=b", "a;b", "a,b", "\"a\"", "ä"] {
+            assert!(cookie(name).is_err(), "{name}");
+        }
+    }
 
     fn size(text: &str) -> Result<usize, String> {
         bytes(text, Bytes(1), Bytes(1 << 40), false).map(|b| b.0)

@@ -4,7 +4,7 @@
 //! commands and waits for two seconds at most; a worker that does not answer is named.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::delivery::SubscriberView;
 use crate::delivery::descriptor::descriptor;
 use crate::event::{Epoch, EventId};
-use crate::http::cors::{Cors, is_loopback_host};
+use crate::http::cors::{Cors, is_own_host};
 use crate::http::refusal::{Refusal, Status};
 use crate::http::request::{self, BodyKind, Method, Parsed, Request};
 use crate::http::response::{Connection, Content, Reply};
@@ -71,8 +71,6 @@ impl Admin {
 /// When the runtime's driver cannot watch the listener.
 pub(crate) async fn serve(admin: Admin, listener: TcpListener) {
     let admin = Rc::new(admin);
-    let local = listener.local_addr().map(|address| address.ip());
-    let local = local.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let listener = TcpStream::from_std(OwnedFd::from(listener).into());
     let listener = listener.expect("the runtime's driver watches a listener");
     loop {
@@ -80,7 +78,7 @@ pub(crate) async fn serve(admin: Admin, listener: TcpListener) {
         let accepted = rustix::net::accept_with(descriptor(&listener), SocketFlags::CLOEXEC);
         match accepted.map(Socket::new) {
             Ok(Ok(socket)) => {
-                let served = exchange(Rc::clone(&admin), socket, local);
+                let served = exchange(Rc::clone(&admin), socket);
                 monoio::spawn(contained(served));
             }
             Err(rustix::io::Errno::AGAIN) => {}
@@ -91,12 +89,12 @@ pub(crate) async fn serve(admin: Admin, listener: TcpListener) {
 }
 
 /// Answers one request and closes.
-async fn exchange(admin: Rc<Admin>, socket: Socket, local: IpAddr) {
+async fn exchange(admin: Rc<Admin>, socket: Socket) {
     let deadline = Instant::now() + EXCHANGE_TIMEOUT;
     let mut buffer = Vec::new();
     let out = loop {
         match request::parse(&buffer, &admin.config.head_limits()) {
-            Ok(Parsed::Complete { request, .. }) => break answer(&admin, &request, local).await,
+            Ok(Parsed::Complete { request, .. }) => break answer(&admin, &request).await,
             Ok(Parsed::Partial) => {}
             Err(refusal) => break refused(&refusal, Content::Sent),
         }
@@ -121,7 +119,7 @@ fn refused(refusal: &Refusal, content: Content) -> Vec<u8> {
     out
 }
 
-async fn answer(admin: &Admin, request: &Request<'_>, local: IpAddr) -> Vec<u8> {
+async fn answer(admin: &Admin, request: &Request<'_>) -> Vec<u8> {
     let content =
         if matches!(request.method, Method::Head) { Content::Omitted } else { Content::Sent };
     if !matches!(request.method, Method::Get | Method::Head) {
@@ -130,8 +128,10 @@ async fn answer(admin: &Admin, request: &Request<'_>, local: IpAddr) -> Vec<u8> 
     if request.body != BodyKind::None {
         return refused(&Refusal::bad("The admin interface takes no bodies."), content);
     }
-    if local.is_loopback() && !request.header("host").is_none_or(is_loopback_host) {
-        let detail = "The admin interface on loopback answers under loopback names only.";
+    let own = |host: &str| is_own_host(host, &admin.config.admin_hosts);
+    if !request.header("host").is_none_or(own) {
+        let detail = "The admin interface answers under IP addresses, loopback names, names \
+                      without a dot, and those of --admin-host.";
         return refused(&Refusal::new(Status::Forbidden, detail), content);
     }
     let mut out = Vec::new();

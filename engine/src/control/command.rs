@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::config::key::PublishKey;
 use crate::delivery::SubscriberView;
 use crate::ring::Doorbell;
+use crate::token::Verifiers;
 
 /// What another thread can ask of a worker; it is rung afterwards.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Drain,
     /// Publishers show this key from now on.
     Key(Option<PublishKey>),
+    /// Tokens are checked with these from now on.
+    Verifiers(Arc<Verifiers>),
     /// List topics whose name starts so, the ones with most subscribers first.
     Topics { prefix: String, count_max: usize, reply: Sender<TopicsReport> },
     /// Count the subscribers of these topics.

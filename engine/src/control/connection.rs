@@ -4,11 +4,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Control;
+use super::rights::{self, Bearer, Holder, Publisher};
 use super::socket::{Socket, SocketError};
 use super::{mercure, publish, subscribe};
 use crate::close::CloseReason;
 use crate::delivery::lane::Lane;
-use crate::http::cors::is_loopback_host;
 use crate::http::refusal::{Refusal, Status};
 use crate::http::request::{self, BodyKind, Method, Parsed, Request};
 use crate::http::response::{Connection, Content, Reply};
@@ -28,8 +28,10 @@ pub(super) struct Call {
     pub(super) connection: Connection,
     pub(super) content: Content,
     pub(super) origin: Option<String>,
-    /// Whether it shows what a publisher must show.
-    pub(super) may_publish: Result<(), Refusal>,
+    /// Who publishes, if it shows what a publisher must show.
+    pub(super) publisher: Result<Publisher, Refusal>,
+    /// Whose stream it is, if a token says so and it grants what it must.
+    pub(super) subscriber: Result<Option<Holder>, Refusal>,
     pub(super) body: BodyKind,
     pub(super) expects_continue: bool,
     /// What it asks of the Mercure hub, if that is whom it asks.
@@ -84,7 +86,16 @@ async fn read_call<L: Lane>(
         if !buffer.is_empty() {
             match request::parse(buffer, &config.head_limits()) {
                 Ok(Parsed::Complete { request, head_bytes }) => {
-                    let call = call(control, &request);
+                    // The hub looks at tokens itself, by its own rules.
+                    let mut bearer = match mercure::is_asked(control, &request) {
+                        true => Bearer::Nobody,
+                        false => rights::bearer(control, &request),
+                    };
+                    if matches!(bearer, Bearer::UnknownKey) && rights::wait_for_keys(control).await
+                    {
+                        bearer = rights::bearer(control, &request);
+                    }
+                    let call = call(control, &request, &bearer);
                     buffer.drain(..head_bytes);
                     return Ok(call);
                 }
@@ -117,55 +128,31 @@ async fn read_call<L: Lane>(
     }
 }
 
-fn call<L>(control: &Control<L>, request: &Request<'_>) -> Call {
+fn call<L>(control: &Control<L>, request: &Request<'_>, bearer: &Bearer) -> Call {
     let keep = request.keep_alive && !control.is_draining();
     let is_head = matches!(request.method, Method::Head);
+    let route = route::route(request, &control.config.route_rules());
+    let subscriber = match &route {
+        Ok(Route::Subscribe(subscription) | Route::SubscribeHead(subscription)) => {
+            rights::subscriber(control, bearer, &subscription.topics)
+        }
+        _ => Ok(None),
+    };
+    let publisher = match mercure::is_asked(control, request) {
+        true => Ok(Publisher::Unbound),
+        false => rights::publisher(control, request, bearer),
+    };
     Call {
-        route: route::route(request, &control.config.route_rules()),
+        route,
         connection: if keep { Connection::KeepAlive } else { Connection::Close },
         content: if is_head { Content::Omitted } else { Content::Sent },
         origin: request.header("origin").map(str::to_owned),
-        may_publish: if mercure::is_asked(control, request) {
-            Ok(())
-        } else {
-            may_publish(control, request)
-        },
+        publisher,
+        subscriber,
         body: request.body,
         expects_continue: request.expect_continue,
         hub: mercure::asked(control, request),
     }
-}
-
-/// Whether this request may publish: by the key where there is one, and else only from this machine
-/// and from no foreign web page.
-fn may_publish<L>(control: &Control<L>, request: &Request<'_>) -> Result<(), Refusal> {
-    if let Some(key) = &*control.key.borrow() {
-        let shown = request.header_once("authorization").ok().flatten();
-        return match shown {
-            Some(shown) if key.is_shown_by(shown) => Ok(()),
-            _ => Err(Refusal::new(
-                Status::Unauthorized,
-                "Publishing here needs the header `Authorization: Bearer KEY` with the key of \
-                 this server's --publish-key-file.",
-            )),
-        };
-    }
-    let (origin, host) = (request.header("origin"), request.header("host"));
-    if control.config.is_loopback_only() && !host.is_none_or(is_loopback_host) {
-        return Err(Refusal::new(
-            Status::Forbidden,
-            "Without a publish key this server takes events only under a loopback name such as \
-             localhost, so that no web page can publish by a name that resolves to it. Start it \
-             with --publish-key-file to publish under other names.",
-        ));
-    }
-    if !control.config.cors.may_publish(origin, host) {
-        return Err(Refusal::new(
-            Status::Forbidden,
-            "Web pages of this origin may not publish here. Allow it with --cors-origin.",
-        ));
-    }
-    Ok(())
 }
 
 async fn answer<L: Lane>(
@@ -182,6 +169,9 @@ async fn answer<L: Lane>(
         Ok(route) => route,
         Err(refusal) => return refused(control, socket, &call, refusal).await,
     };
+    if let Err(refusal) = &call.subscriber {
+        return refused(control, socket, &call, refusal).await;
+    }
     let over = matches!(pass, Some(Err(_)));
     match route {
         Route::Subscribe(subscription) => {

@@ -10,11 +10,12 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::Control;
 use super::connection::{After, Call, LINGER, LINGER_BYTES_MAX};
 use super::publish::{Failed, hand_in, read_body};
+use super::rights::{Holder, unix_seconds};
 use super::socket::{Socket, SocketError};
 use super::subscribe::{catch_up, hand_over, may_start, write_gap};
 use crate::close::CloseReason;
@@ -33,7 +34,7 @@ use crate::mercure::update::{Update, unencodable};
 use crate::mercure::{METADATA_PATH, PATH, QUERY_TOKEN_V0, Version, is_ours};
 use crate::selector::Selector;
 use crate::submission::Drafts;
-use crate::token::source::{Places, Presented, presented};
+use crate::token::source::{Places, Presented, SourceError, presented};
 use crate::token::{Dialect, Rights};
 use crate::topic::{Interest, Resume, Standing};
 
@@ -70,8 +71,8 @@ pub(super) struct Asked {
 }
 
 enum What {
-    Subscribe { ask: Ask, rights: Option<Rights>, head: bool },
-    Publish { rights: Rights, is_form: bool },
+    Subscribe { ask: Ask, holder: Option<Holder>, head: bool },
+    Publish { rights: Rc<Rights>, is_form: bool },
     Subscriptions { filter: Filter, none_match: Option<String> },
     Metadata,
     Preflight(&'static str),
@@ -113,7 +114,10 @@ impl<'a> Reader<'a> {
             query: has_v0.then_some(QUERY_TOKEN_V0),
             cookies: &cookies(settings),
         };
-        let token = presented(request, places).map_err(|_| Fault::bad_source(by_default))?;
+        let token = presented(request, places).map_err(|error| match error {
+            SourceError::QueryIsMalformed => Fault::bare(by_default, Status::BadRequest),
+            _ => Fault::bad_source(by_default),
+        })?;
         let version = token.token().map_or(by_default, |token| settings.speaks.of_token(token));
         Ok(Self { settings, hub_url: hub_url(settings, host), version, token })
     }
@@ -122,9 +126,9 @@ impl<'a> Reader<'a> {
         let mut version = self.version;
         let what = match (request.path, request.method) {
             (PATH, Method::Get | Method::Head) => {
-                let (ask, rights) = self.subscribe(request)?;
+                let (ask, holder) = self.subscribe(request)?;
                 version = ask.version;
-                What::Subscribe { ask, rights, head: request.method == Method::Head }
+                What::Subscribe { ask, holder, head: request.method == Method::Head }
             }
             (PATH, Method::Post) => What::Publish {
                 rights: self.publish(request)?,
@@ -153,17 +157,18 @@ impl<'a> Reader<'a> {
     }
 
     /// The rights that the token gives in a role; none without a token.
-    fn rights(&self, publishing: bool) -> Result<Option<Rights>, Fault> {
+    fn holder(&self, publishing: bool) -> Result<Option<Holder>, Fault> {
         let Some(token) = self.token.token() else { return Ok(None) };
         let keys = if publishing { &self.settings.publishers } else { &self.settings.subscribers };
         let verifier = keys.of(self.version).ok_or_else(|| Fault::bad_token(self.version))?;
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let rights = verifier.verify(token, now_s, &self.hub_url);
-        rights.map(Some).map_err(|_| Fault::bad_token(self.version))
+        let rights = verifier.verify(token, unix_seconds(), &self.hub_url);
+        rights
+            .map(|rights| Some(Holder::new(rights, token)))
+            .map_err(|_| Fault::bad_token(self.version))
     }
 
     /// Version 0 asks for the token first, then for the parameters.
-    fn subscribe(&self, request: &Request<'_>) -> Result<(Ask, Option<Rights>), Fault> {
+    fn subscribe(&self, request: &Request<'_>) -> Result<(Ask, Option<Holder>), Fault> {
         let form = Form::parse(request.query.unwrap_or_default().as_bytes());
         let shows_match = form.as_ref().is_ok_and(|form| {
             form.first("topic").is_none() && form.iter().any(|(name, _)| name.starts_with("match"))
@@ -172,8 +177,8 @@ impl<'a> Reader<'a> {
         let version =
             if shows_match && speaks.has(Version::V1) { Version::V1 } else { self.version };
         // Without a key nobody can have a token, and what is sent as one is nobody's.
-        let rights = if self.settings.subscribers.exist() { self.rights(false)? } else { None };
-        if rights.is_none() && !self.settings.anonymous {
+        let holder = if self.settings.subscribers.exist() { self.holder(false)? } else { None };
+        if holder.is_none() && !self.settings.anonymous {
             return Err(Fault::no_token(version));
         }
         if request.body != BodyKind::None {
@@ -189,21 +194,21 @@ impl<'a> Reader<'a> {
             let id = form.first("Last-Event-ID").filter(|id| !id.is_empty());
             ask.last_event_id = id.map(str::to_owned);
         }
-        Ok((ask, rights))
+        Ok((ask, holder))
     }
 
-    fn publish(&self, request: &Request<'_>) -> Result<Rights, Fault> {
+    fn publish(&self, request: &Request<'_>) -> Result<Rc<Rights>, Fault> {
         let by_cookie = matches!(self.token, Presented::Cookie(_));
         let (origin, referer) = (request.header("origin"), request.header("referer"));
         // A browser sends cookies on its own, so the page has to be one that may publish.
         if by_cookie && !self.settings.publish_origins.vouch(origin, referer) {
             return Err(Fault::bad_source(self.version));
         }
-        let rights = self.rights(true)?.ok_or_else(|| Fault::no_token(self.version))?;
+        let holder = self.holder(true)?.ok_or_else(|| Fault::no_token(self.version))?;
         // Version 0 takes a token that does not speak of publishing for none.
-        match rights.publish {
+        match holder.rights.publish {
             None => Err(Fault::not_granted(self.version)),
-            Some(_) => Ok(rights),
+            Some(_) => Ok(holder.rights),
         }
     }
 
@@ -216,8 +221,8 @@ impl<'a> Reader<'a> {
 
     /// Who may see subscriptions is who may see the private updates of their path.
     fn may_list(&self, request: &Request<'_>) -> Result<(), Fault> {
-        let rights = self.rights(false)?.ok_or_else(|| Fault::no_token(self.version))?;
-        match rights.may_subscribe(request.path) {
+        let holder = self.holder(false)?.ok_or_else(|| Fault::no_token(self.version))?;
+        match holder.rights.may_subscribe(request.path) {
             true => Ok(()),
             false => Err(Fault::not_granted(self.version)),
         }
@@ -261,9 +266,9 @@ pub(super) async fn answer<L: Lane>(
             say(control, call, asked, |answer| answer.stream(ask.version, id, &mut out));
             send(control, socket, call, &out, false).await
         }
-        What::Subscribe { ask, rights, head: false } => {
+        What::Subscribe { ask, holder, head: false } => {
             let pass = pass.take().expect("a connection becomes a stream once");
-            subscribe(control, socket, pass, call, asked, (ask, rights.as_ref())).await
+            subscribe(control, socket, pass, call, asked, (ask, holder.as_ref())).await
         }
         What::Publish { .. } if matches!(pass, Some(Err(_))) => {
             let fault = Fault {
@@ -273,7 +278,7 @@ pub(super) async fn answer<L: Lane>(
             refuse(control, socket, call, &fault, false).await
         }
         What::Publish { rights, is_form } => {
-            publish(control, socket, buffer, call, asked, (rights, *is_form)).await
+            publish(control, socket, buffer, call, asked, (&**rights, *is_form)).await
         }
         What::Subscriptions { filter, none_match } => {
             match list(control, call, asked, filter, none_match.as_deref()) {
@@ -366,12 +371,12 @@ async fn subscribe<L: Lane>(
     pass: Result<Pass, CloseReason>,
     call: &Call,
     asked: &Asked,
-    (ask, rights): (&Ask, Option<&Rights>),
+    (ask, holder): (&Ask, Option<&Holder>),
 ) -> After {
     let started = match pass {
         Ok(pass) => {
             catch_up(control).await;
-            start(control, socket, pass, call, asked, (ask, rights))
+            start(control, socket, pass, call, asked, (ask, holder))
         }
         Err(reason) => Err(reason),
     };
@@ -397,9 +402,10 @@ fn start<L: Lane>(
     pass: Pass,
     call: &Call,
     asked: &Asked,
-    (ask, rights): (&Ask, Option<&Rights>),
+    (ask, holder): (&Ask, Option<&Holder>),
 ) -> Result<(), CloseReason> {
     let selectors = ask.selectors();
+    let rights = holder.map(|holder| &*holder.rights);
     let claims: &[Selector] = rights.map_or(&[], |rights| &rights.subscribe);
     let interest = Interest::Selectors { selectors: &selectors, claims };
     // An upper bound: how many of them are known is seen only when they are joined.
@@ -408,7 +414,7 @@ fn start<L: Lane>(
     let mut head = Vec::with_capacity(768);
     say(control, call, asked, |answer| answer.stream(ask.version, id.as_deref(), &mut head));
     write_gap(control, &resume, &mut head);
-    let slot = hand_over(control, socket, pass, interest, &resume, head)?;
+    let slot = hand_over(control, socket, pass, interest, (&resume, head), holder)?;
     if hub(control).settings.subscriptions {
         roster::enter(control, slot, ask, rights);
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::Control;
 use super::connection::{After, Call, refuse, refused, reply, send};
+use super::rights::Publisher;
 use super::socket::{Socket, SocketError};
 use super::tickets::Ticket;
 use crate::close::CloseReason;
@@ -67,6 +68,10 @@ pub(super) async fn publish_data<L: Lane>(
     fields: &EventFields,
     call: &Call,
 ) -> After {
+    let granted = call.publisher.clone().and_then(|publisher| publisher.may([topic]));
+    if let Err(refusal) = granted {
+        return refused(control, socket, call, &refusal).await;
+    }
     let content_max = control.config.event_bytes_max;
     let body = match read_body(control, socket, buffer, call, content_max).await {
         Ok(body) => body,
@@ -103,7 +108,7 @@ pub(super) async fn publish_objects<L: Lane>(
         Err(failed) => return end(control, socket, call, failed).await,
     };
     let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    match publish_json(control, &body).await {
+    match publish_json(control, &body, &call.publisher).await {
         Ok(mut ids) if !is_array => {
             let answer = Published { id: ids.remove(0) };
             send_json(control, socket, call, &answer).await
@@ -117,11 +122,13 @@ pub(super) async fn publish_objects<L: Lane>(
 async fn publish_json<L: Lane>(
     control: &Rc<Control<L>>,
     body: &[u8],
+    publisher: &Result<Publisher, Refusal>,
 ) -> Result<Vec<String>, Refusal> {
     let drafts = object::drafts(body, control.config.event_bytes_max).map_err(|error| {
         let status = if error.too_long { Status::ContentTooLarge } else { Status::BadRequest };
         Refusal::new(status, error.to_string())
     })?;
+    publisher.clone()?.may(drafts.iter().map(Draft::topic))?;
     if drafts.is_empty() {
         return Ok(Vec::new());
     }
@@ -141,7 +148,11 @@ async fn publish_lines<L: Lane>(
     buffer: &mut Vec<u8>,
     call: &Call,
 ) -> After {
-    let mut lines = Lines::new(control.config.event_bytes_max);
+    let publisher = match &call.publisher {
+        Ok(publisher) => publisher.clone(),
+        Err(refusal) => return refused(control, socket, call, refusal).await,
+    };
+    let mut lines = Lines::new(control.config.event_bytes_max, publisher);
     let outcome = lines.run(control, socket, buffer, call).await;
     // What was handed in before a bad line, too, is answered for only when it has come round.
     let last_id = match lines.ticket.take() {
@@ -164,6 +175,7 @@ async fn publish_lines<L: Lane>(
 /// The state of a stream of lines.
 struct Lines {
     splitter: LineSplitter,
+    publisher: Publisher,
     drafts: Vec<Draft>,
     data_bytes_max: usize,
     /// Waits for the last that was handed in; what was handed in before comes round before.
@@ -172,8 +184,9 @@ struct Lines {
 }
 
 impl Lines {
-    fn new(data_bytes_max: usize) -> Lines {
+    fn new(data_bytes_max: usize, publisher: Publisher) -> Lines {
         Lines {
+            publisher,
             splitter: LineSplitter::new(line_bytes_max(data_bytes_max)),
             drafts: Vec::new(),
             data_bytes_max,
@@ -189,7 +202,6 @@ impl Lines {
         buffer: &mut Vec<u8>,
         call: &Call,
     ) -> Result<(), Failed> {
-        call.may_publish.clone()?;
         let mut body = Body::new(call.body, None)?;
         say_continue(control, socket, buffer, call).await?;
         let mut content = Vec::new();
@@ -251,7 +263,15 @@ impl Lines {
         parsed: Result<Draft, object::ObjectError>,
     ) -> Result<(), Failed> {
         match parsed {
-            Ok(draft) => self.drafts.push(draft),
+            Ok(draft) => match self.publisher.may([draft.topic()]) {
+                Ok(()) => self.drafts.push(draft),
+                Err(mut refusal) => {
+                    let number = self.splitter.number();
+                    self.hand_in(control).await?;
+                    refusal.detail = format!("line {number}: {}", refusal.detail);
+                    return Err(refusal.into());
+                }
+            },
             Err(error) => {
                 let number = self.splitter.number();
                 self.hand_in(control).await?;
@@ -399,7 +419,7 @@ pub(super) async fn read_body<L: Lane>(
     call: &Call,
     content_max: usize,
 ) -> Result<Vec<u8>, Failed> {
-    call.may_publish.clone()?;
+    call.publisher.clone()?;
     let mut body = Body::new(call.body, Some(content_max as u64))?;
     say_continue(control, socket, buffer, call).await?;
     let mut content = Vec::new();

@@ -71,22 +71,30 @@ fn start<L: Lane>(
     let names = &subscription.topics;
     may_start(control, |topics| names.iter().filter(|name| !topics.contains(name)).count())?;
     let (resume, greeting) = greeting(control, subscription, call);
-    hand_over(control, socket, pass, Interest::Topics(names), &resume, greeting).map(|_| ())
+    let interest = Interest::Topics(names);
+    let holder = call.subscriber.as_ref().ok().and_then(Option::as_ref);
+    hand_over(control, socket, pass, interest, (&resume, greeting), holder).map(|_| ())
 }
 
-/// Gives the socket to the delivery lane; gives its slot.
+/// Gives the socket to the delivery lane with what it is sent first; gives its slot. The stream ends
+/// with the token of `holder`.
 pub(super) fn hand_over<L: Lane>(
     control: &Rc<Control<L>>,
     socket: &Socket,
     pass: Pass,
     interest: Interest<'_>,
-    resume: &Resume,
-    greeting: Vec<u8>,
+    (resume, greeting): (&Resume, Vec<u8>),
+    holder: Option<&Holder>,
 ) -> Result<u32, CloseReason> {
     // A kernel that keeps its own size keeps more garbage; nothing else is lost.
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(socket.fd(), RECEIVE_BYTES);
+    let term = holder.map(|holder| holder.term(control)).transpose()?;
     let mut delivery = control.delivery.borrow_mut();
-    match delivery.subscribe(interest, resume, socket.fd(), pass, greeting.into()) {
+    let started = delivery.subscribe(interest, resume, socket.fd(), pass, greeting.into(), term);
+    if let (Err(_), Some(token)) = (&started, term.and_then(|term| term.token)) {
+        control.limits.leave_token(token);
+    }
+    match started {
         Ok(slot) => {
             control.stats().gaps.add(u64::from(resume.gap.is_some()));
             control.stats().topics.set(delivery.topics().count() as u64);

@@ -45,6 +45,19 @@ pub(crate) enum Purpose {
     Heartbeat,
     /// The last words of a draining engine.
     Farewell,
+    /// The last word to a stream whose time is over.
+    End,
+}
+
+impl Purpose {
+    /// Why a text of this purpose is the last of its stream, if it is.
+    pub(crate) fn ends(self) -> Option<CloseReason> {
+        match self {
+            Purpose::Farewell => Some(CloseReason::Drained),
+            Purpose::End => Some(CloseReason::Expired),
+            Purpose::Sweep | Purpose::CatchUp | Purpose::Heartbeat => None,
+        }
+    }
 }
 
 /// What one or many sends of a turn carry.

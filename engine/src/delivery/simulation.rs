@@ -180,7 +180,7 @@ impl World {
             woken: Vec::new(),
             ended: Vec::new(),
         };
-        let limits = Arc::new(Limits::new(1000, 0));
+        let limits = Arc::new(Limits::new(1000, 0, 0));
         let delivery = Delivery::new(settings, kernel, Arc::new(Stats::new(1)), 0, limits);
         let mut clients = Vec::new();
         for _ in 0..random.usize(1..30) {
@@ -291,7 +291,14 @@ impl World {
             let vacant = self.delivery.slots.vacant().expect("fewer clients than slots");
             let (socket, greeting) = (self.socket.as_fd(), crate::stream::greeting(1000, None));
             let greeting = greeting.into();
-            let subscribed = self.delivery.subscribe(Interest::Topics(&names), &resume, socket, pass, greeting);
+            let subscribed = self.delivery.subscribe(
+                Interest::Topics(&names),
+                &resume,
+                socket,
+                pass,
+                greeting,
+                None,
+            );
             subscribed.expect("there is a slot");
             self.clients[index].connected = true;
             let socket = self.delivery.lane.sockets.get_mut(&vacant).expect("attached");

@@ -21,6 +21,8 @@ pub(crate) enum State {
     Behind,
     /// Room in its socket.
     Blocked,
+    /// Nothing: its last word is planned in this turn.
+    Ending,
 }
 
 /// One subscriber.

@@ -57,7 +57,7 @@ impl Rig {
             pinned_bytes_max: usize::MAX,
             drain_ns,
         };
-        let limits = Arc::new(Limits::new(200_000, 0));
+        let limits = Arc::new(Limits::new(200_000, 0, 0));
         let lane = Recorder::default();
         let delivery = Delivery::new(settings, lane, Arc::new(Stats::new(1)), 0, limits);
         Rig { delivery, sequence: 0 }
@@ -70,7 +70,14 @@ impl Rig {
         let socket = io::stderr();
         let names = [topic.to_owned()];
         let (socket, greeting) = (socket.as_fd(), Bytes::from_static(b":\n\n"));
-        let subscribed = self.delivery.subscribe(Interest::Topics(&names), &resume, socket, pass, greeting);
+        let subscribed = self.delivery.subscribe(
+            Interest::Topics(&names),
+            &resume,
+            socket,
+            pass,
+            greeting,
+            None,
+        );
         subscribed.expect("there is room");
         self.delivery.lane = Recorder::default();
         slot

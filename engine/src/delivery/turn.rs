@@ -31,6 +31,7 @@ impl<L: Lane> Delivery<L> {
         let began = clock();
         self.plan.clear();
         self.close_overdue(began);
+        self.plan_ends(began);
         // Who needs a second batch stands at the end of the queue, after the candidates of this
         // turn: two sends to one socket in one turn could not be settled.
         let mut candidates = self.behind.len();
@@ -49,7 +50,8 @@ impl<L: Lane> Delivery<L> {
             self.settle(&plan, &exceptions);
             self.plan = plan;
         }
-        !self.queue.is_empty() || !self.behind.is_empty() || self.scan_left > 0 || farewells
+        let ends = self.terms.has_ended(began);
+        !self.queue.is_empty() || !self.behind.is_empty() || self.scan_left > 0 || farewells || ends
     }
 
     /// The time for a drain is over: what is left is closed as it is.
@@ -58,6 +60,24 @@ impl<L: Lane> Delivery<L> {
         if now_ns.saturating_sub(drain.started_ns) >= self.settings.drain_ns {
             let left: Vec<u32> = self.slots.iter().map(|(index, _)| index).collect();
             left.into_iter().for_each(|index| self.close(index, CloseReason::Drained));
+        }
+    }
+
+    /// Streams whose time is over are told so and closed; those that cannot be told are closed as
+    /// they are. First of all in a turn: no amount of events keeps a stream open for longer.
+    fn plan_ends(&mut self, now_ns: u64) {
+        let mut batch = None;
+        while !self.plan.is_full() {
+            let Some(index) = self.terms.next_ended(now_ns) else { return };
+            let slot = &self.slots[index];
+            if matches!(slot.state, State::Live | State::Behind) && !slot.has_tail {
+                self.plan_text(index, Purpose::End, &mut batch, || {
+                    Bytes::from_static(stream::EXPIRED)
+                });
+                self.slots[index].state = State::Ending;
+            } else {
+                self.close(index, CloseReason::Expired);
+            }
         }
     }
 
@@ -269,7 +289,7 @@ impl<L: Lane> Delivery<L> {
                 after: cursor,
                 more: false,
                 gap: None,
-                ends: (purpose == Purpose::Farewell).then_some(CloseReason::Drained),
+                ends: purpose.ends(),
                 published_at: 0,
                 sends: 0,
             };
@@ -351,7 +371,7 @@ impl<L: Lane> Delivery<L> {
             stats.bytes.add(batch.bytes as u64 * sends);
             match batch.purpose {
                 Purpose::Heartbeat => stats.heartbeats.add(sends),
-                Purpose::Farewell => {}
+                Purpose::Farewell | Purpose::End => {}
                 Purpose::Sweep | Purpose::CatchUp => {
                     stats.sends.add(sends);
                     stats.deliveries.add(deliveries);

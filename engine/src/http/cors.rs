@@ -78,14 +78,29 @@ impl Cors {
 /// for no key refuses other names: a foreign name that resolves to 127.0.0.1 is a web page's way
 /// around the same-origin rule (DNS rebinding).
 pub fn is_loopback_host(host: &str) -> bool {
+    let name = host_without_port(host);
+    let is_localhost =
+        name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
+    is_localhost || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a Host header may name a server that asks for no key: an address, this machine, a name
+/// without a dot (which no stranger can own), or one of `known`, in lower case. Any other name may be
+/// a stranger's that resolves to this server (DNS rebinding).
+pub fn is_own_host(host: &str, known: &[String]) -> bool {
+    let name = host_without_port(host).to_ascii_lowercase();
+    is_loopback_host(host)
+        || name.parse::<std::net::IpAddr>().is_ok()
+        || !name.contains('.')
+        || known.contains(&name)
+}
+
+fn host_without_port(host: &str) -> &str {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => name,
         _ => host,
     };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    let is_localhost =
-        name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
-    is_localhost || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    name.trim_start_matches('[').trim_end_matches(']')
 }
 
 #[cfg(test)]
@@ -178,6 +193,26 @@ mod tests {
         ] {
             assert_eq!(cors.may_publish(origin, host), expected, "{cors:?} {origin:?}");
         }
+    }
+
+    #[test]
+    fn a_name_with_a_dot_is_a_strangers_unless_it_is_known() {
+        let known = ["hub.internal".to_owned()];
+        for host in [
+            "10.0.0.1:9090",
+            "[2001:db8::1]:9090",
+            "[2001:db8::1]",
+            "localhost:9090",
+            "downpour:9090",
+            "hub.internal",
+            "HUB.internal:9090",
+        ] {
+            assert!(is_own_host(host, &known), "{host}");
+        }
+        for host in ["evil.example", "10.0.0.1.evil.example:9090", "hub.internal.evil.example"] {
+            assert!(!is_own_host(host, &known), "{host}");
+        }
+        assert!(!is_own_host("hub.internal", &[]));
     }
 
     #[test]

@@ -70,6 +70,11 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether a request with it changes nothing (RFC 9110, section 9.2.1).
+    pub fn is_safe(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
+    }
+
     /// Methods are case-sensitive (RFC 9110, section 9.1).
     fn from_token(token: &[u8]) -> Option<Self> {
         Some(match token {

@@ -99,7 +99,7 @@ impl Reply<'_> {
         }
         if status == 401 {
             // RFC 9110, section 11.6.1: a 401 names the scheme that would help.
-            out.extend_from_slice(b"WWW-Authenticate: Bearer realm=\"publish\"\r\n");
+            out.extend_from_slice(b"WWW-Authenticate: Bearer realm=\"downpour\"\r\n");
         }
         let problem =
             Problem { status, title, detail: &refusal.detail, accepted: refusal.accepted };

@@ -221,7 +221,7 @@ impl Topics {
         found.into_iter().rev().for_each(|found| entry.entries.push_front(found));
         entry.complete_from = after;
         if self.newest_lost > after {
-            self.find_losses(view, after);
+            self.find_losses(view, after, complete_from);
         }
     }
 
@@ -241,11 +241,11 @@ impl Topics {
         self.order.range(from..to).copied().filter(has).collect()
     }
 
-    /// Finds up to where events after `after` are lost to a view that was made since. With a sieve it
-    /// cannot be known whether a lost event would have passed it; it is taken to have.
-    fn find_losses(&mut self, view: u32, after: u64) {
-        let View { key, lost_through, .. } = self.views.get(view);
-        let after = after.max(*lost_through);
+    /// Finds up to where events after `after` are lost to a view that has known only of those after
+    /// `through`. With a sieve it cannot be known whether a lost event would have passed it; it is
+    /// taken to have.
+    fn find_losses(&mut self, view: u32, after: u64, through: u64) {
+        let key = &self.views.get(view).key;
         let matches =
             |topic: &Topic| topic.private == key.private && key.selector.matches(&topic.name);
         let topics = self.topics.iter();
@@ -253,9 +253,11 @@ impl Topics {
         let lost = lost.map(|(_, topic)| topic.evicted_through).max();
         let forgotten = &self.forgotten[usize::from(key.private)];
         let forgotten = forgotten.evicted_after(after, |name| key.selector.matches(name));
-        let partly = self.partly_lost(after, matches);
+        let mut partly = self.partly_lost(after, matches);
+        partly.retain(|sequence| *sequence <= through);
+        // What was lost later is known exactly.
         if let Some(lost) = lost.max(forgotten) {
-            self.views.raise(view, lost);
+            self.views.raise(view, lost.min(through));
         }
         for sequence in partly {
             if !self.view_keeps(view, sequence) {

@@ -394,8 +394,11 @@ impl Run {
 
     fn finish(&mut self) {
         for at in 0..self.readers.len() {
+            let all = BatchBounds { frames_max: 1000, bytes_max: usize::MAX };
+            // Once at least: who came back may have nothing to get and a gap to be told of.
+            self.read(at, all);
             while self.lag(at) > 0 {
-                self.read(at, BatchBounds { frames_max: 1000, bytes_max: usize::MAX });
+                self.read(at, all);
             }
             let reader = &self.readers[at];
             self.follows(reader, reader.through, reader.told, self.topics.head() + 1);

@@ -192,4 +192,16 @@ fn a_foreign_name_learns_nothing(backend: Backend) {
     wire.response().problem(403);
     let page = engine.admin("/metrics");
     assert_eq!(page.header("Access-Control-Allow-Origin"), None);
+    let engine = Engine::start(backend, &["--admin-host", "Hub.internal"]);
+    for (host, status) in [
+        ("hub.internal:9090", 200),
+        ("downpour", 200),
+        ("10.1.2.3:9090", 200),
+        ("evil.example", 403),
+        ("hub.internal.evil.example", 403),
+    ] {
+        let mut wire = Wire::connect(engine.admin, engine.deadline);
+        wire.send(format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(wire.response().status, status, "{host}");
+    }
 }

