@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Control;
 use super::connection::{After, Call, reply};
+use super::rights::Holder;
 use super::socket::{Socket, SocketError};
 use crate::close::CloseReason;
 use crate::delivery::SubscribeError;
