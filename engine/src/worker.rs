@@ -92,6 +92,7 @@ pub(crate) async fn run<L: Lane + 'static>(parts: Parts, lane: L, wake: OwnedFd)
         key: RefCell::new(parts.key),
         verifiers: RefCell::new(parts.verifiers),
         asking: parts.asking,
+        asked: RefCell::new(None),
         body_bytes: Cell::new(0),
         requests: Cell::new(0),
     });
