@@ -105,10 +105,7 @@ impl Keys {
             let issuers = check.issuers.iter().enumerate().map(|(index, issuer)| {
                 let mut keys = issuer.given.clone();
                 let own = sources.iter().filter(|s| s.role == role && s.issuer == index);
-                // A set that would be too large keeps what fits: the order is that of the flags.
-                own.for_each(|source| {
-                    let _ = keys.extend(source.keys.clone());
-                });
+                own.for_each(|source| keys.extend(source.keys.clone()));
                 Issuer { name: issuer.name.clone(), keys }
             });
             let issuers = issuers.collect();
