@@ -11,6 +11,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
@@ -68,6 +69,8 @@ pub(crate) struct Control<L> {
     pub(crate) verifiers: RefCell<Arc<Verifiers>>,
     /// Has keys fetched again; none where none are fetched.
     pub(crate) asking: Option<Sender<()>>,
+    /// When that was last done, and what tokens were checked with at that moment.
+    pub(crate) asked: RefCell<Option<(Instant, Arc<Verifiers>)>>,
     /// Bytes of bodies that are being read.
     pub(crate) body_bytes: Cell<usize>,
     /// Tasks of connections.

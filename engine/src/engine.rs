@@ -183,7 +183,7 @@ impl Engine {
                 eprintln!("downpour: publishing needs no key, from this machine");
             }
             (None, None) => {
-                eprintln!("downpour: publishing is OPEN to everyone who reaches this server")
+                eprintln!("downpour: publishing is OPEN to everyone who reaches this server");
             }
         }
     }

@@ -24,14 +24,12 @@ use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::config::Config;
-use crate::config::token::Role;
+use crate::config::token::{ASK_INTERVAL, Role};
 use crate::token::key::{KEYS_BYTES_MAX, KeySet};
 use crate::token::{Algorithm, Issuer, Verifier, Verifiers};
 
 /// How long one fetch may take in all. A start waits for it, and so does who has a new key.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How soon keys are fetched again because somebody has asked for one that is not known.
-const ASK_INTERVAL: Duration = Duration::from_secs(10);
 /// How soon a fetch that has failed is tried again, if the interval is not shorter anyway.
 const FAILED_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -107,10 +105,7 @@ impl Keys {
             let issuers = check.issuers.iter().enumerate().map(|(index, issuer)| {
                 let mut keys = issuer.given.clone();
                 let own = sources.iter().filter(|s| s.role == role && s.issuer == index);
-                // A set that would be too large keeps what fits: the order is that of the flags.
-                own.for_each(|source| {
-                    let _ = keys.extend(source.keys.clone());
-                });
+                own.for_each(|source| keys.extend(source.keys.clone()));
                 Issuer { name: issuer.name.clone(), keys }
             });
             let issuers = issuers.collect();

@@ -103,11 +103,14 @@ impl Topic {
     /// Index in the history of the first event after `cursor`.
     fn position(&self, cursor: u64) -> usize {
         // Most cursors are at the head or just behind it.
-        match self.history.back() {
-            Some(newest) if newest.sequence > cursor => {
-                self.history.partition_point(|frame| frame.sequence <= cursor)
-            }
-            _ => self.history.len(),
+        let length = self.history.len();
+        let is_after = |index: usize| self.history[index].sequence > cursor;
+        if length == 0 || !is_after(length - 1) {
+            length
+        } else if length == 1 || !is_after(length - 2) {
+            length - 1
+        } else {
+            self.history.partition_point(|frame| frame.sequence <= cursor)
         }
     }
 

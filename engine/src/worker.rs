@@ -96,6 +96,7 @@ pub(crate) async fn run<L: Lane + 'static>(parts: Parts, lane: L, wake: OwnedFd)
         announcements: RefCell::default(),
         verifiers: RefCell::new(parts.verifiers),
         asking: parts.asking,
+        asked: RefCell::new(None),
         body_bytes: Cell::new(0),
         requests: Cell::new(0),
     });

@@ -18,6 +18,9 @@ use super::{Refused, refuse, value};
 use crate::token::key::KeySet;
 use crate::token::{Algorithm, Audiences, Dialect};
 
+/// How soon keys are fetched again because somebody has shown one that is not known: anybody can.
+pub const ASK_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Who may subscribe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Subscribing {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::Control;
 use crate::close::CloseReason;
+use crate::config::token::ASK_INTERVAL;
 use crate::delivery::terms::Term;
 use crate::http::cors::is_loopback_host;
 use crate::http::refusal::{Refusal, Status};
@@ -154,14 +155,24 @@ fn has_good_origin<L>(control: &Control<L>, request: &Request<'_>) -> bool {
     origin.is_some() && control.config.cors.may_publish(origin, host)
 }
 
-/// Waits until keys have been fetched, or for as long as that may take. False where none are.
+/// Waits until keys have been fetched, or for as long as that may take. False where none are, or
+/// where they just were: then nobody is made to wait for names that somebody has made up.
 pub(super) async fn wait_for_keys<L>(control: &Control<L>) -> bool {
     let Some(asking) = &control.asking else { return false };
-    let before = control.verifiers.borrow().clone();
-    // Full: somebody has asked already.
-    let _ = asking.try_send(());
+    let current = || Arc::clone(&control.verifiers.borrow());
+    let last = control.asked.borrow().clone();
+    let before = match last.filter(|(at, _)| at.elapsed() < ASK_INTERVAL) {
+        Some((_, before)) if Arc::ptr_eq(&before, &current()) => before,
+        Some(_) => return false,
+        None => {
+            // Full: another worker has asked already.
+            let _ = asking.try_send(());
+            *control.asked.borrow_mut() = Some((Instant::now(), current()));
+            current()
+        }
+    };
     let deadline = Instant::now() + KEYS_TIMEOUT;
-    while Arc::ptr_eq(&before, &control.verifiers.borrow()) {
+    while Arc::ptr_eq(&before, &current()) {
         if Instant::now() >= deadline {
             return false;
         }

@@ -64,6 +64,12 @@ impl Rig {
     }
 
     fn subscribe(&mut self, topic: &str) -> u32 {
+        self.subscribe_until(topic, None)
+    }
+
+    /// A subscriber whose stream ends at this time, if at any.
+    fn subscribe_until(&mut self, topic: &str, ends_ns: Option<u64>) -> u32 {
+        let term = ends_ns.map(|ends_ns| Term { ends_ns, token: None });
         let slot = self.delivery.slots.vacant().expect("there is room");
         let resume = self.delivery.topics().resume_live(0);
         let pass = self.delivery.limits.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("no limit");
@@ -76,7 +82,7 @@ impl Rig {
             socket,
             pass,
             greeting,
-            None,
+            term,
         );
         subscribed.expect("there is room");
         self.delivery.lane = Recorder::default();
@@ -229,4 +235,54 @@ fn a_drain_is_spread_over_its_time_and_ends_in_it() {
     assert!(most <= 1_500, "at most 1.5 times an even share a tick: {most}");
     let drained = rig.delivery.stats().closed[CloseReason::Drained as usize].get();
     assert_eq!(drained, 100_000);
+}
+
+/// How many streams are open after the turns that are due at this time.
+fn open_at(rig: &mut Rig, now_ns: u64) -> usize {
+    rig.delivery.advance(now_ns);
+    while rig.delivery.turn(|| now_ns) {}
+    rig.delivery.count()
+}
+
+#[test]
+fn streams_end_before_their_time_and_not_all_at_once() {
+    let mut rig = Rig::new(0, 1);
+    const END_NS: u64 = 3_600_000_000_000;
+    (0..1_000).for_each(|_| _ = rig.subscribe_until("t", Some(END_NS)));
+    (0..10).for_each(|_| _ = rig.subscribe("t"));
+    let first_ns = END_NS - super::END_SPREAD_NS;
+    assert_eq!(open_at(&mut rig, first_ns - 1), 1_010, "nobody is sent away sooner");
+    let half = open_at(&mut rig, END_NS - super::END_SPREAD_NS / 2);
+    assert!((400..620).contains(&half), "{half}");
+    assert_eq!(open_at(&mut rig, END_NS), 10, "nobody with a term stays");
+    let closed = &rig.delivery.stats().closed[CloseReason::Expired as usize];
+    assert_eq!(closed.get(), 1_000);
+}
+
+#[test]
+fn a_short_term_keeps_four_fifths_of_its_time() {
+    let mut rig = Rig::new(0, 1);
+    (0..1_000).for_each(|_| _ = rig.subscribe_until("t", Some(10_000_000_000)));
+    assert_eq!(open_at(&mut rig, 7_999_999_999), 1_000);
+    assert_eq!(open_at(&mut rig, 10_000_000_000), 0);
+}
+
+#[test]
+fn no_amount_of_events_keeps_a_stream_open() {
+    let mut rig = Rig::new(0, 1);
+    let ending = rig.subscribe_until("busy", Some(1_000_000_000));
+    (0..5_000).for_each(|_| _ = rig.subscribe("busy"));
+    let mut sends = 0;
+    // There is never a turn without events to send.
+    for now_ns in [999_999_999, 1_000_000_000] {
+        rig.publish("busy", "x");
+        rig.publish("busy", "y");
+        let sent = rig.turn(now_ns);
+        sends += sent.iter().filter(|slot| **slot == ending).count();
+    }
+    assert_eq!(rig.delivery.count(), 5_000);
+    assert!((1..=2).contains(&sends), "its last word, and an event before it perhaps: {sends}");
+    // The slot is another's now, who has no end.
+    assert_eq!(rig.subscribe("busy"), ending);
+    assert_eq!(open_at(&mut rig, 60_000_000_000), 5_001);
 }

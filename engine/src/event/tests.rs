@@ -158,3 +158,105 @@ fn a_frame_knows_its_topic_and_its_own_id() {
     assert_eq!(&frame.wire_from(4)[..], &frame.wire()[4..]);
     assert_eq!(event("x").encode().unwrap().number(id(5), 9).own_id(), None);
 }
+
+#[test]
+fn in_mercures_form_the_id_is_a_urn_behind_name_and_retry() {
+    let mercure = Event { form: Form::Mercure, ..event("a\nb") };
+    let urn = "urn:uuid:00000000-0abc-8000-8000-000000000007";
+    assert_eq!(wire(&mercure, 7), format!("id: {urn}\ndata: a\ndata: b\n\n"));
+    let full = Event { event: Some("id: x"), retry: Some(5), private: true, ..mercure };
+    let text = wire(&full, 7);
+    assert_eq!(text, format!("event: id: x\nretry: 5\nid: {urn}\ndata: a\ndata: b\n\n"));
+    let own = Event { id: Some("event: y"), ..full };
+    assert_eq!(wire(&own, 7), text.replace(urn, "event: y"));
+    assert_eq!(own.encode().unwrap().own_id(), Some("event: y"));
+    assert_eq!(own.encode().unwrap().number(id(7), 1).own_id(), Some("event: y"));
+    assert_eq!(full.encode().unwrap().own_id(), None);
+}
+
+#[test]
+fn a_urn_is_read_back_and_has_one_spelling() {
+    for epoch in [0, 1, 0xabc, 0xffff_ffff_ffff] {
+        for sequence in [0, 1, u64::MAX >> 2, 1 << 62, 1 << 63, u64::MAX - 1, u64::MAX] {
+            let id = EventId { epoch: Epoch::new(epoch), sequence };
+            let urn = id.urn().to_string();
+            assert_eq!((urn.len(), urn.parse()), (45, Ok(id)), "{urn}");
+            // Version 8 and the variant of RFC 9562.
+            assert_eq!(&urn[23..24], "8");
+            assert!("89ab".contains(&urn[28..29]), "{urn}");
+        }
+    }
+    let urn = id(7).urn().to_string();
+    for at in 0..urn.len() {
+        let mut other = urn.clone().into_bytes();
+        other[at] = if other[at] == b'f' { b'e' } else { b'f' };
+        let other = String::from_utf8(other).unwrap();
+        let read = other.parse::<EventId>();
+        assert_ne!(read, Ok(id(7)), "{other}");
+        assert!(read.is_err() || read.unwrap().urn().to_string() == other, "{other}");
+    }
+    let upper = urn.to_uppercase().replace("URN:UUID", "urn:uuid");
+    for bad in [
+        &urn[..44],
+        &format!("{urn}0"),
+        &upper,
+        "urn:uuid:",
+        "00000000-0abc-8000-8000-000000000007",
+    ] {
+        assert_eq!(bad.parse::<EventId>(), Err(NotAnEventId), "{bad}");
+    }
+    // A hub may pass on what another hub has given.
+    let passed_on = Event { id: Some(&urn), form: Form::Mercure, ..event("x") };
+    assert!(passed_on.encode().is_ok());
+}
+
+#[test]
+fn a_frame_knows_all_its_topics_and_whether_it_is_private() {
+    for form in [Form::Native, Form::Mercure] {
+        for own in [None, Some("own")] {
+            for alternates in [&[][..], &["b"], &["a", "c\u{e9}", "b", "b", "c\u{e9}"]] {
+                for private in [false, true] {
+                    let with =
+                        Event { topic: "a", alternates, private, form, id: own, ..event("x") };
+                    let draft = with.encode().unwrap();
+                    let expected: Vec<&str> = match alternates.len() {
+                        0 => vec!["a"],
+                        1 => vec!["a", "b"],
+                        _ => vec!["a", "c\u{e9}", "b"],
+                    };
+                    assert_eq!(draft.topics().collect::<Vec<_>>(), expected);
+                    assert_eq!(draft.is_private(), private);
+                    let bound = draft.wire_bytes_max();
+                    let frame = draft.number(id(u64::MAX), 1);
+                    assert_eq!(frame.topics().collect::<Vec<_>>(), expected);
+                    assert_eq!(frame.alternates().count(), expected.len() - 1);
+                    assert_eq!(frame.has_alternates(), expected.len() > 1);
+                    assert_eq!((frame.is_private(), frame.own_id()), (private, own));
+                    assert!(frame.wire().len() <= bound);
+                    assert!(frame.wire().ends_with(b"data: x\n\n"));
+                    assert!(frame.wire().starts_with(b"id: "));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn alternates_are_bounded_in_number_and_bytes() {
+    let names: Vec<String> = (0..=ALTERNATES_MAX).map(|n| format!("t{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    fn with(alternates: &[&str]) -> Result<(), EventError> {
+        Event { alternates, form: Form::Mercure, ..event("x") }.encode().map(|_| ())
+    }
+    assert_eq!(with(&names[1..]), Ok(()));
+    assert_eq!(with(&names), Err(EventError::Alternates));
+    let long = "t".repeat(LONG_TOPIC_BYTES_MAX);
+    assert_eq!(with(&[&long[1..], &long[2..], &long[3..]]), Ok(()));
+    assert_eq!(with(&[&long[1..], &long[2..], &long[3..], &long[4..]]), Ok(()));
+    assert_eq!(with(&[long.as_str(); 4]), Err(EventError::Alternates));
+    assert_eq!(with(&[""]), Err(EventError::LongTopic));
+    let longer = format!("{long}t");
+    assert_eq!(with(&[&longer]), Err(EventError::LongTopic));
+    let native = Event { alternates: &[&long], ..event("x") };
+    assert_eq!(native.encode().unwrap_err(), EventError::Topic);
+}

@@ -16,7 +16,7 @@ use jsonwebtoken::jwk::{
 };
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 
-/// Keys of one set, at most: what an issuer has who rotates them daily.
+/// Keys of one text, at most: what an issuer has who rotates them daily.
 pub const KEYS_MAX: usize = 64;
 
 /// Text of one set in bytes, at most: 64 RSA keys of 4,096 bits with their certificates.
@@ -129,12 +129,8 @@ impl KeySet {
     }
 
     /// Adds the keys of another set.
-    ///
-    /// # Errors
-    /// When there would be too many.
-    pub fn extend(&mut self, other: Self) -> Result<(), KeyError> {
+    pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
-        self.bounded().map(|_| ())
     }
 
     #[must_use]
@@ -176,7 +172,10 @@ impl KeySet {
         if keys.is_empty() {
             return refuse(format!("There is no public key in it. {ALLOWED}"));
         }
-        Self(keys).bounded()
+        match keys.len() {
+            0..=KEYS_MAX => Ok(Self(keys)),
+            count => refuse(format!("There are {count} keys; at most {KEYS_MAX} are allowed.")),
+        }
     }
 
     fn from_jwk_text(
@@ -211,13 +210,6 @@ impl KeySet {
             );
         }
         Ok(Self(keys))
-    }
-
-    fn bounded(&self) -> Result<Self, KeyError> {
-        match self.len() {
-            0..=KEYS_MAX => Ok(self.clone()),
-            count => refuse(format!("There are {count} keys; at most {KEYS_MAX} are allowed.")),
-        }
     }
 }
 

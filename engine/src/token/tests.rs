@@ -84,7 +84,7 @@ impl Signer {
     }
 
     /// The public key as a JWK, or the secret as one, with these further members.
-    fn jwk(&self, members: Value) -> Value {
+    fn jwk(&self, members: &Value) -> Value {
         let algorithm = match self.algorithm {
             // Of a PKCS#8 key of Ed25519 the library makes no JWK.
             Algorithm::EdDSA => {

@@ -161,11 +161,14 @@ impl Topics {
 
     /// Sequence of the newest event that is lost to `set`, if that is after `after`.
     pub(super) fn lost(&mut self, set: SetIndex, after: u64) -> Option<u64> {
-        let of = |member: Member| match member.source() {
-            Source::Topic(topic) => self.topics[topic as usize].evicted_through,
-            Source::View(view) => self.views.get(view).lost_through,
-        };
-        let mut lost = self.sets.members(set).map(of).max().filter(|lost| *lost > after);
+        let mut newest = 0;
+        for member in self.sets.members(set) {
+            newest = newest.max(match member.source() {
+                Source::Topic(topic) => self.topics[topic as usize].evicted_through,
+                Source::View(view) => self.views.get(view).lost_through,
+            });
+        }
+        let mut lost = (newest > after).then_some(newest);
         if !self.shared.partly_lost.is_empty() {
             let members: Vec<Member> = self.sets.members(set).collect();
             for member in members {

@@ -26,6 +26,7 @@ impl Member {
         Member(index | Member::VIEW)
     }
 
+    #[inline]
     pub(super) fn source(self) -> Source {
         if self.0 & Member::VIEW == 0 {
             Source::Topic(self.0)

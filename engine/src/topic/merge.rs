@@ -37,6 +37,7 @@ impl Runs {
 
 impl Topics {
     /// What `member` has after `cursor`, and how much that is at most.
+    #[inline]
     pub(super) fn run_after(&self, member: Member, cursor: u64) -> Option<(Run, u32)> {
         match member.source() {
             Source::Topic(topic) => {

@@ -26,7 +26,7 @@ fn a_key_without_an_algorithm_gets_the_one_that_it_is_for() {
     ] {
         let signer = Signer::of(signer);
         assert_eq!(algorithms(&file(signer.pem(), None).unwrap()), [natural]);
-        let jwk = signer.jwk(json!({}));
+        let jwk = signer.jwk(&json!({}));
         assert_eq!(algorithms(&file(jwk.to_string(), None).unwrap()), [natural]);
         let set = json!({ "keys": [jwk] });
         assert_eq!(algorithms(&url(&set).unwrap()), [natural]);
@@ -37,10 +37,10 @@ fn a_key_without_an_algorithm_gets_the_one_that_it_is_for() {
 #[test]
 fn the_algorithm_of_a_jwk_is_its_own() {
     let signer = Signer::of(Algorithm::RS256);
-    let jwk = signer.jwk(json!({ "alg": "PS384" }));
+    let jwk = signer.jwk(&json!({ "alg": "PS384" }));
     let keys = file(jwk.to_string(), Some(Algorithm::RS512)).unwrap();
     assert_eq!(algorithms(&keys), [Algorithm::PS384]);
-    let keys = file(signer.jwk(json!({})).to_string(), Some(Algorithm::RS512)).unwrap();
+    let keys = file(signer.jwk(&json!({})).to_string(), Some(Algorithm::RS512)).unwrap();
     assert_eq!(algorithms(&keys), [Algorithm::RS512]);
 }
 
@@ -111,7 +111,7 @@ fn a_secret_is_as_long_as_its_hash() {
 #[test]
 fn what_came_over_the_network_is_never_a_secret() {
     let oct = json!({ "kty": "oct", "kid": "s", "k": base64url(SECRET), "alg": "HS256" });
-    let ec = Signer::of(Algorithm::ES256).jwk(json!({ "kid": "e" }));
+    let ec = Signer::of(Algorithm::ES256).jwk(&json!({ "kid": "e" }));
     assert!(url(&json!({ "keys": [oct] })).is_err());
     assert_eq!(algorithms(&url(&json!({ "keys": [oct, ec] })).unwrap()), [Algorithm::ES256]);
     assert!(KeySet::from_url_text(SECRET, None).is_err());
@@ -121,12 +121,12 @@ fn what_came_over_the_network_is_never_a_secret() {
 #[test]
 fn keys_for_other_uses_are_passed_over() {
     let signer = Signer::of(Algorithm::RS256);
-    let good = signer.jwk(json!({ "kid": "good", "use": "sig", "key_ops": ["verify"] }));
+    let good = signer.jwk(&json!({ "kid": "good", "use": "sig", "key_ops": ["verify"] }));
     for other in [
-        signer.jwk(json!({ "use": "enc" })),
-        signer.jwk(json!({ "key_ops": ["encrypt"] })),
-        signer.jwk(json!({ "alg": "RSA-OAEP" })),
-        signer.jwk(json!({ "alg": "ES512" })),
+        signer.jwk(&json!({ "use": "enc" })),
+        signer.jwk(&json!({ "key_ops": ["encrypt"] })),
+        signer.jwk(&json!({ "alg": "RSA-OAEP" })),
+        signer.jwk(&json!({ "alg": "ES512" })),
         json!({ "kty": "EC", "crv": "P-521", "x": "AA", "y": "AA" }),
         json!({ "kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA" }),
         json!({ "kty": "OKP", "crv": "X25519", "x": "AA" }),
@@ -153,11 +153,9 @@ fn an_rsa_key_has_two_thousand_bits_at_least() {
 
 #[test]
 fn a_set_is_bounded() {
-    let jwk = Signer::of(Algorithm::EdDSA).jwk(json!({}));
+    let jwk = Signer::of(Algorithm::EdDSA).jwk(&json!({}));
     assert_eq!(url(&json!({ "keys": vec![jwk.clone(); KEYS_MAX] })).unwrap().len(), KEYS_MAX);
-    assert!(url(&json!({ "keys": vec![jwk.clone(); KEYS_MAX + 1] })).is_err());
-    let mut full = url(&json!({ "keys": vec![jwk.clone(); KEYS_MAX] })).unwrap();
-    assert!(full.extend(url(&json!({ "keys": [jwk] })).unwrap()).is_err());
+    assert!(url(&json!({ "keys": vec![jwk; KEYS_MAX + 1] })).is_err());
     assert!(file(vec![b's'; key::KEYS_BYTES_MAX + 1], None).is_err());
 }
 
