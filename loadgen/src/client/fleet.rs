@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::course::{Course, Gauges};
+use super::deal::Deal;
 use super::reader::{Reader, Report};
 use super::record::Outcome;
 use super::socket::Setup;
@@ -16,12 +17,10 @@ use crate::clock;
 /// What one thread is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Pack {
-    /// Its place among the threads, and their number: subscriber `n` of this thread is number
-    /// `n * threads + thread` in the connect order of all.
+    /// Its place among the threads.
     pub(crate) thread: usize,
-    pub(crate) threads: usize,
-    /// Subscribers of this thread.
-    pub(crate) count: usize,
+    /// Which subscribers are its own.
+    pub(crate) deal: Deal,
     /// Sockets of one ring: the limit on descriptors is the limit of its table.
     pub(crate) slots_max: usize,
     pub(crate) targets: Vec<SocketAddr>,
@@ -44,6 +43,16 @@ pub(crate) struct Pack {
 }
 
 impl Pack {
+    /// Subscribers of this thread.
+    pub(crate) fn count(&self) -> usize {
+        self.deal.count(self.thread)
+    }
+
+    /// Whether its subscribers are the probes.
+    pub(crate) fn is_probing(&self) -> bool {
+        self.deal.is_probing(self.thread)
+    }
+
     /// Whether a subscriber, by its place in the connect order, reads slowly. Slow ones are
     /// spread evenly over the order.
     pub(crate) fn is_slow(&self, order: usize) -> bool {

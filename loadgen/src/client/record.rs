@@ -29,6 +29,8 @@ pub(super) struct Recorder {
     course: Arc<Course>,
     finder: Finder<'static>,
     measured: std::ops::Range<usize>,
+    /// Whether the subscribers of this thread are probes: read at once, and nobody else with them.
+    probing: bool,
     /// `streams_per_topic` ledgers for each subscriber.
     ledgers: Vec<Ledger>,
     latencies: Vec<Latencies>,
@@ -95,7 +97,7 @@ pub(crate) struct Outcome {
 }
 
 impl Recorder {
-    pub(super) fn new(course: Arc<Course>, subscribers: usize) -> Recorder {
+    pub(super) fn new(course: Arc<Course>, subscribers: usize, probing: bool) -> Recorder {
         let schedule = &course.schedule;
         let measured = course.measured();
         Recorder {
@@ -110,6 +112,7 @@ impl Recorder {
             tally: Tally::default(),
             unique: 0,
             slow_cut_ns: Vec::new(),
+            probing,
             measured,
             course,
         }
@@ -180,6 +183,9 @@ impl Recorder {
         if place.stamp_ns.is_some() {
             enter(&mut bank.hold, place.read_ns.saturating_sub(received_ns));
             enter(&mut bank.user, place.read_ns.saturating_sub(stamp.intended_ns));
+        }
+        if self.probing {
+            enter(&mut bank.probe, place.read_ns.saturating_sub(stamp.intended_ns));
         }
         if is_measured {
             self.cells.enter(number - self.measured.start, latency_ns, place.order);

@@ -8,6 +8,12 @@ use crate::report::objective::Objective;
 use crate::report::output;
 use crate::schedule::Arrival;
 
+/// Probes where nobody asked for a number: a thousand events give 64,000 samples of them.
+const PROBES_COUNT: usize = 64;
+
+/// Processors for reading from which on one is spared for probes.
+const PROBING_PROCESSORS_MIN: usize = 4;
+
 /// Arguments of `downpour-load run`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(id = "run")]
@@ -142,7 +148,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", help_heading = "Rig")]
     pub(crate) threads: Option<usize>,
 
-    /// Processors to pin the reading threads to: 0,2-5
+    /// Subscribers, spread over the connect order, that a thread of its own reads at once: their
+    /// latency, taken in user space, shows what the reading of all the others hides. 64 unless
+    /// given, where there are four processors or more; else none, and the kernel's stamps alone
+    /// keep the reading out of the figures
+    #[arg(long, value_name = "SHARE", help_heading = "Rig")]
+    pub(crate) probes: Option<Share>,
+
+    /// Processors to pin the reading threads to, the probes' last: 0,2-5
     #[arg(long, value_name = "LIST", help_heading = "Rig")]
     pub(crate) cpus: Option<Cpus>,
 
@@ -306,12 +319,28 @@ impl Args {
         }
     }
 
-    /// Threads that read subscribers: never more than subscribers.
+    /// Threads that read subscribers other than probes: never more than those.
     pub(crate) fn thread_count(&self) -> usize {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let wanted =
-            self.threads.or(self.cpus.as_ref().map(|cpus| cpus.0.len())).unwrap_or(processors);
-        wanted.clamp(1, self.subscribers.0.max(1) as usize)
+        let spare = usize::from(self.probe_count() > 0);
+        let wanted = self.threads.unwrap_or(self.processor_count().saturating_sub(spare));
+        let others = (self.subscribers.0 as usize).saturating_sub(self.probe_count());
+        wanted.clamp(1, others.max(1))
+    }
+
+    /// Subscribers that are probes.
+    pub(crate) fn probe_count(&self) -> usize {
+        let subscribers = self.subscribers.0 as usize;
+        let default = match self.processor_count() {
+            PROBING_PROCESSORS_MIN.. if subscribers > 10 * PROBES_COUNT => PROBES_COUNT,
+            _ => 0,
+        };
+        self.probes.map_or(default, |share| share.of(subscribers)).min(subscribers.max(1) - 1)
+    }
+
+    /// Processors for the threads that read.
+    fn processor_count(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.cpus.as_ref().map_or_else(all, |cpus| cpus.0.len())
     }
 }
 

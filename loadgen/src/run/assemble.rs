@@ -112,7 +112,7 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
         publishers: if published { evidence.publisher_count } else { 0 },
         sources: evidence.source_count as u32,
         threads: evidence.thread_count as u32,
-        probes: 0,
+        probes: evidence.deal.probe_count() as u32,
     }
 }
 
@@ -230,6 +230,7 @@ fn metrics(run: &mut Run, evidence: &Evidence, total: &Tally, summary: &Summary)
     }
     run.record(metric::DELIVERY_RELATIVE, &bank.relative, events);
     run.record(metric::DELIVERY_USER, &bank.user, events);
+    run.record(metric::DELIVERY_PROBE, &bank.probe, events);
     run.record(metric::CLIENT_HOLD, &bank.hold, events);
     run.record(metric::FIRST, &summary.first, events);
     run.record(metric::HALF, &summary.half, Some(summary.half.len()));
@@ -248,11 +249,10 @@ fn metrics(run: &mut Run, evidence: &Evidence, total: &Tally, summary: &Summary)
 
 /// The moments of all subscribers in connect order.
 fn moments(evidence: &Evidence, summary: &Summary, subscribers: usize) -> Vec<Moments> {
-    let threads = evidence.outcomes.len();
     let mut all = vec![Moments::default(); subscribers];
     for (thread, outcome) in evidence.outcomes.iter().enumerate() {
         for (local, &latencies) in outcome.latencies.iter().enumerate() {
-            all[local * threads + thread] = latencies.into();
+            all[evidence.deal.order(thread, local)] = latencies.into();
         }
     }
     for cell in summary.cells.all().iter().filter(|cell| cell.count > 0) {

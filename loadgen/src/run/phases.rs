@@ -17,6 +17,7 @@ use super::rig::Hiccups;
 use super::show::Show;
 use super::verdict::Circumstances;
 use crate::client::course::Course;
+use crate::client::deal::Deal;
 use crate::client::fleet::Fleet;
 use crate::client::record::Outcome;
 use crate::clock::{self, StepWatch};
@@ -43,6 +44,7 @@ pub(super) struct Evidence {
     pub(super) publisher_count: u32,
     pub(super) source_count: usize,
     pub(super) thread_count: usize,
+    pub(super) deal: Deal,
     pub(super) stamped: bool,
     pub(super) timeline: Vec<PhaseSpan>,
     pub(super) ramp: Vec<RampPoint>,
@@ -89,7 +91,7 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
     let cpus = args.cpus.as_ref().map(|cpus| cpus.0.as_slice()).unwrap_or_default();
     let course = plan.course(args, clock::now_ns());
     let hiccups = Hiccups::start(&course).map_err(|error| format!("a thread: {error}"))?;
-    let thread_count = packs.len();
+    let (thread_count, deal) = (packs.len(), packs[0].deal);
     let fleet = Fleet::start(&course, packs, cpus)?;
     let mut stage = Stage {
         args,
@@ -110,6 +112,7 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
         show: Show::new(args)?,
         min_up: None,
         readers,
+        deal,
     };
     let recipe = plan.recipe.take();
     let publish_url = recipe.as_ref().map(|recipe| recipe.url.clone());
@@ -172,6 +175,7 @@ struct Stage<'a> {
     min_up: Option<u64>,
     /// Subscribers by topic, the slow ones left out.
     readers: Vec<u64>,
+    deal: Deal,
 }
 
 impl Stage<'_> {
@@ -255,6 +259,7 @@ impl Stage<'_> {
             outline: plan.outline,
             source_count: plan.sources.count(),
             thread_count,
+            deal: self.deal,
             stamped: plan.stamped,
             timeline: self.timeline,
             ramp: self.ramp,

@@ -43,7 +43,7 @@ impl Reader {
         }
         while self.churned_ns + every_ns <= now_ns {
             self.churned_ns += every_ns;
-            let local = self.random.usize(..self.pack.count);
+            let local = self.random.usize(..self.pack.count());
             if self.subscribers[local].is_open() {
                 self.finish(local, End::Wanted);
                 self.again.push_back((now_ns, local as u32));
