@@ -10,7 +10,7 @@
 //! | `args` | the flags |
 //! | `plan` | from flags to what the threads are given |
 //! | `phases` | when what happens |
-//! | `collect`, `show` | what the threads report meanwhile: sums, rows, progress |
+//! | `collect`, `rows`, `show` | what the threads report meanwhile: sums, rows, progress |
 //! | `observe` | the server's process and this machine, meanwhile |
 //! | `procfs`, `rig` | where such figures come from |
 //! | `assemble` | from what the threads saw to the figures |
@@ -24,6 +24,7 @@ mod phases;
 mod plan;
 pub(crate) mod procfs;
 mod rig;
+mod rows;
 mod show;
 mod verdict;
 

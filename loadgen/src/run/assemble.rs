@@ -9,6 +9,7 @@ mod series;
 use hdrhistogram::Histogram;
 
 use super::args::{Args, SlowPlan, Spread};
+use super::observe::Load;
 use super::phases::Evidence;
 use crate::client::record::Outcome;
 use crate::client::tally::Tally;
@@ -50,7 +51,11 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     run.series = series::rows(evidence, &summary);
     run.ramp = series::thinned(std::mem::take(&mut evidence.ramp));
     run.events = summary.sampler.finish();
-    run.server = evidence.observer.server(args.subscribers.0);
+    run.server = evidence.observer.server(&Load {
+        up: evidence.up,
+        publishers: u64::from(run.plan.publishers),
+        loopback: run.target.loopback,
+    });
     let cpus = args.cpus.as_ref().map(|cpus| cpus.0.as_slice()).unwrap_or_default();
     run.rig = evidence.observer.rig(series::busiest_thread(evidence, &run), cpus);
     run
@@ -142,7 +147,7 @@ fn connect(args: &Args, evidence: &Evidence, total: &Tally) -> Connect {
 
 fn publish(evidence: &Evidence) -> Option<Publish> {
     let (measured, fates) = evidence.published.as_ref()?;
-    let mut publish = Publish::default();
+    let mut publish = Publish { withheld: measured.withheld, ..Publish::default() };
     for event in evidence.course.measured() {
         publish.planned += 1;
         let fate = fates.of(event);

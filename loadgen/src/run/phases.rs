@@ -14,6 +14,7 @@ use super::collect::Collector;
 use super::observe::Observer;
 use super::plan::Plan;
 use super::rig::Hiccups;
+use super::rows::Rows;
 use super::show::Show;
 use super::verdict::Circumstances;
 use crate::client::course::Course;
@@ -107,7 +108,7 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
         timeline: Vec::new(),
         ramp: Vec::new(),
         collector: Collector::new(thread_count, course.interval_ns),
-        rows: Vec::new(),
+        rows: Rows::new(course.interval_ns),
         up_by_interval: BTreeMap::new(),
         show: Show::new(args)?,
         min_up: None,
@@ -168,7 +169,7 @@ struct Stage<'a> {
     timeline: Vec<PhaseSpan>,
     ramp: Vec<RampPoint>,
     collector: Collector,
-    rows: Vec<Interval>,
+    rows: Rows,
     /// Phase and open streams at the end of the intervals that are not closed yet.
     up_by_interval: BTreeMap<u64, (Phase, u64)>,
     show: Show,
@@ -183,6 +184,8 @@ impl Stage<'_> {
     fn connect(&mut self) -> u64 {
         let asked = self.args.subscribers.0;
         let patience_ns = clock::ns(self.args.connect_timeout.0);
+        // A picture of the ramp begins where nobody is up.
+        self.mark_ramp(self.course.began_ns, 0);
         let mut last = (0, clock::now_ns());
         loop {
             let now_ns = self.rest(LOOK_NS);
@@ -267,7 +270,7 @@ impl Stage<'_> {
             min_up: self.min_up,
             connect_ns: 0,
             collector: self.collector,
-            rows: self.rows,
+            rows: self.rows.finish(),
             outcomes,
             published,
             observer: self.observer,

@@ -77,6 +77,10 @@ pub(crate) struct Publish {
     /// Events whose connection failed before an answer: delivered or not, nobody knows.
     #[serde(default)]
     pub(crate) failed: u64,
+    /// Events that were due and never sent, because the server had stopped reading or its
+    /// connection could not be made again.
+    #[serde(default)]
+    pub(crate) withheld: u64,
 }
 
 /// What was delivered and what was not, in the measured window. Null = could not be known.

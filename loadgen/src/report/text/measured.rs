@@ -194,6 +194,9 @@ pub(super) fn publish(lines: &mut Vec<String>, run: &Run) {
     if publish.failed > 0 {
         parts.push(format!("failed {}", unit::count(publish.failed)));
     }
+    if publish.withheld > 0 {
+        parts.push(format!("not taken by the server {}", unit::count(publish.withheld)));
+    }
     blocks(lines, "PUBLISH", &parts);
     table(lines, run, |definition| definition.per == Per::Publish);
 }
