@@ -52,6 +52,10 @@ const GROUP: u16 = 0;
 /// Bytes that the kernel needs for one SCM_TIMESTAMPNS control message: header and timespec.
 const CONTROL_BYTES: usize = 32;
 
+/// IORING_RECVSEND_POLL_FIRST: a receive is asked for before there can be anything to receive, so
+/// the kernel need not try at once (linux/io_uring.h).
+const POLL_FIRST: u16 = 1;
+
 /// Whose completion it is: carried through the kernel as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tag {
@@ -231,7 +235,7 @@ impl Ring {
     pub(crate) fn receive(&mut self, slot: u32, tag: Tag) {
         let entry = if self.stamped {
             let message: *const libc::msghdr = &raw const *self.message;
-            opcode::RecvMsgMulti::new(Fixed(slot), message, GROUP).build()
+            opcode::RecvMsgMulti::new(Fixed(slot), message, GROUP).ioprio(POLL_FIRST).build()
         } else {
             opcode::RecvMulti::new(Fixed(slot), GROUP).build()
         };
