@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::report::comparison::Comparison;
 use crate::report::model::Run;
 use crate::report::model::verdict::Status;
 use crate::report::{self, html, markdown, unit};
@@ -157,7 +156,6 @@ fn present(runs: &[Run], out: &Path) -> Result<(), String> {
     report::file::write_text(&table, &path("summary.md"))?;
     report::file::write_text(&html::page(runs)?, &path("compare.html"))?;
     println!("\n{table}");
-    let subjects = Comparison::of(runs).subjects.len();
-    println!("{subjects} servers on one page: {}", path("compare.html"));
+    println!("With curves and every single run: {}", path("compare.html"));
     Ok(())
 }

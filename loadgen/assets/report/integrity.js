@@ -157,7 +157,10 @@ const COUNTERS = [
   ["incomplete_events", "events that some subscriber never got", true, true],
   ["late", "received after the horizon", true, false],
   ["foreign", "events without a stamp of this run", false, false],
+  ["lost_silent", "lost, and announced by no gap", true, false],
   ["gaps_announced", "gaps the server itself announced", false, false],
+  ["gaps_late", "announced only after an event from behind the gap", true, false],
+  ["gaps_unfounded", "announced although nothing was missing", true, false],
   ["ambiguous", "subscriber was just connecting: neither due nor lost", false, false],
   ["in_flight", "still inside the horizon at the end", false, false],
 ];
@@ -225,7 +228,11 @@ function offences(list) {
     const found = list.filter((one) => one.kind === kind);
     const who = [...new Set(found.map(subscriberNo))];
     const more = who.length > NAMED_MAX ? ` and ${count(who.length - NAMED_MAX)} more` : "";
-    return [OFFENCES[kind], count(found.length), el("span", {}, who.slice(0, NAMED_MAX).join(", ") + more)];
+    return [
+      OFFENCES[kind],
+      count(found.length),
+      { text: who.slice(0, NAMED_MAX).join(", ") + more, class: "text" },
+    ];
   });
   const rows = list.map((one) => [
     OFFENCES[one.kind] ?? one.kind,
@@ -242,7 +249,7 @@ function offences(list) {
     {},
     el("h3", {}, "Faults by name"),
     el("p", { class: "quiet" }, "Subscribers by their place in the connect order; of each kind the first 100 are kept."),
-    table(["", "listed", "subscribers"], summary, "Who was hit"),
+    table(["", "listed", { text: "subscribers", class: "text" }], summary, "Who was hit"),
     el("details", {}, el("summary", {}, "One by one"), table(head, rows, "Faults one by one")),
   );
 }
@@ -275,7 +282,7 @@ function faultChart(one) {
     yShow: short,
     yName: "per interval",
     xName: "time in the measured window",
-    layers: [...phases(one), ...FAULTS.map(([key, color], i) => barLayer(bars(key, i), color))],
+    layers: [...FAULTS.map(([key, color], i) => barLayer(bars(key, i), color)), ...phases(one)],
     stops: rows.map((r) => middle(one.run, r)),
     read: (at, i) => ({
       lead: seconds(at),

@@ -65,9 +65,10 @@ class Browser {
     const { sessionId } = await this.call('Target.attachToTarget', { targetId, flatten: true });
     this.#session = sessionId;
     for (const domain of ['Page', 'Runtime', 'Network', 'Log']) await this.call(`${domain}.enable`);
-    await this.call('Page.navigate', { url });
+    const { errorText } = await this.call('Page.navigate', { url });
+    if (errorText) throw new Error(`${url}: ${errorText}`);
     const drawn = `document.readyState === 'complete'
-      && !document.getElementById('main')?.hasAttribute('aria-busy')`;
+      && document.getElementById('main')?.hasAttribute('aria-busy') === false`;
     while (!await this.evaluate(drawn));
   }
 
