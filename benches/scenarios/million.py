@@ -313,7 +313,8 @@ def summary(result, broken, options):
         f"{connect['length_ns'] / 1e9:.1f} s; {sum_errors(connect)} connects failed.",
         *floor_lines(result),
         f"- Broadcasts: {counts['events']}, each to {connect['up']:,}: {counts['unique']:,} "
-        f"deliveries of {counts['expected']:,}, {counts['lost']} lost, {counts['duplicate']} twice, "
+        f"deliveries of {counts['expected']:,}, {counts['lost']} lost, "
+        f"{counts['duplicate']} twice, "
         f"{counts['out_of_order']} out of order, {counts['corrupt']} corrupt.",
         f"- From an event's due time to its last subscriber: {seconds(last.get('mean'))} on "
         f"average, {seconds(last.get('max'))} at worst.",
