@@ -35,6 +35,8 @@ pub(crate) struct Pack {
     pub(crate) retry: bool,
     /// How long a wait may gather arrivals; only where the kernel stamps them.
     pub(crate) gather_ns: u64,
+    /// Data of an event, at most, as far as that is known: what receive buffers are made for.
+    pub(crate) event_bytes: usize,
     /// One subscriber of this thread is closed and started anew every so often.
     pub(crate) churn_every_ns: Option<u64>,
     /// Subscribers that read slowly.

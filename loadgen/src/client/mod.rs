@@ -39,5 +39,5 @@ mod watch;
 ///
 /// Why not.
 pub(crate) fn can_make_rings() -> Result<(), String> {
-    ring::Ring::new(1, &[], false).map(drop).map_err(|error| error.to_string())
+    ring::Ring::new(1, &[], false, 0).map(drop).map_err(|error| error.to_string())
 }

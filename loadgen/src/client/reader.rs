@@ -88,7 +88,8 @@ impl Reader {
         while left > 0 {
             let slots = left.min(pack.slots_max);
             rings.push(
-                Ring::new(slots as u32, &targets, pack.setup.stamped).map_err(|it| explain(&it))?,
+                Ring::new(slots as u32, &targets, pack.setup.stamped, pack.event_bytes)
+                    .map_err(|it| explain(&it))?,
             );
             left -= slots;
         }

@@ -19,7 +19,10 @@
 #![expect(unsafe_code, reason = "shared rings and buffers have no safe interface")]
 
 mod buffers;
+#[cfg(test)]
+mod tests;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -27,7 +30,7 @@ use io_uring::types::{Fixed, RecvMsgOut, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use socket2::{SockAddr, Socket};
 
-use buffers::{BUFFER_BYTES, BUFFERS, Buffers};
+use buffers::{BUFFERS, Buffers};
 
 /// Submission entries: connects and receives are handed over this many at a time.
 const SUBMISSIONS: u32 = 512;
@@ -42,6 +45,10 @@ const HARVEST_MAX: u32 = 96;
 /// Completions that a deferred ring gives to who waits for one (IO_LOCAL_TW_DEFAULT_MAX); if it
 /// gave as many, there may be more.
 const HARVEST_MIN: usize = 20;
+
+/// Receives that have found no buffer and are asked for again in one turn, which begins with all
+/// buffers free: each may take several.
+const STARVED_TURN_MAX: usize = 16;
 
 /// Bytes of requests between two submits.
 const OUTBOX_BYTES: usize = 64 * 1024;
@@ -132,16 +139,24 @@ pub(crate) struct Ring {
     stamped: bool,
     /// The last harvest was a full one: the kernel does not flag the work that it left over.
     may_have_more: bool,
+    /// Receives that found no buffer, and wait to be asked for again.
+    starved: VecDeque<(u32, Tag)>,
 }
 
 impl Ring {
-    /// A ring for `slots` sockets, which connect to `targets`. With `stamped`, receives bring
-    /// the kernel's stamps; the sockets must have been set up for that.
+    /// A ring for `slots` sockets, which connect to `targets` and receive events of up to
+    /// `event_bytes`, or larger ones in pieces. With `stamped`, receives bring the kernel's
+    /// stamps; the sockets must have been set up for that.
     ///
     /// # Errors
     ///
     /// If the kernel refuses a ring or a table of that size.
-    pub(crate) fn new(slots: u32, targets: &[SockAddr], stamped: bool) -> io::Result<Ring> {
+    pub(crate) fn new(
+        slots: u32,
+        targets: &[SockAddr],
+        stamped: bool,
+        event_bytes: usize,
+    ) -> io::Result<Ring> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -150,7 +165,7 @@ impl Ring {
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         ring.submitter().register_files_sparse(slots)?;
-        let buffers = Buffers::new();
+        let buffers = Buffers::new(event_bytes);
         // SAFETY: the memory is page-aligned, holds BUFFERS entries and lives as long as
         // `Buffers`, which `Ring` drops after `ring` (fields drop in order), that is after the
         // kernel has let go of it. Reordering the fields would break that.
@@ -169,6 +184,7 @@ impl Ring {
             message,
             stamped,
             may_have_more: false,
+            starved: VecDeque::new(),
         })
     }
 
@@ -244,9 +260,15 @@ impl Ring {
         unsafe { self.push(entry, tag) };
     }
 
+    /// Receives again from a slot whose receive has found no buffer. That ended it; asked for
+    /// again all at once, all but a few would find no buffer again.
+    pub(crate) fn receive_in_turn(&mut self, slot: u32, tag: Tag) {
+        self.starved.push_back((slot, tag));
+    }
+
     /// Receives once, at most `bytes_max` bytes, without waiting.
     pub(crate) fn read(&mut self, slot: u32, bytes_max: u32, tag: Tag) {
-        let bytes = bytes_max.min(BUFFER_BYTES as u32);
+        let bytes = bytes_max.min(self.buffers.bytes() as u32);
         let entry = opcode::Recv::new(Fixed(slot), std::ptr::null_mut(), bytes)
             .flags(libc::MSG_DONTWAIT)
             .buf_group(GROUP)
@@ -263,6 +285,7 @@ impl Ring {
         // through all requests of the ring.
         let cancel = opcode::AsyncCancel::new(ended.pack()).build();
         let tag = ended;
+        self.starved.retain(|&(starved, _)| starved != slot);
         let quiet = squeue::Flags::SKIP_SUCCESS;
         // SAFETY: neither request points to memory.
         unsafe {
@@ -292,6 +315,12 @@ impl Ring {
     /// Hands everything over and waits until there is a completion or `timeout_ns` is over. With
     /// `gather_ns`, it waits that long for a harvest to fill before it returns a smaller one.
     pub(crate) fn wait(&mut self, timeout_ns: u64, gather_ns: u64) {
+        // While sockets wait for buffers, the fewer of the others take some the better.
+        let gather_ns = if self.starved.is_empty() { gather_ns } else { 0 };
+        for _ in 0..STARVED_TURN_MAX {
+            let Some((slot, tag)) = self.starved.pop_front() else { break };
+            self.receive(slot, tag);
+        }
         let time = Timespec::new()
             .sec(timeout_ns / 1_000_000_000)
             .nsec((timeout_ns % 1_000_000_000) as u32);
@@ -317,7 +346,10 @@ impl Ring {
 
     /// Whether there are completions to be read, or deferred work that would make some.
     pub(crate) fn has_work(&mut self) -> bool {
-        self.may_have_more || self.ring.submission().taskrun() || !self.ring.completion().is_empty()
+        self.may_have_more
+            || !self.starved.is_empty()
+            || self.ring.submission().taskrun()
+            || !self.ring.completion().is_empty()
     }
 
     /// Moves all completions there are to `out`.

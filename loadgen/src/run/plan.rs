@@ -140,6 +140,7 @@ impl Plan {
             connect_timeout_ns: clock::ns(args.connect_timeout.0),
             retry: true,
             gather_ns: if self.stamped { GATHER_NS } else { 0 },
+            event_bytes: args.size.max,
             churn_every_ns: args.churn.map(|rate| (1e9 * threads as f64 / rate.from) as u64),
             slow,
             seed: args.seed,
