@@ -58,15 +58,20 @@ impl Pack {
     /// Whether a subscriber, by its place in the connect order, reads slowly. Slow ones are
     /// spread evenly over the order.
     pub(crate) fn is_slow(&self, order: usize) -> bool {
-        self.slow.is_some_and(|slow| order % slow.every == slow.every - 1)
+        self.slow.is_some_and(|slow| {
+            let before = |order: usize| order * slow.count / slow.of;
+            before(order + 1) > before(order)
+        })
     }
 }
 
 /// Subscribers that read slowly or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slow {
-    /// Every so many subscribers, one is slow.
-    pub(crate) every: usize,
+    /// So many ...
+    pub(crate) count: usize,
+    /// ... of so many subscribers.
+    pub(crate) of: usize,
     /// What it reads; 0 = nothing.
     pub(crate) bytes_per_second: u64,
 }

@@ -198,7 +198,7 @@ impl Reader {
             Kind::Send if result < 0 => self.finish(local, end_of(-result)),
             Kind::Receive => self.received(ring, local, completion),
             Kind::Read => self.read_slowly(ring, local, completion),
-            Kind::Send | Kind::Cancel | Kind::Close => {}
+            Kind::Send | Kind::Cancel | Kind::Close | Kind::Unread => {}
         }
     }
 
@@ -244,7 +244,8 @@ impl Reader {
             }
         }
         self.report(reports);
-        self.recorder.finish()
+        let unread_bytes = self.unread_bytes();
+        Outcome { unread_bytes, ..self.recorder.finish() }
     }
 }
 

@@ -94,6 +94,8 @@ pub(crate) struct Outcome {
     pub(crate) gaps_unfounded: u64,
     /// How long the slow subscribers lasted that the server cut off.
     pub(crate) slow_cut_ns: Vec<u64>,
+    /// Bytes that slow subscribers left unread at the end; `None` if that is not known.
+    pub(crate) unread_bytes: Option<u64>,
 }
 
 impl Recorder {
@@ -341,6 +343,7 @@ impl Recorder {
             gaps_late: self.offences.gaps_late,
             gaps_unfounded: self.offences.gaps_unfounded,
             slow_cut_ns: std::mem::take(&mut self.slow_cut_ns),
+            unread_bytes: None,
         }
     }
 }

@@ -53,6 +53,9 @@ const STARVED_TURN_MAX: usize = 16;
 /// Bytes of requests between two submits.
 const OUTBOX_BYTES: usize = 64 * 1024;
 
+/// The socket command that answers like ioctl SIOCINQ (include/uapi/linux/io_uring.h).
+const SOCKET_URING_OP_SIOCINQ: u32 = 0;
+
 /// The buffer group of every ring.
 const GROUP: u16 = 0;
 
@@ -84,6 +87,7 @@ pub(crate) enum Kind {
     Read = 4,
     Cancel = 5,
     Close = 6,
+    Unread = 7,
 }
 
 impl Tag {
@@ -99,6 +103,7 @@ impl Tag {
             4 => Kind::Read,
             5 => Kind::Cancel,
             6 => Kind::Close,
+            7 => Kind::Unread,
             other => unreachable!("a completion of unknown kind {other}"),
         };
         Tag { kind, session: (data >> 32) as u16, slot: data as u32 }
@@ -275,6 +280,14 @@ impl Ring {
             .build()
             .flags(squeue::Flags::BUFFER_SELECT);
         // SAFETY: the kernel takes the buffer from the group, as in `receive`.
+        unsafe { self.push(entry, tag) };
+    }
+
+    /// Asks how many bytes wait to be read from a slot; the completion's result says so. Kernels
+    /// before 6.7 do not know and answer with an error.
+    pub(crate) fn inquire(&mut self, slot: u32, tag: Tag) {
+        let entry = opcode::UringCmd16::new(Fixed(slot), SOCKET_URING_OP_SIOCINQ).build();
+        // SAFETY: the request points to no memory.
         unsafe { self.push(entry, tag) };
     }
 

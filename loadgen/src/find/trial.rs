@@ -169,9 +169,8 @@ mod tests {
     #[test]
     fn a_server_that_does_not_take_its_events_is_at_its_limit() {
         let judged = |acked: u64, code: Option<&str>| {
-            let mut run = Run::default();
-            run.publish =
-                Some(Publish { planned: 1_000, sent: 1_000, acked, ..Publish::default() });
+            let publish = Publish { planned: 1_000, sent: 1_000, acked, ..Publish::default() };
+            let mut run = Run { publish: Some(publish), ..Run::default() };
             run.counts.lost = Some(0);
             if let Some(code) = code {
                 run.verdict.add(reason(code));

@@ -108,6 +108,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHARE:RATE", help_heading = "Subscribers")]
     pub(crate) slow: Option<SlowPlan>,
 
+    /// Measure the other subscribers alone first, and say how much slower the slow ones make them
+    #[arg(long, requires = "slow", help_heading = "Subscribers")]
+    pub(crate) isolation: bool,
+
     /// Receive buffer of slow subscribers
     #[arg(long, default_value = "4KiB", value_name = "BYTES", help_heading = "Subscribers")]
     pub(crate) slow_rcvbuf: Bytes,
@@ -166,6 +170,16 @@ pub(crate) struct Args {
     /// Where an arrival is stamped; auto takes the kernel's stamps
     #[arg(long, value_enum, default_value_t, help_heading = "Rig")]
     pub(crate) ts: Stamps,
+
+    /// Bits per second of the link to the server (25G), for the time that the link alone needs;
+    /// taken from the network interface unless given
+    #[arg(long, value_name = "BITS", help_heading = "Rig")]
+    pub(crate) link: Option<Count>,
+
+    /// A run saved with --json against 'downpour-load serve': its p99 is shown as the least that
+    /// this rig can measure
+    #[arg(long, value_name = "FILE", help_heading = "Rig")]
+    pub(crate) floor: Option<String>,
 
     /// Start the server with this shell command, and stop it at the end
     #[arg(long, value_name = "COMMAND", help_heading = "Server")]
@@ -308,6 +322,19 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 impl Args {
+    /// The same run without its slow subscribers, and without output while it lasts.
+    pub(crate) fn without_slow(&self) -> Args {
+        let all = self.subscribers.0;
+        let slow = self.slow.map_or(0, |slow| slow.share.of(all as usize) as u64);
+        Args {
+            slow: None,
+            subscribers: Count(all - slow),
+            ndjson: None,
+            prom: None,
+            ..self.clone()
+        }
+    }
+
     /// What was said about the server.
     pub(crate) fn wishes(&self) -> Wishes {
         Wishes {

@@ -119,9 +119,10 @@ impl Plan {
             &args.wishes(),
             self.topic.clone(),
         )?;
-        let slow = args.slow.and_then(|slow| {
-            let every = subscribers.checked_div(slow.share.of(subscribers))?;
-            Some(Slow { every, bytes_per_second: slow.bytes_per_second })
+        let slow = args.slow.map(|slow| Slow {
+            count: slow.share.of(subscribers),
+            of: subscribers,
+            bytes_per_second: slow.bytes_per_second,
         });
         let pack = Pack {
             thread: 0,

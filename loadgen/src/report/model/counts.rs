@@ -159,9 +159,12 @@ pub(crate) struct Slow {
     pub(crate) subscribers: u64,
     /// Bytes per second each reads; 0 = it reads nothing.
     pub(crate) read_bytes_per_second: u64,
-    /// p99 delivery of the fast readers over the same without slow ones; null when only one of
-    /// the two was measured.
+    /// p99 delivery of the other subscribers over that of the same subscribers alone; null when
+    /// only one of the two was measured.
     pub(crate) isolation: Option<f64>,
+    /// That p99 without slow subscribers.
+    #[serde(default)]
+    pub(crate) p99_without_ns: Option<u64>,
     /// How many the server disconnected.
     pub(crate) cut: u64,
     /// Median time until it did.

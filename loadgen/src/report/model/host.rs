@@ -127,7 +127,7 @@ pub(crate) struct RigFloor {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct BandwidthFloor {
-    /// Subscribers times wire bytes times 8 over the link's speed.
+    /// Subscribers of an event times wire bytes times 8 over the link's speed.
     pub(crate) time_ns: u64,
     /// Bytes on the wire per delivery.
     pub(crate) wire_bytes_per_delivery: f64,
