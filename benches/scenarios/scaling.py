@@ -16,15 +16,10 @@ measured again replaces itself. --plot draws what is there. CPU per delivery sho
 15 %, along the first two curves.
 """
 
-import argparse
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
+import lone
 import million_machine as machine
 import rig
 import scaling_plot
@@ -55,7 +50,6 @@ CURVES = {
 
 def main():
     options = read_options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     kept = options.out / "points.json"
     points = json.loads(kept.read_text()) if kept.exists() else {}
     most = max((x for curve in options.curve for x in chosen(curve, options)), default=0)
@@ -70,8 +64,7 @@ def main():
 
 
 def read_options():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = lone.arguments(__doc__, "scaling")
     parser.add_argument("--curve", action="append", choices=CURVES, default=[],
                         help="measure it; repeat it for several")
     parser.add_argument("--only", type=lambda text: [int(x) for x in text.split(",")],
@@ -82,13 +75,6 @@ def read_options():
     parser.add_argument("--subscribers", type=int, default=20_000,
                         help="where they are not what varies (%(default)s)")
     parser.add_argument("--seconds", type=int, default=10, help="measured window (%(default)s)")
-    cpus = sorted(os.sched_getaffinity(0))
-    parser.add_argument("--server-cpu", type=int, default=cpus[0])
-    parser.add_argument("--client-cpu", type=int, default=cpus[-1])
-    parser.add_argument("--bin", type=scenario.folder, default=rig.ROOT / "target/release")
-    day = time.strftime("%Y-%m-%d", time.gmtime())
-    parser.add_argument("--out", type=scenario.folder,
-                        default=rig.HERE.parent / "runs" / f"{day}-{rig.machine_name()}/scaling")
     return parser.parse_args()
 
 
@@ -138,9 +124,9 @@ def workers(count, _, options):
 def handshakes(count, _, options):
     """All that a stream costs up to its first byte; the engine's CPU time is that of its ramp."""
     with engine(options) as running:
-        before = cpu_s(running)
+        before = lone.cpu_s(running)
         report = load(running, options, count, ["connect", "--duration", "1s", "--warmup", "0s"])
-        busy = cpu_s(running) - before
+        busy = lone.cpu_s(running) - before
     return {"streams_per_s": report["connect"]["achieved_rate"], "cpu_us": busy / count * 1e6,
             "streams_per_cpu_s": count / busy if busy else None}
 
@@ -188,12 +174,7 @@ def fan_out(options, count, rate, *flags, workers=1, is_floor=False):
 
 
 def engine(options, workers=1):
-    cpus = [options.server_cpu, options.client_cpu][:workers]
-    command = (f"taskset -c {','.join(map(str, cpus))} {{bin}}/downpour serve --listen "
-               f"127.0.0.1:{{port}} --admin off --workers {workers} "
-               f"--cpus {','.join(map(str, cpus))}")
-    return rig.serving(rig.Server("engine", command), options.server_cpu, options.bin,
-                       options.out / "engine.log")
+    return lone.serving(options, cpus=[options.server_cpu, options.client_cpu][:workers])
 
 
 def floor(options):
@@ -202,11 +183,8 @@ def floor(options):
 
 
 def load(running, options, count, words):
-    cpu = str(options.client_cpu)
-    command = ["taskset", "-c", cpu, f"{options.bin}/downpour-load", words[0],
-               f"http://127.0.0.1:{running.port}", "--quiet", "--json", "-",
-               "--subscribers", str(count), "--threads", "1", "--cpus", cpu, "--publisher-cpu",
-               cpu, "--connect-timeout", "60s", "--pid", str(max(running.pids())), *words[1:]]
+    command = lone.load(options, running, words[0], count, "--json", "-", "--connect-timeout",
+                        "60s", *words[1:])
     return json.loads(finish(command, options))
 
 
@@ -217,14 +195,6 @@ def finish(command, options):
     if done.returncode not in (0, 4):
         raise SystemExit(f"{' '.join(command)}:\n{done.stderr[-2000:]}")
     return done.stdout
-
-
-def cpu_s(running):
-    ticks = 0
-    for pid in running.pids():
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def draw(points, options):
@@ -254,14 +224,15 @@ def plots(points, options):
     count = f"{options.subscribers:,} subscribers"
     cpu, of = "CPU per delivery, µs", {"engine": "cpu_us"}
     every = [
-        ("subscribers-cpu", "A delivery costs the same", "subscribers", cpu, "subscribers", of),
+        ("subscribers-cpu", "What a delivery costs", "subscribers", cpu, "subscribers", of),
         ("subscribers-last", "Time to the last subscriber", "subscribers", "ms (log)",
          "subscribers", {"engine": "last_ms"}),
         ("subscribers-memory", "Memory of an idle subscriber", "subscribers",
          "bytes, both ends of the socket in the kernel", "subscribers",
          {"engine": "user_bytes", "kernel": "kernel_bytes"}),
-        ("topics-cpu", f"Many topics, {count}", "topics", cpu, "topics", of),
-        ("sizes-cpu", f"Larger events, {SIZES_SUBSCRIBERS:,} subscribers", "bytes of data", cpu, "sizes", of),
+        ("topics-cpu", f"Ever more topics, {count}", "topics", cpu, "topics", of),
+        ("sizes-cpu", f"Larger events, {SIZES_SUBSCRIBERS:,} subscribers", "bytes of data", cpu,
+         "sizes", of),
         ("rates-cpu", "1,000 subscribers, ever more events", "events per second", f"{cpu} (log)",
          "rates", of),
         ("rates-coalesced", "Events that one read brings", "events per second", "events (log)",

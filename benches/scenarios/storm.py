@@ -7,17 +7,13 @@ holds as many subscribers as it may open files, so a large fleet is several proc
 topic of its own, cut off at about the same time. The engine has one CPU and they have the other.
 """
 
-import argparse
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 
+import lone
 import million_machine as machine
 import rig
-import scenario
 
 PROCESS_SUBSCRIBERS_MAX = 18_000  # of 20,000 files
 WITHIN_BYTES = 512  # a subscriber is cut off within its next two or three events
@@ -26,7 +22,6 @@ PATIENCE_S = 120
 
 def main():
     options = read_options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     options.out.mkdir(parents=True, exist_ok=True)
     with machine.raised(machine.settings(options.subscribers)):
         reports, after = run(options)
@@ -39,31 +34,20 @@ def main():
 
 
 def read_options():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = lone.arguments(__doc__, "storm")
     parser.add_argument("--subscribers", type=int, default=100_000)
     parser.add_argument("--waves", type=int, default=2, help="times all are cut off (%(default)s)")
     parser.add_argument("--rate", type=float, default=1, help="events/s of a topic (%(default)s)")
     parser.add_argument("--back", default="2s",
                         help="how long a subscriber stays away: `now`, `retry` or a time; what "
                              "is published meanwhile is replayed (%(default)s)")
-    cpus = sorted(os.sched_getaffinity(0))
-    parser.add_argument("--server-cpu", type=int, default=cpus[0])
-    parser.add_argument("--client-cpu", type=int, default=cpus[-1])
-    parser.add_argument("--bin", type=scenario.folder, default=rig.ROOT / "target/release")
-    day = time.strftime("%Y-%m-%d", time.gmtime())
-    parser.add_argument("--out", type=scenario.folder,
-                        default=rig.HERE.parent / "runs" / f"{day}-{rig.machine_name()}/storm")
     return parser.parse_args()
 
 
 def run(options):
     """All storms at once; their reports, and what they cost the engine."""
-    command = (f"taskset -c {{cpu}} {{bin}}/downpour serve --listen 127.0.0.1:{{port}} --admin off "
-               "--workers 1 --cpus {cpu}")
-    server = rig.Server("engine", command)
     trouble = rig.packet_trouble()
-    with rig.serving(server, options.server_cpu, options.bin, options.out / "engine.log") as one:
+    with lone.serving(options) as one:
         count = -(-options.subscribers // PROCESS_SUBSCRIBERS_MAX)
         shares = [options.subscribers // count + (n < options.subscribers % count)
                   for n in range(count)]
