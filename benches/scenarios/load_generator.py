@@ -13,6 +13,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def hold(options):
                    "--subscribers", str(options.held), "--rate", "0.5", "--size", "128",
                    "--warmup", "2s", "--duration", f"{HOLD_S}s", "--horizon", "20s"]
         started = time.monotonic()
-        with open(options.out / "held-report.json", "w+") as said:
+        with tempfile.TemporaryFile("w+") as said:
             child = subprocess.Popen(command, stdout=said, stderr=subprocess.PIPE, text=True)
             series = []
             with contextlib.suppress(KeyboardInterrupt):
@@ -116,7 +117,8 @@ def hold(options):
             said.seek(0)
             if child.returncode not in (0, 4):
                 sys.exit(f"downpour-load failed: {child.stderr.read()[-2000:]}")
-            report = json.load(said)
+            report = json.loads(said.read().replace(f"{options.bin}/", ""))
+    rig.write_json(options.out / "held-report.json", report)
     return {
         "subscribers": options.held,
         "deliveries": report["counts"]["unique"],
