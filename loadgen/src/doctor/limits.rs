@@ -179,9 +179,14 @@ fn watches(machine: &Machine, demand: &Demand) -> Option<Finding> {
     })
 }
 
-/// A table of tracked connections that is full drops packets, those of new connections first.
+/// A table of tracked connections that is full drops packets, those of new connections first. The
+/// table may be there and no rule use it: then it holds far fewer than there are connections.
 fn conntrack(machine: &Machine, demand: &Demand) -> Option<Finding> {
     let (used, most) = machine.conntrack?;
+    if used < machine.connections.div_ceil(2) || used == 0 {
+        let value = format!("{used} of {most} used: not tracking");
+        return Some(Finding::new("net.netfilter.nf_conntrack_max", value));
+    }
     Some(Finding {
         allows: Some(most.saturating_sub(used)),
         cure: Some(format!(
@@ -286,6 +291,7 @@ mod tests {
             available_bytes: 10 << 30,
             ports: 28_000,
             conntrack: None,
+            connections: 100,
             tcp_pages: Some([100_000, 200_000, 300_000]),
             accept_queue: Some(4_096),
             syn_queue: Some(4_096),
@@ -339,6 +345,15 @@ mod tests {
         assert_eq!(find(&machine, HERE, "processors").unwrap().cure, None);
         let two = Machine { processors: 2, ..machine };
         assert!(find(&two, HERE, "processors").unwrap().cure.unwrap().contains("probes"));
+    }
+
+    #[test]
+    fn a_table_of_connections_bounds_only_where_it_is_used() {
+        let name = "net.netfilter.nf_conntrack_max";
+        let idle = Machine { conntrack: Some((3, 1_000)), ..machine() };
+        assert_eq!(find(&idle, HERE, name).unwrap().allows, None);
+        let used = Machine { conntrack: Some((90, 1_000)), ..machine() };
+        assert_eq!(find(&used, HERE, name).unwrap().allows, Some(910));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) struct Machine {
     pub(super) ports: u64,
     /// Tracked connections, and the most there may be.
     pub(super) conntrack: Option<(u64, u64)>,
+    /// TCP connections of this machine.
+    pub(super) connections: u64,
     /// net.ipv4.tcp_mem: pages of packets without concern, under pressure, and at most.
     pub(super) tcp_pages: Option<[u64; 3]>,
     /// net.core.somaxconn.
@@ -55,6 +57,7 @@ impl Machine {
             ports: source::ports_count() as u64,
             conntrack: number("/proc/sys/net/netfilter/nf_conntrack_count")
                 .zip(number("/proc/sys/net/netfilter/nf_conntrack_max")),
+            connections: connections(),
             tcp_pages: numbers("/proc/sys/net/ipv4/tcp_mem").try_into().ok(),
             accept_queue: number("/proc/sys/net/core/somaxconn"),
             syn_queue: number("/proc/sys/net/ipv4/tcp_max_syn_backlog"),
@@ -79,6 +82,13 @@ fn files() -> Option<(u64, u64)> {
         [used, _, most] => Some((used, most)),
         _ => None,
     }
+}
+
+/// `TCP: inuse N ...` of /proc/net/sockstat.
+fn connections() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("TCP: inuse "));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 /// The soft limit on locked memory; `None` if it is unlimited or does not hold for this process.
