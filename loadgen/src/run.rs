@@ -40,6 +40,10 @@ use crate::report::{confidence, file, text};
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> ExitCode {
+    if let Err(error) = args.check() {
+        eprintln!("downpour-load run: {error}");
+        return ExitCode::from(2);
+    }
     match measure(args) {
         Ok(finished) => present(args, &finished),
         Err(error) => {

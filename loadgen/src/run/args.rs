@@ -322,6 +322,26 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 impl Args {
+    /// Refuses what cannot be meant.
+    ///
+    /// # Errors
+    ///
+    /// The flag, and what it takes.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let counts = [
+            ("subscribers", self.subscribers),
+            ("topics", self.topics),
+            ("publishers", self.publishers),
+        ];
+        if let Some((name, _)) = counts.iter().find(|(_, count)| count.0 == 0) {
+            return Err(format!("--{name} 0: give 1 or more"));
+        }
+        if self.duration.0.is_zero() {
+            return Err("--duration 0 measures nothing; give a time, as 10s".to_owned());
+        }
+        Ok(())
+    }
+
     /// The same run without its slow subscribers, and without output while it lasts.
     pub(crate) fn without_slow(&self) -> Args {
         let all = self.subscribers.0;

@@ -36,6 +36,9 @@ const LOOK_NS: u64 = 20_000_000;
 /// From fixing the start to the start: every thread sees it before it is due.
 const LEAD_NS: u64 = 50_000_000;
 
+/// How long a server may take to say that it is there; one that says nothing may just be slow.
+const PROBE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// What everything saw.
 pub(super) struct Evidence {
     pub(super) course: Arc<Course>,
@@ -146,8 +149,23 @@ fn signals() -> Result<Arc<AtomicUsize>, String> {
     Ok(signal)
 }
 
+/// Finds out at once that nobody listens, rather than after a ramp of refused connects.
+fn is_there(plan: &Plan) -> Result<(), String> {
+    for url in &plan.urls {
+        let refused = std::net::TcpStream::connect_timeout(&url.address, PROBE_TIMEOUT)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused);
+        if refused {
+            return Err(format!(
+                "nobody listens at {}; start the server first, or let --spawn do it",
+                url.authority
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn spawn(args: &Args, plan: &Plan) -> Result<Option<ServerProcess>, String> {
-    let Some(line) = &args.spawn else { return Ok(None) };
+    let Some(line) = &args.spawn else { return is_there(plan).map(|()| None) };
     let explain = |error: std::io::Error| format!("--spawn {line:?}: {error}");
     let mut server = ServerProcess::shell(line).map_err(explain)?;
     server.wait_for(plan.urls[0].address).map_err(explain)?;
