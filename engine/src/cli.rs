@@ -72,7 +72,8 @@ fn serve(config: &Config) -> ExitCode {
             break;
         }
         match engine.reload_key() {
-            Ok(()) => eprintln!("downpour: SIGHUP: the publish key was read again"),
+            Ok(true) => eprintln!("downpour: SIGHUP: the publish key was read again"),
+            Ok(false) => eprintln!("downpour: SIGHUP: there is no --publish-key-file to read"),
             Err(error) => eprintln!("downpour: SIGHUP: {error}; nothing was changed"),
         }
     }

@@ -166,16 +166,16 @@ impl Engine {
         }
     }
 
-    /// Reads the publish key's file again.
+    /// Reads the publish key's file again; false when there is none to read.
     ///
     /// # Errors
     /// When the file is bad; the key stays as it was.
-    pub fn reload_key(&self) -> Result<(), StartError> {
+    pub fn reload_key(&self) -> Result<bool, StartError> {
         let key = read_key(self.config.publish_key_file.as_deref())?;
         for handle in &self.handles {
             handle.send(Command::Key(key.clone()));
         }
-        Ok(())
+        Ok(key.is_some())
     }
 
     /// Stops taking connections and events, tells every subscriber when to come back, and waits until
@@ -259,7 +259,12 @@ fn spawn_aborting(
 }
 
 fn failed(error: &io::Error) -> StartError {
-    StartError(format!("the kernel refuses a thread or a descriptor: {error}"))
+    let hint = match error.raw_os_error() {
+        Some(libc::EMFILE) => "; raise the descriptor limit (ulimit -n, LimitNOFILE=)",
+        Some(libc::EAGAIN) => "; raise the limit of threads (ulimit -u, TasksMax=)",
+        _ => "",
+    };
+    StartError(format!("the kernel refuses a thread or a descriptor: {error}{hint}"))
 }
 
 fn read_key(path: Option<&Path>) -> Result<Option<PublishKey>, StartError> {
