@@ -149,7 +149,9 @@ fn remarks(comparison: &Comparison<'_>) -> String {
     let plans =
         comparison.subjects.iter().flat_map(|one| &one.runs).map(|run| text::plan(&run.plan));
     match plans.collect::<BTreeSet<String>>() {
-        plans if plans.len() == 1 => out.extend(plans.iter().map(|plan| cell(plan) + ".")),
+        plans if plans.len() == 1 => {
+            out.extend(plans.iter().map(|plan| cell(&plan.replace(" | ", ", ")) + "."))
+        }
         _ => out += "The plans differ, so the columns cannot be compared as they stand.",
     }
     match comparison.rounds() {
@@ -161,7 +163,7 @@ fn remarks(comparison: &Comparison<'_>) -> String {
         out += &format!(" × is the ratio to {name} in the same round");
         let apart = comparison.rows().filter_map(|row| {
             let spread = comparison.spread(row).filter(|_| SPREADS.contains(&row.title))?;
-            Some(format!("{} in {}", unit::percent(spread), row.title))
+            Some(format!("{} ({})", unit::percent(spread), row.title))
         });
         let apart: Vec<String> = apart.collect();
         if !apart.is_empty() {
