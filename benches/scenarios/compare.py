@@ -1,31 +1,42 @@
 #!/usr/bin/env python3
-"""How does the engine compare with floors and peers, on every question that has a number to hold?
+"""How does the engine compare with Nchan, a Node server and an axum server?
 
-Runs the scenarios one after the other, each with its own subscribers, and puts their summaries on
-one page. Options hold for all of them.
+The same load on each, in rounds, with a floor in every round: compare.toml says what. Builds the
+engine and the load generator, installs Nchan and Node from Debian if they are missing (as root),
+builds the axum server, and leaves table, page, environment and every raw report in
+benches/runs/<date>-<machine>/compare/. Takes about five minutes; more rounds know more.
 """
 
-from dataclasses import replace
+import argparse
+import os
+import subprocess
+import time
 
-import scenario
-from cpu_per_delivery import SCENARIO as cpu_per_delivery
-from latency import SCENARIO as latency
-from memory_per_subscriber import SCENARIO as memory_per_subscriber
-from saturation import SCENARIO as saturation
-from slow_readers import SCENARIO as slow_readers
+import rig
 
-# Both have the same load, so one run answers both.
-fan_out = replace(cpu_per_delivery, name="fan-out",
-                  question=f"{cpu_per_delivery.question}\n{latency.question}",
-                  figures=cpu_per_delivery.figures + latency.figures)
-SCENARIOS = [fan_out, saturation, memory_per_subscriber, slow_readers]
+FILE = rig.HERE / "compare.toml"
 
 
-def compare():
-    options = scenario.options(__doc__, ["engine", "axum", "nchan", "node"])
-    pages = [scenario.run(one, options) for one in SCENARIOS]
-    (options.out / "compare.md").write_text("\n".join(pages))
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", help="instead of those of compare.toml")
+    parser.add_argument("--only", metavar="NAME,NAME", help="only these servers and the floor")
+    parser.add_argument("--out", help="folder of the results")
+    parser.add_argument("run", nargs="*", metavar="RUN ARGUMENTS",
+                        help="of `downpour-load run`, behind --: instead of those of compare.toml")
+    chosen = parser.parse_args()
+    subprocess.run(["cargo", "build", "--release", "--workspace"], cwd=rig.ROOT, check=True)
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    out = chosen.out or str(rig.HERE.parent / "runs" / f"{day}-{rig.machine_name()}" / "compare")
+    rig.write_json(rig.Path(out) / "environment.json", rig.environment())
+    target = os.environ.get("CARGO_TARGET_DIR", rig.ROOT / "target")
+    words = [f"{target}/release/downpour-load", "compare", str(FILE), "--out", out]
+    for flag in ("rounds", "only"):
+        if value := getattr(chosen, flag):
+            words += [f"--{flag}", value]
+    # In its place: signals and the exit code are its own.
+    os.execv(words[0], words + ["--", *chosen.run])
 
 
 if __name__ == "__main__":
-    compare()
+    main()

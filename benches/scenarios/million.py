@@ -11,22 +11,17 @@ when memory runs out, and ends all that it has started. 20,000 subscribers are a
 100,000 of half a minute, 1,000,000 of four minutes and 10 GiB.
 """
 
-import argparse
 import contextlib
 import json
-import os
-import re
-import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
+import lone
 import million_machine as machine
 import million_memory as memory
 import rig
-import scenario
 
 BROADCASTS_MIN = 10
 RAMP_MIN = 0.7  # of the rate of bare pairs
@@ -45,7 +40,6 @@ ZERO = ("lost", "duplicate", "out_of_order", "corrupt", "foreign", "malformed", 
 
 def main():
     options = read_options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     options.out.mkdir(parents=True, exist_ok=True)
     print(f"{options.subscribers:,} subscribers, {options.broadcasts} broadcasts, one every "
           f"{options.interval:g} s", flush=True)
@@ -56,6 +50,8 @@ def main():
         floor = run_floor(options)
         result = {"floor": floor} | run(options)
     result |= {"doctors": said, "environment": rig.environment()}
+    # Folders of this machine are no part of a result.
+    result = json.loads(json.dumps(result).replace(f"{options.bin}/", ""))
     broken = judge(result, options)
     rig.write_json(options.out / "run.json", result | {"broken": broken})
     text = summary(result, broken, options)
@@ -65,8 +61,7 @@ def main():
 
 
 def read_options():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = lone.arguments(__doc__, "million")
     parser.add_argument("--subscribers", type=int, default=1_000_000)
     parser.add_argument("--broadcasts", type=int, default=12,
                         help=f"events, at least {BROADCASTS_MIN} (%(default)s)")
@@ -75,20 +70,10 @@ def read_options():
                         help="say whether it would fit, and end")
     parser.add_argument("--no-floor", action="store_true",
                         help="do not open bare pairs; the ramp is then not judged")
-    cpus = sorted(os.sched_getaffinity(0))
-    parser.add_argument("--server-cpu", type=int, default=cpus[0])
-    parser.add_argument("--client-cpu", type=int, default=cpus[-1])
-    parser.add_argument("--bin", type=scenario.folder, default=rig.ROOT / "target/release",
-                        help="folder of the binaries")
-    parser.add_argument("--out", type=scenario.folder, help="folder of the results "
-                        "(default: benches/runs/<date>-<machine>/million-<subscribers>)")
     options = parser.parse_args()
     options.broadcasts = max(options.broadcasts, BROADCASTS_MIN)
     options.interval = options.interval or max(
         BROADCAST_S_MIN, options.subscribers * BROADCAST_S_PER_SUBSCRIBER)
-    day = time.strftime("%Y-%m-%d", time.gmtime())
-    options.out = options.out or (rig.HERE.parent / "runs" / f"{day}-{rig.machine_name()}" /
-                                  f"million-{options.subscribers}")
     return options
 
 
@@ -140,7 +125,8 @@ def run(options):
                   flush=True)
             least = watch_end(client)
         after = {name: now - trouble[name] for name, now in rig.packet_trouble().items()}
-        left = await_none(server)
+        left = lone.await_none(server.admin, RAMP_S_MAX)
+        print(f"the engine has let go of all but {left}", flush=True)
         closed_bytes = server.pss_bytes()
         code = server.end()
     load = json.loads((options.out / "load.json").read_text())
@@ -164,12 +150,7 @@ class Engine:
         return pss_bytes(self.process.pid)
 
     def subscribers(self):
-        """How many it holds, by its own count."""
-        url = f"http://127.0.0.1:{self.admin}/metrics"
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            text = answer.read().decode()
-        counts = re.findall(r"^downpour_subscribers(?:\{.*\})? (\d+)$", text, re.MULTILINE)
-        return sum(map(int, counts))
+        return lone.subscribers(self.admin)
 
     def end(self):
         """Lets it drain; its exit code."""
@@ -264,15 +245,6 @@ def watch_end(client):
     return least
 
 
-def await_none(server):
-    """Waits until the engine has noticed that all are gone; how many it did not."""
-    deadline = time.monotonic() + RAMP_S_MAX
-    while (count := server.subscribers()) > 0 and time.monotonic() < deadline:
-        time.sleep(LOOK_INTERVAL_S)
-    print(f"the engine has let go of all but {count}", flush=True)
-    return count
-
-
 def judge(result, options):
     """What does not hold, a sentence each."""
     load, end, asked = result["load"], result["end"], options.subscribers
@@ -313,7 +285,8 @@ def summary(result, broken, options):
         f"{connect['length_ns'] / 1e9:.1f} s; {sum_errors(connect)} connects failed.",
         *floor_lines(result),
         f"- Broadcasts: {counts['events']}, each to {connect['up']:,}: {counts['unique']:,} "
-        f"deliveries of {counts['expected']:,}, {counts['lost']} lost, {counts['duplicate']} twice, "
+        f"deliveries of {counts['expected']:,}, {counts['lost']} lost, "
+        f"{counts['duplicate']} twice, "
         f"{counts['out_of_order']} out of order, {counts['corrupt']} corrupt.",
         f"- From an event's due time to its last subscriber: {seconds(last.get('mean'))} on "
         f"average, {seconds(last.get('max'))} at worst.",

@@ -56,6 +56,8 @@ def settings(subscribers):
     ends = 2 * subscribers
     return [
         Setting("fs.file-max", [ends + ends // 10], "each end is an open file"),
+        Setting("net.netfilter.nf_conntrack_max", [ends + ends // 10],
+                "where connections are tracked, each has an entry", is_needed=False),
         Setting("fs.epoll.max_user_watches", [subscribers + subscribers // 10],
                 "the engine watches each subscriber"),
         # A socket with anything on the way holds a page; at the second number the kernel shrinks

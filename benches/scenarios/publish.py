@@ -15,6 +15,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
+import lone
 import rig
 import scenario
 
@@ -68,20 +69,11 @@ def run_once(case, options, log_path):
     server = rig.Server("engine", command)
     with rig.serving(server, options.server_cpu, options.bin, log_path) as running:
         WAYS[case.way](running.port, case, options.seconds / 4)  # warm: histories fill up
-        before, began = cpu_s(running), time.monotonic()
+        before, began = lone.cpu_s(running), time.monotonic()
         count = WAYS[case.way](running.port, case, options.seconds)
-        passed, busy = time.monotonic() - began, cpu_s(running) - before
+        passed, busy = time.monotonic() - began, lone.cpu_s(running) - before
     log_path.unlink()
     return {"events_per_s": count / passed, "busy": busy / passed, "cpu_us": busy / count * 1e6}
-
-
-def cpu_s(running):
-    """User and kernel time of a server's processes."""
-    ticks = 0
-    for pid in running.pids():
-        fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / 100
 
 
 def objects(case, count):

@@ -1,62 +1,268 @@
 #!/usr/bin/env python3
-"""Does a delivery cost the same with a thousand subscribers and a million, 100 topics and 100,000?
+"""What becomes of the engine as its load grows: more subscribers, topics, bytes, events, workers?
 
-The rate of deliveries is the same in every run (50,000/s). First series: one topic, so that its
-events are the rarer the more subscribers it has. Second series: ten subscribers to each topic, so
-that publishing costs each delivery the same. Every size is compared with the first of its series.
---subscribers leaves out the sizes beyond it; where events are rare, a run lasts longer than
---seconds.
+Each curve varies one thing and measures at every point with an engine that nobody has used yet:
+
+subscribers   1,000 to 1,000,000 of one topic: CPU per delivery, time to the last one, memory each;
+              beside a bare send(2) loop as far as that goes
+topics        1 to 100,000, subscribers spread evenly, by Zipf's law, or all on one
+sizes         64 B to 64 KiB of data
+rates         1 event a second to saturation
+workers       one, and two that share the second CPU with the load generator
+handshakes    streams opened a second, and what one costs the engine
+
+Points are kept in points.json of the results, so a curve may be measured in pieces; a point that is
+measured again replaces itself. --plot draws what is there. CPU per delivery should be flat, within
+15 %, along the first two curves.
 """
 
-import argparse
-import math
-from functools import partial
+import json
+import subprocess
 
-import client
+import lone
+import million_machine as machine
+import rig
+import scaling_plot
 import scenario
-from summary import Figure
 
 DELIVERIES_PER_S = 50_000
+EVENTS_PER_S_MAX = 20_000  # what the load generator's publisher does beside reading
+BYTES_PER_S = 200e6
+SIZES_SUBSCRIBERS = 2_000  # an event of 64 KiB is 130 MB on its way then
 EVENT_COUNT_MIN = 5  # in a measured window, whatever --seconds says
-SUBSCRIBERS = [1_000, 10_000, 100_000, 1_000_000]
-TOPICS = [100, 1_000, 10_000, 100_000]
-TOPIC_SUBSCRIBERS = 10
-FIGURES = [Figure("cpu_us_per_delivery", "Server CPU per delivery, µs", at_most=1.15,
-                  judges_all=True)]
+WARM_UP_S = 2
+FLAT_MAX = 1.15
+SLACK_S = 300
+PLOTS = rig.ROOT / "docs"
+DISTS = {"even": "even", "zipf": "zipf:1", "one hot": "zipf:8"}
+# What is beside the engine: a bare send(2) loop has a descriptor for each subscriber.
+FLOOR, FLOOR_SUBSCRIBERS_MAX = "bare loop", 15_000
+
+CURVES = {
+    "subscribers": [1_000, 10_000, 100_000, 1_000_000],
+    "topics": [1, 10, 100, 1_000, 10_000, 100_000],
+    "sizes": [64, 256, 1_024, 4_096, 16_384, 65_536],
+    "rates": [1, 10, 100, 1_000, 5_000, 10_000, 20_000],
+    "workers": [1, 2],
+    "handshakes": [1_000, 10_000, 100_000],
+}
 
 
 def main():
-    options = scenario.options(__doc__, ["engine"])
-    options.client = "downpour-load"  # the only one that holds that many
-    options.warm_up = 3 if options.warm_up is None else options.warm_up
-    most = options.subscribers or SUBSCRIBERS[-1]
-    loads = {count: load(count, 1) for count in SUBSCRIBERS}
-    series("subscribers", {n: one for n, one in loads.items() if one.subscribers <= most}, options)
-    loads = {count: load(count * TOPIC_SUBSCRIBERS, count) for count in TOPICS}
-    series("topics", {n: one for n, one in loads.items() if one.subscribers <= most}, options)
+    options = read_options()
+    kept = options.out / "points.json"
+    points = json.loads(kept.read_text()) if kept.exists() else {}
+    most = max((x for curve in options.curve for x in chosen(curve, options)), default=0)
+    if options.curve:
+        options.out.mkdir(parents=True, exist_ok=True)
+        rig.write_json(options.out / "environment.json", rig.environment())
+        with machine.raised(machine.settings(max(most, options.subscribers))):
+            for curve in options.curve:
+                measure_curve(curve, points, options)
+    if options.plot:
+        draw(points, options)
 
 
-def load(subscribers, topics):
-    return client.Load(subscribers, topics=topics, lines=True,
-                       events_per_s=DELIVERIES_PER_S * topics / subscribers)
+def read_options():
+    parser = lone.arguments(__doc__, "scaling")
+    parser.add_argument("--curve", action="append", choices=CURVES, default=[],
+                        help="measure it; repeat it for several")
+    parser.add_argument("--only", type=lambda text: [int(x) for x in text.split(",")],
+                        help="these points of the curves, as 1000,10000")
+    parser.add_argument("--plot", action="store_true", help="draw what has been measured")
+    parser.add_argument("--plots", type=scenario.folder, default=PLOTS,
+                        help="folder of the plots (docs)")
+    parser.add_argument("--subscribers", type=int, default=20_000,
+                        help="where they are not what varies (%(default)s)")
+    parser.add_argument("--seconds", type=int, default=10, help="measured window (%(default)s)")
+    return parser.parse_args()
 
 
-def series(what, loads, options):
-    """Measures each load on the first server named, the smallest first."""
-    server = options.servers[0]
-    subjects = {
-        f"{count:,} {what}": partial(scenario.run_once, scenario.under_load(lambda _, one=one: one),
-                                     server, long_enough(one, options))
-        for count, one in loads.items()}
-    name = f"scaling-{what}"
-    rounds = scenario.run_rounds(name, subjects, options)
-    question = f"{__doc__.strip()}\n\nServer: {server.name}."
-    scenario.report(name, question, rounds, FIGURES, options)
+def chosen(curve, options):
+    return [x for x in CURVES[curve] if not options.only or x in options.only]
 
 
-def long_enough(load, options):
-    seconds = max(options.seconds, math.ceil(EVENT_COUNT_MIN / load.events_per_s))
-    return argparse.Namespace(**vars(options) | {"seconds": seconds})
+def measure_curve(curve, points, options):
+    for x in chosen(curve, options):
+        for line in lines_at(curve, x):
+            print(f"{curve}: {x:,}{'' if line == 'engine' else f', {line}'}", flush=True)
+            figures = POINTS[curve](x, line, options)
+            said = ", ".join(f"{name} {value:,.4g}" for name, value in figures.items() if value)
+            print(f"  {said}", flush=True)
+            points.setdefault(curve, {}).setdefault(line, {})[str(x)] = figures
+            rig.write_json(options.out / "points.json", points)
+
+
+def lines_at(curve, x):
+    """The lines that a curve has at a point."""
+    if curve == "topics":
+        return DISTS if x > 1 else ["even"]  # one topic is spread in one way only
+    has_floor = curve == "subscribers" and x <= FLOOR_SUBSCRIBERS_MAX
+    return ["engine", FLOOR] if has_floor else ["engine"]
+
+
+def subscribers(count, line, options):
+    return fan_out(options, count, DELIVERIES_PER_S / count, is_floor=line == FLOOR)
+
+
+def topics(count, dist, options):
+    rate = min(DELIVERIES_PER_S * count / options.subscribers, EVENTS_PER_S_MAX)
+    return fan_out(options, options.subscribers, rate, "--topics", str(count), "--dist",
+                   DISTS[dist])
+
+
+def sizes(count, _, options):
+    rate = min(DELIVERIES_PER_S, BYTES_PER_S / count) / SIZES_SUBSCRIBERS
+    return fan_out(options, SIZES_SUBSCRIBERS, rate, "--size", str(count))
+
+
+def workers(count, _, options):
+    return fan_out(options, options.subscribers, DELIVERIES_PER_S / options.subscribers,
+                   workers=count)
+
+
+def handshakes(count, _, options):
+    """All that a stream costs up to its first byte; the engine's CPU time is that of its ramp."""
+    with engine(options) as running:
+        before = lone.cpu_s(running)
+        report = load(running, options, count, ["connect", "--duration", "1s", "--warmup", "0s"])
+        busy = lone.cpu_s(running) - before
+    return {"streams_per_s": report["connect"]["achieved_rate"], "cpu_us": busy / count * 1e6,
+            "streams_per_cpu_s": count / busy if busy else None}
+
+
+def rates(rate, _, options):
+    """The bare client: it keeps up with a thousand subscribers for longer than any other."""
+    with engine(options) as running:
+        command = ["taskset", "-c", str(options.client_cpu), f"{options.bin}/floor-receive",
+                   "--connect", f"127.0.0.1:{running.port}", "--subscribers", "1000",
+                   "--rate", str(rate), "--publish", "lines", "--warm-up", str(WARM_UP_S),
+                   "--seconds", str(options.seconds)]
+        for pid in running.pids():
+            command += ["--server-pid", str(pid)]
+        report = json.loads(finish(command, options))
+    latency = (report["latency"] or {}).get("to_last") or {}
+    cpu_ns = report["server_cpu_ns_per_delivery"]
+    return {"cpu_us": cpu_ns / 1e3 if cpu_ns else None,
+            "events_per_read": report["delivery_count"] / max(report["read_count"], 1),
+            "last_ms": latency["p50_ns"] / 1e6 if latency else None,
+            "million_deliveries_per_s": report["delivery_count"] * 1e3 / report["window_ns"],
+            "missing": report["whole_run"]["missing_count"]}
+
+
+POINTS = {"subscribers": subscribers, "topics": topics, "sizes": sizes, "rates": rates,
+          "workers": workers, "handshakes": handshakes}
+
+
+def fan_out(options, count, rate, *flags, workers=1, is_floor=False):
+    """A run of the load generator, which proves every delivery."""
+    with floor(options) if is_floor else engine(options, workers) as running:
+        seconds = max(options.seconds, EVENT_COUNT_MIN / rate)
+        report = load(running, options, count, [
+            "run", "--rate", f"{rate:.6f}", "--publish-batch", "--warmup", f"{WARM_UP_S}s",
+            "--duration", f"{seconds:.3f}s", "--horizon", "60s", *flags])
+    counts, server, metrics = report["counts"], report["server"], report["metrics"]
+    last = metrics.get("last", {})
+    memory = server["mem_per_conn"]
+    return {"cpu_us": (server["cpu_per_delivery_ns"] or 0) / 1e3 or None,
+            "last_ms": last["p"]["50"] / 1e6 if last.get("p", {}).get("50") else None,
+            "p99_ms": metrics["delivery"]["p"]["99"] / 1e6,
+            "user_bytes": memory["pss"], "kernel_bytes": memory["kernel"],
+            "streams_per_s": report["connect"]["achieved_rate"], "lost": counts["lost"],
+            "deliveries": counts["unique"], "server_busy": server["cores"],
+            "client_busy": report["rig"]["busiest_thread"]}
+
+
+def engine(options, workers=1):
+    return lone.serving(options, cpus=[options.server_cpu, options.client_cpu][:workers])
+
+
+def floor(options):
+    return rig.serving(rig.known_servers()["floor-send"], options.server_cpu, options.bin,
+                       options.out / "floor.log")
+
+
+def load(running, options, count, words):
+    command = lone.load(options, running, words[0], count, "--json", "-", "--connect-timeout",
+                        "60s", *words[1:])
+    return json.loads(finish(command, options))
+
+
+def finish(command, options):
+    """What a client says; 4 is its own doubt in the measurement, which its report explains."""
+    done = subprocess.run(command, cwd=rig.ROOT, capture_output=True, text=True,
+                          timeout=options.seconds + SLACK_S)
+    if done.returncode not in (0, 4):
+        raise SystemExit(f"{' '.join(command)}:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def draw(points, options):
+    options.plots.mkdir(parents=True, exist_ok=True)
+    page = ["# scaling", "", __doc__.strip().split("\n\n")[0], ""]
+    for plot in plots(points, options):
+        (options.plots / f"scaling-{plot.name}.svg").write_text(scaling_plot.svg(plot))
+        page += [f"## {plot.title}", "", f"{plot.y_title}.", "", *scaling_plot.table(plot), ""]
+    text = "\n".join(page + flatness(points))
+    (options.out / "summary.md").write_text(text)
+    print(text)
+
+
+def plots(points, options):
+    """All plots that there are points for."""
+    def lines(curve, keys):
+        """`keys` maps a name to a figure; where there are several, they are the engine's."""
+        found = {}
+        for line, by_x in points.get(curve, {}).items():
+            for name, key in keys.items() if len(keys) == 1 or line == "engine" else ():
+                some = [(int(x), f[key]) for x, f in by_x.items() if f.get(key)]
+                if some:
+                    several = len(points[curve]) > 1 and len(keys) == 1
+                    found[line if several else name] = some
+        return found
+
+    count = f"{options.subscribers:,} subscribers"
+    cpu, of = "CPU per delivery, µs", {"engine": "cpu_us"}
+    every = [
+        ("subscribers-cpu", "What a delivery costs", "subscribers", cpu, "subscribers", of),
+        ("subscribers-last", "Time to the last subscriber", "subscribers", "ms (log)",
+         "subscribers", {"engine": "last_ms"}),
+        ("subscribers-memory", "Memory of an idle subscriber", "subscribers",
+         "bytes, both ends of the socket in the kernel", "subscribers",
+         {"engine": "user_bytes", "kernel": "kernel_bytes"}),
+        ("topics-cpu", f"Ever more topics, {count}", "topics", cpu, "topics", of),
+        ("sizes-cpu", f"Larger events, {SIZES_SUBSCRIBERS:,} subscribers", "bytes of data", cpu,
+         "sizes", of),
+        ("rates-cpu", "1,000 subscribers, ever more events", "events per second", f"{cpu} (log)",
+         "rates", of),
+        ("rates-coalesced", "Events that one read brings", "events per second", "events (log)",
+         "rates", {"engine": "events_per_read"}),
+        ("handshakes", "Streams opened", "subscribers", "per CPU second of the engine",
+         "handshakes", {"engine": "streams_per_cpu_s"}),
+    ]
+    for name, title, x_title, y_title, curve, keys in every:
+        found = lines(curve, keys)
+        if found and max(map(len, found.values())) > 1:
+            yield scaling_plot.Plot(name, title, x_title, y_title, found, "(log)" in y_title)
+
+
+def flatness(points):
+    """Whether the curves that should be flat are, by their cheapest and dearest point."""
+    said = []
+    for curve in ("subscribers", "topics"):
+        for line, by_x in points.get(curve, {}).items():
+            if line == FLOOR:
+                continue
+            cpu = {int(x): figures["cpu_us"] for x, figures in by_x.items() if figures["cpu_us"]}
+            if len(cpu) < 2:
+                continue
+            first = cpu[min(cpu)]
+            worst = max(cpu, key=lambda x: cpu[x])
+            ratio = cpu[worst] / first
+            said.append(f"- {curve}{'' if line == 'engine' else f', {line}'}: at worst "
+                        f"{ratio:.2f} of {min(cpu):,} (at {worst:,}); at most {FLAT_MAX}: "
+                        f"{'holds' if ratio <= FLAT_MAX else 'misses'}.")
+    return ["## Flat within 15 %", "", *said, ""] if said else []
 
 
 if __name__ == "__main__":

@@ -98,27 +98,41 @@ impl Inbox {
                 self.begin(&request, said)?;
                 Ok(Some(head_bytes))
             }
-            Expects::Counted { left_bytes } => self.counted(from, left_bytes, said).map(Some),
+            Expects::Counted { left_bytes } => {
+                let (read_bytes, left_bytes) = self.content(from, left_bytes, 0, said)?;
+                self.expects = Expects::Counted { left_bytes };
+                if left_bytes == 0 {
+                    self.complete(said)?;
+                }
+                Ok(Some(read_bytes))
+            }
             Expects::ChunkSize => self.chunk_size(from),
-            Expects::Chunk { left_bytes } => self.chunk(from, left_bytes, said).map(Some),
+            Expects::Chunk { left_bytes } => {
+                let (read_bytes, left_bytes) = self.content(from, left_bytes, CRLF_BYTES, said)?;
+                self.expects = match left_bytes {
+                    0 => Expects::ChunkSize,
+                    left_bytes => Expects::Chunk { left_bytes },
+                };
+                Ok(Some(read_bytes))
+            }
             Expects::Trailer => self.trailer(from, said),
         }
     }
 
-    fn counted(
+    /// Takes what is there of the next `left_bytes` of a body, of which the last `framing_bytes` are
+    /// not content. Returns how many bytes were read, and how many are left.
+    fn content(
         &mut self,
         from: usize,
         left_bytes: u64,
+        framing_bytes: u64,
         said: &mut Vec<Said>,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<(usize, u64), Refusal> {
         let (part, left_bytes) = part(&self.unread[from..], left_bytes);
         let part_bytes = part.len();
-        self.body.take(part, said)?;
-        self.expects = Expects::Counted { left_bytes };
-        if left_bytes == 0 {
-            self.complete(said)?;
-        }
-        Ok(part_bytes)
+        let past_content_bytes = framing_bytes.saturating_sub(left_bytes) as usize;
+        self.body.take(&part[..part_bytes.saturating_sub(past_content_bytes)], said)?;
+        Ok((part_bytes, left_bytes))
     }
 
     fn chunk_size(&mut self, from: usize) -> Result<Option<usize>, Refusal> {
@@ -130,23 +144,6 @@ impl Inbox {
             _ => Expects::Chunk { left_bytes: content_bytes.saturating_add(CRLF_BYTES) },
         };
         Ok(Some(line_bytes))
-    }
-
-    fn chunk(
-        &mut self,
-        from: usize,
-        left_bytes: u64,
-        said: &mut Vec<Said>,
-    ) -> Result<usize, Refusal> {
-        let (part, left_bytes) = part(&self.unread[from..], left_bytes);
-        let part_bytes = part.len();
-        let line_end_bytes = CRLF_BYTES.saturating_sub(left_bytes) as usize;
-        self.body.take(&part[..part_bytes.saturating_sub(line_end_bytes)], said)?;
-        self.expects = match left_bytes {
-            0 => Expects::ChunkSize,
-            left_bytes => Expects::Chunk { left_bytes },
-        };
-        Ok(part_bytes)
     }
 
     fn trailer(&mut self, from: usize, said: &mut Vec<Said>) -> Result<Option<usize>, Refusal> {

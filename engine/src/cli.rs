@@ -79,7 +79,8 @@ fn serve(config: &Config) -> ExitCode {
             break;
         }
         match engine.reload_keys() {
-            Ok(()) => eprintln!("downpour: SIGHUP: the keys were read again"),
+            Ok(true) => eprintln!("downpour: SIGHUP: the keys were read again"),
+            Ok(false) => eprintln!("downpour: SIGHUP: there is no file of keys to read"),
             Err(error) => eprintln!("downpour: SIGHUP: {error}; nothing was changed"),
         }
     }

@@ -44,6 +44,8 @@ mod turn;
 pub(crate) mod uring;
 pub(crate) mod watch;
 
+#[cfg(fuzzing)]
+pub(crate) mod rig;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

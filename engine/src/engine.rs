@@ -188,18 +188,19 @@ impl Engine {
         }
     }
 
-    /// Reads the files of the publish key and of the keys of tokens again.
+    /// Reads the files of the publish key and of the keys of tokens again; false when there is none
+    /// to read.
     ///
     /// # Errors
     /// When a file is bad; all keys stay as they were.
-    pub fn reload_keys(&self) -> Result<(), StartError> {
+    pub fn reload_keys(&self) -> Result<bool, StartError> {
         let key = read_key(self.config.publish_key_file.as_deref())?;
-        self.keys.read_files().map_err(StartError)?;
+        let files_count = self.keys.read_files().map_err(StartError)?;
         for handle in &self.handles {
             handle.send(Command::Key(key.clone()));
         }
         send_verifiers(&self.handles, &self.keys.verifiers());
-        Ok(())
+        Ok(key.is_some() || files_count > 0)
     }
 
     /// Stops taking connections and events, tells every subscriber when to come back, and waits until
@@ -301,7 +302,12 @@ fn spawn_aborting(
 }
 
 fn failed(error: &io::Error) -> StartError {
-    StartError(format!("the kernel refuses a thread or a descriptor: {error}"))
+    let hint = match error.raw_os_error() {
+        Some(libc::EMFILE) => "; raise the descriptor limit (ulimit -n, LimitNOFILE=)",
+        Some(libc::EAGAIN) => "; raise the limit of threads (ulimit -u, TasksMax=)",
+        _ => "",
+    };
+    StartError(format!("the kernel refuses a thread or a descriptor: {error}{hint}"))
 }
 
 fn read_key(path: Option<&Path>) -> Result<Option<PublishKey>, StartError> {

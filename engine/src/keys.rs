@@ -74,11 +74,11 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Reads the files again.
+    /// Reads the files again; how many there are.
     ///
     /// # Errors
     /// Which file is bad, and why; then nothing has changed.
-    pub(crate) fn read_files(&self) -> Result<(), String> {
+    pub(crate) fn read_files(&self) -> Result<usize, String> {
         let mut sources = self.sources();
         let mut read = Vec::new();
         for (index, source) in sources.iter().enumerate() {
@@ -86,10 +86,11 @@ impl Keys {
                 read.push((index, keys_of_file(path, source.algorithm)?));
             }
         }
+        let files_count = read.len();
         for (index, keys) in read {
             sources[index].keys = keys;
         }
-        Ok(())
+        Ok(files_count)
     }
 
     /// Whether anything is fetched at all.

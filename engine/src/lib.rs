@@ -37,6 +37,8 @@ pub(crate) mod worker;
 /// What the fuzz targets reach and nobody else should.
 #[doc(hidden)]
 pub mod fuzzing {
+    #[cfg(fuzzing)]
+    pub use crate::delivery::rig::Rig;
     pub use crate::event::object::{
         LineSplitter, LineTooLong, ObjectError, draft, drafts, line_bytes_max,
     };

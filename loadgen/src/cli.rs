@@ -22,6 +22,8 @@ enum Command {
     Connect(Box<crate::connect::Args>),
     /// Drop a part of the subscribers and check that they come back without a gap
     Storm(crate::storm::Args),
+    /// The same plan against several servers, in rounds: one table and one page
+    Compare(crate::compare::Args),
     /// Search the largest load that still meets the objectives
     Find(crate::find::Args),
     /// Print the report of a saved run
@@ -47,6 +49,7 @@ impl Cli {
             Command::Run(args) => crate::run::run(&args),
             Command::Connect(args) => crate::connect::run(*args),
             Command::Storm(args) => crate::storm::run(args),
+            Command::Compare(args) => crate::compare::run(args),
             Command::Find(args) => crate::find::run(args),
             Command::Report(args) => crate::report::show::run(args),
             Command::Plot(args) => crate::report::plot::run(args),

@@ -7,7 +7,9 @@
 //!
 //! It knows nothing of sockets or latencies: a trial is a `run`, judged by its objectives and
 //! its verdict. A run whose verdict is INVALID says nothing about the server and ends the search
-//! upwards as the limit of the rig, which is not the same answer.
+//! upwards as the limit of the rig, which is not the same answer; unless it is INVALID because the
+//! server took neither its subscribers nor its events. A server that stops answering, or accepts
+//! less than 99 % of the events, does not carry that load, whatever the objectives say of the rest.
 
 pub(crate) mod child;
 mod search;
@@ -173,7 +175,7 @@ fn search(
     while let Some(value) = search.next() {
         let mut flags = vec![format!("--{vary}"), value.to_string()];
         flags.extend(fixed.into_iter().flatten().cloned());
-        let trial = setting.trial(value, &flags)?;
+        let trial = setting.trial(value, &flags, !trials.is_empty())?;
         (setting.tell)(row(&trial, &setting.objectives));
         search.record(trial.outcome);
         trials.push(trial);
@@ -194,9 +196,12 @@ fn row(trial: &Trial, objectives: &[Objective]) -> String {
         None => format!("{}: unknown", slo.expr),
     });
     let figures: Vec<String> = figures.collect();
+    // Where the objectives alone do not say why.
+    let explained = trial.slo.iter().any(|slo| slo.ok == Some(false));
     let reason = match trial.outcome {
-        Outcome::Invalid => trial.reasons.first().map(|text| format!("   {text}")),
-        _ => None,
+        Outcome::Held => None,
+        Outcome::Breached if explained => None,
+        _ => trial.reasons.first().map(|text| format!("   {text}")),
     };
     format!(
         "  {:>12}  {outcome:<9}  {}  {}{}",

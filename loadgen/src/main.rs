@@ -11,6 +11,7 @@ mod amount;
 mod cli;
 mod client;
 mod clock;
+mod compare;
 mod connect;
 mod decoder;
 mod doctor;

@@ -10,20 +10,22 @@
 //! | `args` | the flags |
 //! | `plan` | from flags to what the threads are given |
 //! | `phases` | when what happens |
-//! | `collect`, `show` | what the threads report meanwhile: sums, rows, progress |
+//! | `collect`, `rows`, `show` | what the threads report meanwhile: sums, rows, progress |
 //! | `observe` | the server's process and this machine, meanwhile |
-//! | `procfs`, `rig` | where such figures come from |
+//! | `procfs`, `rig`, `link` | where such figures come from |
 //! | `assemble` | from what the threads saw to the figures |
 //! | `verdict` | whether they can be believed |
 
 pub(crate) mod args;
 mod assemble;
 mod collect;
+mod link;
 mod observe;
 mod phases;
 mod plan;
 pub(crate) mod procfs;
 mod rig;
+mod rows;
 mod show;
 mod verdict;
 
@@ -31,12 +33,17 @@ use std::process::ExitCode;
 
 pub(crate) use args::Args;
 
-use crate::report::model::Run;
+use crate::report::model::host::RigFloor;
 use crate::report::model::verdict::Status;
-use crate::report::{confidence, text};
+use crate::report::model::{Run, metric};
+use crate::report::{confidence, file, text};
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> ExitCode {
+    if let Err(error) = args.check() {
+        eprintln!("downpour-load run: {error}");
+        return ExitCode::from(2);
+    }
     match measure(args) {
         Ok(finished) => present(args, &finished),
         Err(error) => {
@@ -52,12 +59,39 @@ pub(crate) struct Finished {
     pub(crate) signal: Option<i32>,
 }
 
-/// Carries out a run.
+/// Carries out a run, and with `--isolation` one without its slow subscribers before it.
 ///
 /// # Errors
 ///
 /// Why nothing could be measured.
 pub(crate) fn measure(args: &Args) -> Result<Finished, String> {
+    let floor = args.floor.as_deref().map(floor).transpose()?;
+    let alone = match args.isolation {
+        true => Some(once(&args.without_slow())?).filter(|alone| alone.signal.is_none()),
+        false => None,
+    };
+    let mut finished = once(args)?;
+    finished.run.rig.floor = floor;
+    let p99 = |run: &Run| run.metrics.get(metric::DELIVERY)?.percentile("99");
+    let without = alone.and_then(|alone| p99(&alone.run));
+    let with = p99(&finished.run);
+    if let Some(slow) = &mut finished.run.slow {
+        slow.p99_without_ns = without;
+        slow.isolation = with.zip(without).map(|(with, without)| with as f64 / without as f64);
+    }
+    Ok(finished)
+}
+
+/// The floor that a saved run found.
+fn floor(path: &str) -> Result<RigFloor, String> {
+    let run = file::read_one(path).map_err(|error| format!("--floor {error}"))?;
+    let delivery = run.metrics.get(metric::DELIVERY);
+    let p99 = delivery.and_then(|delivery| delivery.percentile("99"));
+    let p99 = p99.ok_or_else(|| format!("--floor {path}: the run has no p99 of delivery"))?;
+    Ok(RigFloor { source: path.to_owned(), p99 })
+}
+
+fn once(args: &Args) -> Result<Finished, String> {
     let plan = plan::Plan::new(args)?;
     let mut evidence = phases::carry_out(args, plan)?;
     let signal = evidence.signal;

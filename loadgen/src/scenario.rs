@@ -17,6 +17,7 @@ pub(crate) fn expand(command: Vec<OsString>) -> Result<Vec<OsString>, String> {
     let Some(path) = path(&command) else { return Ok(command) };
     let text = fs::read_to_string(&path).map_err(|error| format!("--scenario {path}: {error}"))?;
     let flags = flags(&text).map_err(|error| format!("--scenario {path}: {error}"))?;
+    let flags = flags.into_iter().map(OsString::from);
     let (head, tail) = command.split_at(2.min(command.len()));
     Ok(head.iter().cloned().chain(flags).chain(tail.iter().cloned()).collect())
 }
@@ -34,10 +35,17 @@ fn path(command: &[OsString]) -> Option<String> {
     None
 }
 
-/// The flags of a scenario, in the order of the file. `url` (one or a list) stands for the
+fn flags(text: &str) -> Result<Vec<String>, String> {
+    words(text.parse().map_err(|error: toml::de::Error| error.to_string())?)
+}
+
+/// The words of a command line that a table stands for. `url` (one or a list) stands for the
 /// positional argument.
-fn flags(text: &str) -> Result<Vec<OsString>, String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+///
+/// # Errors
+///
+/// A value that is no text, number, switch or list of them.
+pub(crate) fn words(table: toml::Table) -> Result<Vec<String>, String> {
     let mut flags = Vec::new();
     for (key, value) in table {
         let values = match value {
@@ -50,16 +58,16 @@ fn flags(text: &str) -> Result<Vec<OsString>, String> {
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Float(number) => number.to_string(),
                 toml::Value::Boolean(true) => {
-                    flags.push(format!("--{key}").into());
+                    flags.push(format!("--{key}"));
                     continue;
                 }
                 toml::Value::Boolean(false) => continue,
                 _ => return Err(format!("{key}: give a text, a number, true, or a list of them")),
             };
             if key == "url" {
-                flags.push(text.into());
+                flags.push(text);
             } else {
-                flags.push(format!("--{key}={text}").into());
+                flags.push(format!("--{key}={text}"));
             }
         }
     }

@@ -12,11 +12,15 @@ const RUN: [&str; 8] =
     ["--rate", "100", "--duration", "1s", "--warmup", "100ms", "--settle", "100ms"];
 
 fn find(arguments: &[&str], url: &str) -> (Option<i32>, Value) {
+    find_with(arguments, url, &RUN)
+}
+
+fn find_with(arguments: &[&str], url: &str, run: &[&str]) -> (Option<i32>, Value) {
     let output = Command::new(env!("CARGO_BIN_EXE_downpour-load"))
         .args(["find", "--repeats", "1", "--json", "-"])
         .args(arguments)
         .args(["--", url])
-        .args(RUN)
+        .args(run)
         .output()
         .expect("the binary under test starts");
     let found = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
@@ -57,6 +61,21 @@ fn a_server_that_refuses_subscribers_is_at_its_limit() {
     let url = format!("http://{}", server.address);
     let arguments = ["--from", "5", "--to", "50", "--slo", "lost==0"];
     let (code, found) = find(&arguments, &url);
+    let answer = &found["searches"][0]["answer"];
+    assert_eq!(answer["found"], "none", "{found:#}");
+    assert_eq!(answer["limit"], "server", "{found:#}");
+    assert_eq!(code, Some(3));
+}
+
+/// Payloads so large that the kernel's buffers are full long before the server reads again.
+const LARGE: [&str; 4] = ["--size", "128k", "--horizon", "1s"];
+
+#[test]
+fn a_server_that_stops_reading_its_publisher_is_at_its_own_limit() {
+    let server = Server::start(&["--fault", "stall:by=60s,event=40"]);
+    let url = format!("http://{}", server.address);
+    let limit = ["--vary", "rate", "--from", "100", "--to", "100", "--slo", "delivery.p50<10s"];
+    let (code, found) = find_with(&limit, &url, &[&RUN[2..], &LARGE].concat());
     let answer = &found["searches"][0]["answer"];
     assert_eq!(answer["found"], "none", "{found:#}");
     assert_eq!(answer["limit"], "server", "{found:#}");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{StartError, spawn_aborting};
+use super::{StartError, failed, spawn_aborting};
 use crate::backend::Backend;
 use crate::config::cli::BackendChoice;
 use crate::config::memory::Amount;
@@ -51,7 +51,7 @@ pub(super) fn muster(config: &Config, parts: Vec<Parts>) -> Result<(Backend, Cre
         },
     };
     let backend = Backend::Epoll { refused };
-    crew.build(&backend).map_err(|error| not_started(&error))?;
+    crew.build(&backend).map_err(|error| failed(&error))?;
     Ok((backend, crew))
 }
 
@@ -157,12 +157,4 @@ impl fmt::Display for Locked {
             None => write!(f, "the kernel has left"),
         }
     }
-}
-
-fn not_started(error: &io::Error) -> StartError {
-    let hint = match error.raw_os_error() {
-        Some(libc::EMFILE) => "; raise the descriptor limit (ulimit -n, LimitNOFILE=)",
-        _ => "",
-    };
-    StartError(format!("a worker cannot start: {error}{hint}"))
 }

@@ -1,10 +1,13 @@
 //! Publishing JSON lines: a stream of events on one request, answered once.
 
+use std::io::ErrorKind;
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::harness::sse::sequence;
 use crate::harness::wire::{chunked, request};
-use crate::harness::{Backend, Engine, on_both_backends};
+use crate::harness::{Backend, Engine, Wire, on_both_backends};
 
 on_both_backends![
     a_hundred_thousand_lines_are_one_request,
@@ -15,6 +18,8 @@ on_both_backends![
     a_stream_of_lines_that_breaks_off_keeps_what_was_handed_in,
     events_of_a_long_stream_arrive_before_it_ends,
     every_name_of_the_type_is_understood,
+    a_stream_of_lines_that_goes_quiet_is_408_and_keeps_what_came,
+    blank_lines_keep_a_quiet_stream_of_lines_open,
 ];
 
 const TYPE: &str = "Content-Type: application/x-ndjson";
@@ -163,4 +168,57 @@ fn every_name_of_the_type_is_understood(backend: Backend) {
         let answer = engine.ask(request("POST", "/events", &[&kind], line(1).as_bytes()));
         assert_eq!(answer.json()["accepted"], 1, "{kind}");
     }
+}
+
+/// A stream of lines that is open, and `body` in it.
+fn opened(engine: &Engine, body: &str) -> Wire {
+    let mut wire = engine.connect();
+    wire.send(request("POST", "/events", &[TYPE, "Transfer-Encoding: chunked"], b""));
+    wire.send(chunk(body));
+    wire
+}
+
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
+}
+
+fn a_stream_of_lines_that_goes_quiet_is_408_and_keeps_what_came(backend: Backend) {
+    let engine = Engine::start(backend, &["--idle-timeout", "200ms"]);
+    let mut stream = engine.subscribe("t");
+    // Between two lines, in the middle of one, and before the first.
+    for (body, accepted) in [(line(1), 1), (line(2) + "{\"topic\":", 1), ("\n".into(), 0)] {
+        let mut wire = opened(&engine, &body);
+        let response = wire.response();
+        let problem = response.problem(408);
+        assert_eq!(problem["accepted"], accepted, "{body:?}");
+        let detail = problem["detail"].as_str().expect("a detail");
+        assert!(detail.contains("--idle-timeout") && detail.contains("blank line"), "{detail}");
+        assert_eq!(response.header("Connection"), Some("close"));
+        wire.expect_end();
+    }
+    assert_eq!(stream.data(2), ["1", "2"]);
+}
+
+fn blank_lines_keep_a_quiet_stream_of_lines_open(backend: Backend) {
+    let engine = Engine::start(backend, &["--idle-timeout", "2s"]);
+    let mut stream = engine.subscribe("t");
+    let mut kept = opened(&engine, &line(1));
+    // One that stays quiet tells when the time is over.
+    let mut quiet = opened(&engine, &line(2));
+    let pause = Some(Duration::from_millis(50));
+    let mut first = [0];
+    loop {
+        kept.send(chunk("\n"));
+        quiet.stream.set_read_timeout(pause).expect("a timeout");
+        match quiet.stream.peek(&mut first) {
+            Ok(_) => break,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+        }
+    }
+    quiet.response().problem(408);
+    kept.send(chunk(&line(3)) + "0\r\n\r\n");
+    assert_eq!(kept.response().json()["accepted"], 2);
+    let mut data = stream.data(3);
+    data.sort_unstable();
+    assert_eq!(data, ["1", "2", "3"]);
 }

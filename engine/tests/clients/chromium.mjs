@@ -143,12 +143,15 @@ async function otherOrigin(browser) {
   assert.equal(JSON.parse(gap.data).resumes_after, gap.id);
   for (const data of ['5', '6', '7', '8', '9']) assert.equal((await next()).data, data);
 
-  // The page may publish as well, with what only a preflight allows.
-  const answer = await page.evaluate(`fetch(${JSON.stringify(`${engine}/events`)}, {
+  // The page may publish as well, with what only a preflight allows; coming back needed none.
+  const answer = await page.evaluate(`fetch(${JSON.stringify(`${cutter.url}/events`)}, {
     method: 'POST', credentials: 'include', headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ topic: 't', data: 'from the page' }),
   }).then(answer => answer.json())`);
   assert.deepEqual((await next()).id, answer.id);
+  for (const method of ['OPTIONS', 'POST']) {
+    assert.equal((await cutter.requests.take()).split(' ')[0], method);
+  }
 
   // A refusal can be read by the page, and ends an EventSource for good.
   const status = await page.evaluate(`fetch(${JSON.stringify(`${engine}/events`)}).then(a => a.status)`);

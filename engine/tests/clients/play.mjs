@@ -84,9 +84,10 @@ export class Cutter {
     this.#isOpen = true;
   }
 
-  /** The `Last-Event-ID` of the next request; none if it has none. */
+  /** The `Last-Event-ID` of the next request, which is a GET; none if it has none. */
   async lastEventId() {
     const head = await this.requests.take();
+    assert.match(head, /^GET /, 'it was asked for something else first');
     return /^last-event-id: (.*)\r$/im.exec(head)?.[1];
   }
 }

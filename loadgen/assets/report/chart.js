@@ -50,7 +50,8 @@ function logScale(min, max) {
         if (value >= min * 0.999 && value <= max * 1.001) out.push(value);
       }
     }
-    return out;
+    // Less than a decade: round steps tell more than the one or two that are left.
+    return out.length > 2 ? out : linearScale(min, max).ticks(n).filter((value) => value > 0);
   };
   return {
     min,
@@ -86,6 +87,13 @@ function scaleOver(values, logarithmic) {
 
 const fixed = (value) => value.toFixed(1);
 
+// About how wide a text of a chart is: a chart is drawn before it can be measured, and fonts differ.
+const GLYPH_PIXELS = 7;
+const textWidth = (text) => GLYPH_PIXELS * String(text).length;
+
+const shortened = (text, room) =>
+  textWidth(text) <= room ? text : text.slice(0, Math.max(1, Math.floor(room / GLYPH_PIXELS) - 1)) + "…";
+
 function lineLayer(points, color, extra = "", dash = null) {
   return (plot) => {
     let path = "";
@@ -109,7 +117,9 @@ function dotLayer(points, color) {
   return (plot) => {
     let path = "";
     for (const [x, y] of points) if (!unknown(y)) path += `M${fixed(plot.x(x))} ${fixed(plot.y(y))}h0`;
-    return svg("path", { class: "dots", d: path, style: `stroke:${color}` });
+    // Few dots may be larger than many.
+    const width = points.length > 300 ? 3 : 4.5;
+    return svg("path", { class: "dots", d: path, style: `stroke:${color};stroke-width:${width}` });
   };
 }
 
@@ -146,7 +156,9 @@ function markLayer(x, name) {
   return (plot) => {
     const at = plot.x(x);
     if (at < plot.left || at > plot.right) return null;
-    const room = plot.right - at > 170;
+    const [before, behind] = [at - plot.left - 8, plot.right - at - 8];
+    const room = behind >= before || behind >= textWidth(name);
+    const said = shortened(name, room ? behind : before);
     return [
       svg("path", { class: "mark", d: `M${fixed(at)} ${plot.top}V${plot.bottom}` }),
       svg(
@@ -157,7 +169,8 @@ function markLayer(x, name) {
           y: plot.top + 12,
           "text-anchor": room ? "start" : "end",
         },
-        name,
+        said,
+        said === name ? null : svg("title", {}, name),
       ),
     ];
   };
@@ -170,7 +183,7 @@ function shadeLayer(from, to, name) {
     if (x1 - x0 < 1) return null;
     return [
       svg("rect", { class: "outside", x: x0, y: plot.top, width: x1 - x0, height: plot.bottom - plot.top }),
-      x1 - x0 > 7 * name.length ? svg("text", { x: x0 + 5, y: plot.bottom - 6 }, name) : null,
+      x1 - x0 > 7 * name.length ? svg("text", { class: "outside-name", x: x0 + 5, y: plot.bottom - 6 }, name) : null,
     ];
   };
 }
@@ -293,7 +306,8 @@ addEventListener("afterprint", () => redrawAll());
 
 function layout(spec, width) {
   const height = spec.height ?? (width < 500 ? 230 : 300);
-  const left = 52;
+  const ticks = yTicksOf(spec);
+  const left = Math.max(52, ...ticks.map((value) => textWidth(spec.yShow(value)) + 9));
   const right = width - (spec.padRight ?? 8);
   const top = spec.yName ? 24 : 10;
   const bottom = height - 38;
@@ -303,9 +317,11 @@ function layout(spec, width) {
   return { width, height, left, right, top, bottom, x, y, back, yMin: spec.y.min };
 }
 
+const yTicksOf = (spec) => (spec.yTicks ? spec.yTicks(spec.y, 5) : spec.y.ticks(5));
+
 function axes(spec, plot) {
   const nodes = [];
-  for (const value of spec.yTicks ? spec.yTicks(spec.y, 5) : spec.y.ticks(5)) {
+  for (const value of yTicksOf(spec)) {
     const at = fixed(plot.y(value));
     nodes.push(svg("path", { class: "grid", d: `M${plot.left} ${at}H${plot.right}` }));
     nodes.push(
@@ -314,10 +330,16 @@ function axes(spec, plot) {
   }
   const most = Math.max(2, Math.floor((plot.right - plot.left) / 72));
   const ticks = spec.xTicks ? spec.xTicks(most) : spec.x.ticks(most);
+  let taken = 0;
   for (const value of ticks) {
     const at = fixed(plot.x(value));
+    const shown = spec.xShow(value);
+    const half = textWidth(shown) / 2;
+    const x = Math.min(plot.x(value), plot.width - half);
     nodes.push(svg("path", { class: "grid", d: `M${at} ${plot.top}V${plot.bottom + 4}` }));
-    nodes.push(svg("text", { x: at, y: plot.bottom + 18, "text-anchor": "middle" }, spec.xShow(value)));
+    if (x - half < taken) continue;
+    taken = x + half + 4;
+    nodes.push(svg("text", { x: fixed(x), y: plot.bottom + 18, "text-anchor": "middle" }, shown));
   }
   nodes.push(svg("path", { class: "frame", d: `M${plot.left} ${plot.bottom}H${plot.right}` }));
   if (spec.yName) nodes.push(svg("text", { x: 0, y: 11 }, spec.yName));

@@ -93,6 +93,19 @@ function summary(values, counts) {
   };
 }
 
+// All samples of several histograms in one.
+function sumOf(histograms) {
+  if (histograms.length === 1) return histograms[0];
+  const sum = new Map();
+  for (const { values, counts } of histograms)
+    values.forEach((value, i) => sum.set(value, (sum.get(value) ?? 0) + counts[i]));
+  const values = [...sum.keys()].sort((a, b) => a - b);
+  return summary(
+    values,
+    values.map((value) => sum.get(value)),
+  );
+}
+
 // The value at a quantile (0 to 1), whatever the number of samples.
 function valueAt(histogram, quantile) {
   const rank = Math.max(1, Math.min(histogram.n, Math.ceil(quantile * histogram.n)));

@@ -42,39 +42,91 @@ function verdict(one) {
 }
 
 function heading() {
-  const first = state.runs[0].run;
-  const title = single(state) ? state.runs[0].name : `${state.runs.length} runs compared`;
-  const plans = [...new Set(state.runs.map(({ run }) => plan(run)))];
-  const verdicts = single(state) ? [verdict(state.runs[0])] : sameVerdict();
+  const { run } = state.runs[0];
+  const made = `${run.tool.name} ${run.tool.version} · ${utc(run.started_unix_ns)}${run.target.loopback ? " · loopback" : ""}`;
   return [
-    el(
-      "p",
-      { class: "made" },
-      `${first.tool.name} ${first.tool.version} · ${utc(first.started_unix_ns)}${first.target.loopback ? " · loopback" : ""}`,
-    ),
-    el("h1", {}, title),
-    el(
-      "p",
-      { class: "plan" },
-      plans.length === 1 ? plans[0] : "The plans differ: see below before comparing.",
-    ),
-    verdicts,
-    single(state) ? tiles(state.runs[0]) : null,
-  ]
-    .flat()
-    .filter(Boolean);
+    state.alone ? wayBack(state.alone) : null,
+    el("p", { class: "made" }, made),
+    ...(single(state) ? aloneHeading(state.runs[0]) : sidesHeading()),
+  ].filter(Boolean);
 }
 
-// Runs of one kind usually share their reservations: then one banner speaks for all.
-function sameVerdict() {
-  const key = ({ run }) => JSON.stringify([run.verdict, run.interrupted]);
-  const groups = new Map();
-  for (const one of state.runs) groups.set(key(one), [...(groups.get(key(one)) ?? []), one]);
-  return [...groups.values()].map((group) =>
-    verdict({
-      run: group[0].run,
-      name: group.length === state.runs.length ? "All runs alike" : group.map((one) => one.name).join(", "),
-    }),
+const aloneHeading = (one) => [
+  el("h1", {}, one.name),
+  el("p", { class: "plan" }, plan(one.run)),
+  verdict(one),
+  tiles(one),
+];
+
+function sidesHeading() {
+  const plans = [...new Set(state.runs.map(({ run }) => plan(run)))];
+  const rounds = Math.max(...state.runs.map((one) => new Set(one.rounds.map(roundOf)).size));
+  const servers = state.runs.filter((one) => !one.isFloor).length;
+  const what = state.runs.some((one) => one.rounds.length > 1 || one.isFloor) ? "server" : "run";
+  const load = plans.length === 1 ? plans[0] : "The plans differ: see below before comparing.";
+  return [
+    el("h1", {}, `${servers} ${what}${servers === 1 ? "" : "s"} compared`),
+    el("p", { class: "plan" }, load, rounds > 1 ? ` · ${rounds} rounds` : ""),
+    sidesVerdict(),
+  ];
+}
+
+// The way back from a single run, and to the other runs of its server.
+function wayBack(one) {
+  const group = state.groups.find(({ rounds }) => rounds.includes(one));
+  const others = group.rounds.map((entry) => {
+    const name = entry.when ?? entry.name;
+    return entry === one
+      ? el("b", { "aria-current": "page" }, name)
+      : el("a", { href: "#run-" + entry.id }, name);
+  });
+  return el(
+    "p",
+    { class: "back" },
+    el("a", { href: "#all" }, `← All ${count(state.groups.length)} side by side`),
+    others.length > 1 ? [el("span", { class: "quiet" }, group.name), ...others] : null,
+  );
+}
+
+// One banner for all runs: the worst verdict, and each reason once for each server.
+function sidesVerdict() {
+  const worst = GRADES[Math.max(...state.runs.map(gradeOf))];
+  const entries = state.runs.flatMap(({ rounds }) => rounds);
+  const alike = entries.filter(({ run }) => run.verdict.status === worst).length;
+  const says = {
+    valid: `Nothing speaks against any of the ${count(entries.length)} runs.`,
+    suspect: `${count(alike)} of ${count(entries.length)} runs hold with reservations.`,
+    invalid: `${count(alike)} of ${count(entries.length)} runs describe the rig or a broken run, not the server.`,
+  }[worst];
+  // What is said of several runs alike is said once.
+  const found = new Map();
+  for (const one of state.runs)
+    for (const { run } of one.rounds)
+      for (const reason of run.verdict.reasons) {
+        const key = reason.code + reason.text;
+        if (!found.has(key)) found.set(key, { reason, times: new Map() });
+        const { times } = found.get(key);
+        times.set(one, (times.get(one) ?? 0) + 1);
+      }
+  const whom = ({ reason, times }) => {
+    if (reason.status === "valid") return " ";
+    const each = [...times].map(([one, n]) =>
+      n < one.rounds.length ? `${one.name} (${n} of ${one.rounds.length})` : one.name,
+    );
+    const all = times.size === state.runs.length && [...times].every(([one, n]) => n === one.rounds.length);
+    return [" ", el("b", {}, all ? "all" : each.join(", ")), ": "];
+  };
+  return el(
+    "div",
+    { class: `verdict ${worst}`, role: "note" },
+    el("p", {}, el("span", { class: `word ${worst}` }, worst.toUpperCase()), " ", says),
+    el(
+      "ul",
+      {},
+      [...found.values()].map((one) =>
+        el("li", {}, el("code", {}, one.reason.code), whom(one), one.reason.text),
+      ),
+    ),
   );
 }
 
@@ -139,88 +191,6 @@ function tiles(one) {
   ].filter(Boolean);
   // Full rows: four to a row when that comes out even, else three.
   return el("dl", { class: figures.length % 4 && figures.length > 4 ? "tiles three" : "tiles" }, figures);
-}
-
-// Columns of the comparison: name, how it is read, how it is shown, and whether less is better. What
-// follows from the plan (deliveries, connects) is neither good nor bad.
-const COMPARED = [
-  ["p50", (r, h) => percentile(h[headlineOf(r)], 50), time, true],
-  ["p99", (r, h) => percentile(h[headlineOf(r)], 99), time, true],
-  ["max", (r, h) => h[headlineOf(r)]?.max, time, true],
-  ["p50 to last", (r, h) => percentile(h.last, 50), time, true],
-  ["p50 spread", (r, h) => (h.last ? null : percentile(h.spread, 50)), time, true],
-  ["deliveries", (r) => r.rates.deliveries, rate, false],
-  ["lost", (r) => r.counts.lost, count, true],
-  ["CPU per delivery", (r) => r.server?.cpu_per_delivery_ns, time, true],
-  ["memory per stream", (r) => r.server?.mem_per_conn.pss, bytes, true],
-  ["kernel memory", (r) => r.server?.mem_per_conn.kernel, bytes, true],
-  ["connects", (r) => r.connect.achieved_rate, rate, false],
-];
-
-function comparison(redraw) {
-  if (single(state)) return null;
-  const plans = new Set(state.runs.map(({ run }) => plan(run)));
-  const columns = COMPARED.map(([name, read, show, less]) => {
-    const values = state.runs.map(({ run, histograms }) => read(run, histograms) ?? null);
-    return { name, show, best: less && plans.size === 1, values };
-  }).filter(({ values }) => values.some((v) => v !== null));
-  const rows = state.runs.map((one, i) => [
-    runToggle(one, i, redraw),
-    el("span", { class: one.run.verdict.status }, one.run.verdict.status),
-    ...columns.map((column) => comparedCell(column, i, one.color)),
-  ]);
-  return section(
-    "compare",
-    "Side by side",
-    plans.size === 1
-      ? "Bold is the best of its column; the strokes compare sizes. Whether a difference is more than chance: downpour-load diff."
-      : "The plans differ, so no figure here is better than another; the strokes compare sizes.",
-    table(["run", "verdict", ...columns.map(({ name }) => name)], rows, "Runs side by side"),
-    plans.size > 1
-      ? el(
-          "ul",
-          {},
-          state.runs.map(({ run, name }) => el("li", {}, `${name}: ${plan(run)}`)),
-        )
-      : null,
-  );
-}
-
-function runToggle(one, i, redraw) {
-  const toggle = (event) => {
-    one.shown = event.target.checked;
-    redraw();
-  };
-  const box = {
-    type: "checkbox",
-    checked: one.shown,
-    "aria-label": `Show ${one.name}`,
-    "data-keep": "run-" + i,
-    onchange: toggle,
-  };
-  return el(
-    "label",
-    {},
-    el("input", box),
-    " ",
-    el("span", { class: "swatch", style: `background:${one.color}` }),
-    one.name,
-  );
-}
-
-function comparedCell({ values, show, best }, i, color) {
-  const value = values[i];
-  if (value === null) return el("span", { class: "none" }, "n/a");
-  const known = values.filter((v) => v !== null);
-  const most = Math.max(...known);
-  const differs = new Set(known.map(show)).size > 1;
-  const width = Math.max(1, (value / most) * 100).toFixed(1);
-  const meter =
-    differs && most > 0 ? el("span", { class: "meter", style: `width:${width}%;color:${color}` }) : null;
-  return {
-    text: [show(value), meter],
-    class: best && differs && show(value) === show(Math.min(...known)) ? "best" : null,
-  };
 }
 
 function objectives() {

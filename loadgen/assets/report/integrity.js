@@ -7,6 +7,7 @@ function fairness(state) {
   if (!runs.length) return null;
   const rows = [
     ["Jain's index (1 = all alike)", (f) => f.jain.toFixed(3)],
+    ["Gini coefficient (0 = all alike)", (f) => (f.by_order.length > 1 ? lorenz(f.by_order).gini.toFixed(3) : "n/a")],
     ["slowest over fastest mean", (f) => plain(f.mean_ratio)],
     ["position bias (+1: earlier connected is earlier served)", (f) => POSITION(f.position_rho)],
     ["events whose last receiver is one of the same 1 %", (f) => percent(f.last_share_top_percent)],
@@ -15,9 +16,14 @@ function fairness(state) {
   return section(
     "fairness",
     "Fairness",
-    "Mean latency of each subscriber against its place in the connect order. A slope means that the server always serves the same ones first.",
+    "Mean latency of each subscriber against its place in the connect order: a slope means that the server always serves the same ones first. Beside it the Lorenz curve: the share of all waiting that the best-served bear; the straight line is everybody alike.",
     el("div", { class: "bar" }, runKeys(state)),
-    runs.some(({ run }) => run.fairness.by_order.length > 1) ? orderChart(state, runs) : null,
+    el(
+      "div",
+      { class: "pair" },
+      runs.some(({ run }) => run.fairness.by_order.length > 1) ? orderChart(state, runs) : null,
+      lorenzChart(runs.filter(({ run }) => run.fairness.by_order.length > 1)),
+    ),
     table(
       ["", ...runs.map(({ name }) => name)],
       rows.map(([name, read]) => [name, ...runs.map(({ run }) => read(run.fairness))]),
@@ -52,6 +58,8 @@ function orderChart(state, runs) {
       lineLayer(
         points[i].map((p) => [p.order, p.mean_ns]),
         color,
+        "",
+        dashOf(runs[i]),
       ),
     ]),
     stops: longest.filter((_, i) => i % stride === 0).map((p) => p.order),
@@ -61,6 +69,64 @@ function orderChart(state, runs) {
         color,
         name: single(state) ? "mean" : name,
         text: time(nearestBy(points[i], (p) => p.order, at)?.mean_ns),
+      })),
+    }),
+  });
+}
+
+// Points of the Lorenz curve, from the best served on, and the Gini coefficient: twice the area
+// between the curve and the straight line. Neighbours summed up in one point count by their number.
+function lorenz(points) {
+  const sorted = [...points].sort((a, b) => a.mean_ns - b.mean_ns);
+  const subscribers = sorted.reduce((sum, p) => sum + p.subscribers, 0);
+  const waiting = sorted.reduce((sum, p) => sum + p.subscribers * p.mean_ns, 0);
+  const curve = [[0, 0]];
+  let area = 0;
+  for (const p of sorted) {
+    const [x, y] = curve[curve.length - 1];
+    const next = [
+      x + p.subscribers / subscribers,
+      waiting > 0 ? y + (p.subscribers * p.mean_ns) / waiting : x + p.subscribers / subscribers,
+    ];
+    area += ((y + next[1]) / 2) * (next[0] - x);
+    curve.push(next);
+  }
+  return { curve, gini: Math.max(0, 1 - 2 * area) };
+}
+
+function lorenzChart(runs) {
+  if (!runs.length) return null;
+  const curves = runs.map(({ run }) => lorenz(run.fairness.by_order).curve);
+  const share = (v) => `${Math.round(v * 100)} %`;
+  const stops = Array.from({ length: 20 }, (_, i) => (i + 1) / 20);
+  return chart({
+    label: "Lorenz curve of the waiting",
+    height: 250,
+    x: linearScale(0, 1),
+    y: linearScale(0, 1),
+    padRight: 14,
+    xShow: share,
+    yShow: share,
+    yName: "share of all waiting",
+    xName: "share of subscribers, best served first",
+    layers: [
+      lineLayer(
+        [
+          [0, 0],
+          [1, 1],
+        ],
+        "var(--faint)",
+        "dash",
+      ),
+      ...runs.map((one, i) => lineLayer(curves[i], one.color, "", dashOf(one))),
+    ],
+    stops,
+    read: (at) => ({
+      lead: share(at),
+      items: runs.map(({ color, name }, i) => ({
+        color,
+        name: single(state) ? "bear" : name,
+        text: share(nearestBy(curves[i], ([x]) => x, at)[1]),
       })),
     }),
   });
@@ -91,7 +157,10 @@ const COUNTERS = [
   ["incomplete_events", "events that some subscriber never got", true, true],
   ["late", "received after the horizon", true, false],
   ["foreign", "events without a stamp of this run", false, false],
+  ["lost_silent", "lost, and announced by no gap", true, false],
   ["gaps_announced", "gaps the server itself announced", false, false],
+  ["gaps_late", "announced only after an event from behind the gap", true, false],
+  ["gaps_unfounded", "announced although nothing was missing", true, false],
   ["ambiguous", "subscriber was just connecting: neither due nor lost", false, false],
   ["in_flight", "still inside the horizon at the end", false, false],
 ];
@@ -100,15 +169,18 @@ function integrity(state) {
   const runs = shown(state);
   const row = (name, note, read, bad) => [
     [name, el("small", { class: "beside" }, note)],
-    ...runs.map(({ run }) => {
-      const value = read(run.counts);
+    ...runs.map((one) => {
+      const value = total(one, read);
       return unknown(value)
         ? el("span", { class: "none" }, "unknown")
         : { text: count(value), class: bad && value > 0 ? "bad" : null };
     }),
   ];
-  const counters = COUNTERS.filter(([key, , , always]) => always || runs.some(({ run }) => run.counts[key]));
-  const reasons = [...new Set(runs.flatMap(({ run }) => Object.keys(run.counts.disconnects)))];
+  const counters = COUNTERS.filter(
+    ([key, , , always]) => always || runs.some((one) => total(one, (counts) => counts[key])),
+  );
+  const entries = runs.flatMap(({ rounds }) => rounds);
+  const reasons = [...new Set(entries.flatMap(({ run }) => Object.keys(run.counts.disconnects)))];
   const rows = [
     row("expected", "each event's confirmed subscribers", (c) => c.expected),
     row("unique", "received, each once", (c) => c.unique),
@@ -130,6 +202,55 @@ function integrity(state) {
       ),
     ),
     table(["", ...runs.map(({ name }) => name)], rows, "Integrity"),
+    single(state) ? offences(runs[0].run.counts.offences ?? []) : null,
+  );
+}
+
+// Subscribers named in a row; the table below has all.
+const NAMED_MAX = 6;
+const OFFENCES = {
+  lost: "lost",
+  duplicate: "received again",
+  out_of_order: "out of order",
+  corrupt: "corrupt",
+  late: "late",
+  gap: "gap announced",
+  gap_late: "gap announced late",
+  gap_unfounded: "gap announced, nothing missing",
+};
+const subscriberNo = (one) => `no. ${count(one.subscriber + 1)}`;
+
+// Faults by name: who, which event of which stream, when.
+function offences(list) {
+  if (!list.length) return null;
+  const kinds = Object.keys(OFFENCES).filter((kind) => list.some((one) => one.kind === kind));
+  const summary = kinds.map((kind) => {
+    const found = list.filter((one) => one.kind === kind);
+    const who = [...new Set(found.map(subscriberNo))];
+    const more = who.length > NAMED_MAX ? ` and ${count(who.length - NAMED_MAX)} more` : "";
+    return [
+      OFFENCES[kind],
+      count(found.length),
+      { text: who.slice(0, NAMED_MAX).join(", ") + more, class: "text" },
+    ];
+  });
+  const rows = list.map((one) => [
+    OFFENCES[one.kind] ?? one.kind,
+    subscriberNo(one),
+    one.stream ?? one.topic ?? "",
+    unknown(one.expected) ? "" : count(one.expected),
+    unknown(one.met) ? "" : count(one.met),
+    count(one.count ?? 1),
+    unknown(one.at_ns) ? "" : seconds(since(state.runs[0].run, one.at_ns)),
+  ]);
+  const head = ["fault", "subscriber", "stream", "expected", "met instead", "events", "at"];
+  return el(
+    "div",
+    {},
+    el("h3", {}, "Faults by name"),
+    el("p", { class: "quiet" }, "Subscribers by their place in the connect order; of each kind the first 100 are kept."),
+    table(["", "listed", { text: "subscribers", class: "text" }], summary, "Who was hit"),
+    el("details", {}, el("summary", {}, "One by one"), table(head, rows, "Faults one by one")),
   );
 }
 
@@ -161,7 +282,7 @@ function faultChart(one) {
     yShow: short,
     yName: "per interval",
     xName: "time in the measured window",
-    layers: [...phases(one), ...FAULTS.map(([key, color], i) => barLayer(bars(key, i), color))],
+    layers: [...FAULTS.map(([key, color], i) => barLayer(bars(key, i), color)), ...phases(one)],
     stops: rows.map((r) => middle(one.run, r)),
     read: (at, i) => ({
       lead: seconds(at),

@@ -20,7 +20,7 @@ function latency(state, redraw) {
   const available = DEFINITIONS.filter((one) => state.runs.some(({ histograms }) => histograms[one.name]));
   if (!available.length) return null;
   if (!available.some((one) => one.name === state.metric)) state.metric = available[0].name;
-  const lines = linesOf(state);
+  const lines = linesOf(state, state.metric);
   const legend = single(state)
     ? keys(lines.map((line) => [line.label, line.color, line.dash]))
     : runKeys(state);
@@ -35,7 +35,7 @@ function latency(state, redraw) {
       scaleChoice(state, redraw),
       el("span", { class: "push" }, legend),
     ),
-    percentileCurve(state, lines),
+    percentileCurve(state, state.metric, lines),
     asTable(
       ["percentile", ...lines.map((line) => line.label)],
       () => spectrumRows(lines),
@@ -44,16 +44,31 @@ function latency(state, redraw) {
   );
 }
 
-// One line per run; a single run's metric is accompanied by its variants.
-function linesOf(state) {
+// Until everybody has an event, of all servers; a single run shows its events one by one instead.
+function timeToLast(state) {
+  const lines = linesOf(state, "last");
+  if (!lines.length) return null;
+  return section(
+    "last",
+    "Time to the last subscriber",
+    "last: from the planned publish time until every subscriber due has the event. One sample is one event, so the tail is coarser than above.",
+    el("div", { class: "bar" }, runKeys(state)),
+    percentileCurve(state, "last", lines),
+    asTable(["percentile", ...lines.map((line) => line.label)], () => spectrumRows(lines), "Time to the last"),
+  );
+}
+
+// One line per server; a single run's metric is accompanied by its variants.
+function linesOf(state, metric) {
   const lines = shown(state)
-    .filter(({ histograms }) => histograms[state.metric])
-    .map(({ name, color, histograms }) => ({
-      label: single(state) ? state.metric : name,
-      color,
-      histogram: histograms[state.metric],
+    .filter(({ histograms }) => histograms[metric])
+    .map((one) => ({
+      label: single(state) ? metric : one.name,
+      color: one.color,
+      dash: dashOf(one),
+      histogram: one.histograms[metric],
     }));
-  const companions = single(state) ? (COMPANIONS[state.metric] ?? []) : [];
+  const companions = single(state) ? (COMPANIONS[metric] ?? []) : [];
   for (const [name, label, dash, color] of companions) {
     const histogram = state.runs[0].histograms[name];
     if (histogram) lines.push({ label, color, dash, histogram });
@@ -61,10 +76,10 @@ function linesOf(state) {
   return lines;
 }
 
-function percentileCurve(state, lines) {
+function percentileCurve(state, metric, lines) {
   const points = lines.map(({ histogram }) => curve(histogram));
   const most = Math.max(10, ...lines.map(({ histogram }) => histogram.n));
-  const floor = single(state) && state.metric === "delivery" ? state.runs[0].run.rig.floor?.p99 : null;
+  const floor = single(state) && metric === "delivery" ? state.runs[0].run.rig.floor?.p99 : null;
   // On a log scale the fastest few would take most of the picture; they meet its lower edge.
   const values = lines.flatMap(({ histogram }) => [
     state.logarithmic ? valueAt(histogram, 0.1) : 0,
@@ -76,7 +91,7 @@ function percentileCurve(state, lines) {
     .filter((p) => p > 0 && inverse(p) <= most)
     .sort((a, b) => a - b);
   return chart({
-    label: `Percentile curve of ${state.metric}`,
+    label: `Percentile curve of ${metric}`,
     height: 340,
     x: logScale(1, most),
     y: scaleOver(values.concat(floor ?? []), state.logarithmic),
@@ -142,6 +157,8 @@ function curve(histogram) {
   histogram.values.forEach((value, i) => {
     seen += histogram.counts[i];
     const x = seen < histogram.n ? histogram.n / (histogram.n - seen) : histogram.n;
+    // The largest but one lies where the largest does; the curve ends in the largest.
+    if (seen < histogram.n && x >= histogram.n) return;
     if (Math.log(x) - last > 0.012 || seen === histogram.n) {
       points.push([Math.min(x, histogram.n), value]);
       last = Math.log(x);
@@ -160,7 +177,7 @@ function percentileTable(state) {
   const compare = !single(state);
   const rows = compare
     ? shown(state)
-        .filter(({ run }) => run.metrics[state.metric])
+        .filter(({ histograms }) => histograms[state.metric])
         .map((one) => [one, state.metric])
     : DEFINITIONS.filter(({ name }) => state.runs[0].run.metrics[name]).map(({ name }) => [
         state.runs[0],
@@ -180,7 +197,9 @@ function percentileTable(state) {
   return section(
     "percentiles",
     compare ? `Percentiles of ${state.metric}` : "Percentiles",
-    "Small figures are 95 % intervals, from a bootstrap over events or intervals, not over deliveries: those of one event share its fate. n/a: fewer than ten samples lie above.",
+    state.runs.some(({ rounds }) => rounds.length > 1)
+      ? "Of the samples of all rounds together; small: the lowest and the highest round. n/a: fewer than ten samples lie above."
+      : "Small figures are 95 % intervals, from a bootstrap over events or intervals, not over deliveries: those of one event share its fate. n/a: fewer than ten samples lie above.",
     table(
       head,
       rows.map((row) => [label(row), ...metricCells(...row)]),
@@ -199,7 +218,25 @@ function percentileTable(state) {
   );
 }
 
-function metricCells({ run, histograms }, name) {
+function metricCells(one, name) {
+  return one.rounds.length > 1 ? roundsCells(one, name) : runCells(one, name);
+}
+
+// Of all rounds together. An interval would say how one run differs from itself, not from the next:
+// that is what the rounds show, so the small figures are those of the lowest and the highest round.
+function roundsCells({ rounds, histograms }, name) {
+  const histogram = histograms[name];
+  const cells = PERCENTILES.map((p) => {
+    const values = rounds.map((entry) => percentile(entry.histograms[name], p)).filter((v) => !unknown(v));
+    return {
+      text: time(percentile(histogram, p)),
+      note: values.length > 1 ? span([Math.min(...values), Math.max(...values)]) : null,
+    };
+  });
+  return [...cells, time(histogram.max), time(histogram.mean), count(histogram.n)];
+}
+
+function runCells({ run, histograms }, name) {
   const metric = run.metrics[name];
   const histogram = histograms[name];
   const cells = PERCENTILES.map((p) => {

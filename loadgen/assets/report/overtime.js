@@ -51,7 +51,7 @@ function heat(state) {
   return section(
     "time",
     "Latency over time",
-    `Each column is one interval, each cell the number of samples of ${headlineOf(runs[0].run)} in it: the stronger the colour, the more, on a log scale.`,
+    `Each column is one interval, each cell the number of samples of ${headlineOf(runs[0].run)} in it: the stronger the colour, the more, on a log scale.${runs.some(({ rounds }) => rounds.length > 1) ? " Of each server, the round whose p99 is the middle one." : ""}`,
     el(
       "div",
       { class: "bar" },

@@ -1,7 +1,11 @@
 // What all sections share: runs and their spans, headings, keys.
 //
-// state: { runs: [{ run, name, color, shown, histograms, columns }], metric, logarithmic }. A section is
-// a function from the state to a section element, or null when no run has anything to show in it.
+// state: { all, groups, alone, runs, metric, logarithmic }. `all` are the runs of the page, `groups`
+// the servers that they are of, `alone` the run that is looked at by itself, and `runs` what is
+// shown: that run, or the groups. An entry of any of them is { run, name, color, shown, histograms,
+// columns, rounds, isFloor }: a group has the histograms of all its rounds together, and as `run`
+// and `columns` those of the round that stands for it. A section is a function from the state to a
+// section element, or null when no run has anything to show in it.
 
 const meaning = (name) => DEFINITIONS.find((one) => one.name === name);
 
@@ -15,7 +19,7 @@ const since = (run, ns) => (ns - originOf(run)) / 1e9;
 
 const shown = (state) => state.runs.filter((one) => one.shown);
 
-const single = (state) => state.runs.length === 1;
+const single = (state) => state.runs.length === 1 && state.runs[0].rounds.length === 1;
 
 function section(id, title, lead, ...content) {
   return el(
@@ -48,7 +52,10 @@ const keys = (entries) =>
   );
 
 const runKeys = (state) =>
-  single(state) ? null : keys(shown(state).map((one) => [one.name, one.color, null]));
+  single(state) ? null : keys(shown(state).map((one) => [one.name, one.color, dashOf(one)]));
+
+// The floor is no server: its lines are dashed.
+const dashOf = (one) => (one.isFloor && !state.alone ? "6 4" : null);
 
 // The entry whose place is nearest; the cross-hair of one run rests on the entries of another.
 const nearestBy = (list, place, at) =>

@@ -10,31 +10,37 @@ function facts(entries) {
   );
 }
 
-function about({ run, name, histograms }) {
-  const command = shell(run.command);
-  return el(
-    "div",
-    {},
-    single(state) ? null : el("h3", {}, name),
+function about({ run, histograms }) {
+  return [
     el("div", { class: "two" }, facts(planFacts(run)), facts(rigFacts(run, histograms))),
-    command
-      ? el(
-          "div",
-          { class: "bar" },
-          el("b", {}, "To run it again"),
-          el("button", { type: "button", onclick: (event) => copy(command, event.target) }, "Copy"),
-        )
-      : null,
-    command ? el("pre", {}, command) : null,
-    run.notes.length
-      ? el(
-          "ul",
-          {},
-          run.notes.map((note) => el("li", {}, note)),
-        )
-      : null,
-  );
+    again(run),
+    notesOf(run),
+  ];
 }
+
+// The command, to run it again.
+function again(run) {
+  const command = shell(run.command);
+  if (!command) return null;
+  return [
+    el(
+      "div",
+      { class: "bar" },
+      el("b", {}, "To run it again"),
+      el("button", { type: "button", onclick: (event) => copy(command, event.target) }, "Copy"),
+    ),
+    el("pre", {}, command),
+  ];
+}
+
+const notesOf = (run) =>
+  run.notes.length
+    ? el(
+        "ul",
+        {},
+        run.notes.map((note) => el("li", {}, note)),
+      )
+    : null;
 
 const ARRIVALS = {
   kernel: "kernel receive stamp",
@@ -103,8 +109,41 @@ function setup() {
     "setup",
     "Plan and rig",
     "What was asked for, on what, and how well the load generator itself kept up.",
-    state.runs.map(about),
+    single(state) ? about(state.runs[0]) : aboutSides(),
   );
+}
+
+// What all servers have in common is said once, then what is each one's own.
+function aboutSides() {
+  const told = state.runs.map((one) => [planFacts(one.run), rigFacts(one.run, one.histograms)]);
+  const common = (part) =>
+    told[0][part].filter(([name, value]) =>
+      told.every((facts) => facts[part].some(([other, its]) => other === name && its === value)),
+    );
+  const alike = [common(0), common(1)];
+  const own = (i) =>
+    [0, 1].flatMap((part) =>
+      told[i][part].filter(([name, value]) => !alike[part].some(([other, its]) => other === name && its === value)),
+    );
+  return [
+    el("div", { class: "two" }, facts(alike[0]), facts(alike[1])),
+    state.runs.map((one, i) =>
+      el(
+        "details",
+        { class: "side" },
+        el(
+          "summary",
+          {},
+          el("span", { class: "swatch", style: `background:${one.color}` }),
+          el("b", {}, one.name),
+          one.run.labels.version ? el("span", { class: "quiet" }, " " + one.run.labels.version) : null,
+        ),
+        facts([["started by", one.run.server?.command], ...own(i)]),
+        again(one.run),
+        notesOf(one.run),
+      ),
+    ),
+  ];
 }
 
 function words() {

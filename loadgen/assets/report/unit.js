@@ -32,7 +32,12 @@ const tickTime = (ns) =>
         .map((part, i) => (i ? part : trimmed(part)))
         .join(" ");
 const tickRate = (value) => (value === 0 ? "0" : rate(value));
-const tickBytes = (value) => (value === 0 ? "0" : bytes(value));
+const tickBytes = (value) =>
+  value === 0
+    ? "0"
+    : bytesParts(value)
+        .map((part, i) => (i ? part : trimmed(part)))
+        .join(" ");
 const tickPlain = (value) => trimmed(digits(value));
 
 // A range with its unit once: 3.04 – 3.07 ms.

@@ -11,9 +11,24 @@ use super::relative::Relative;
 use crate::report::model::plan::Phase;
 use crate::schedule::Schedule;
 
-/// The shared state of a run.
+/// The shared state of a run: its plan, and how far it has come.
 #[derive(Debug)]
 pub(crate) struct Course {
+    plan: Plan,
+    /// Length of a reporting interval.
+    pub(crate) interval_ns: u64,
+    /// Events known by content; only where the run publishes nothing itself.
+    pub(crate) relative: Option<Relative>,
+    /// Start of the warm-up; 0 while it is not known.
+    start_ns: AtomicU64,
+    phase: AtomicU8,
+    stop: AtomicBool,
+    drained: AtomicBool,
+}
+
+/// What is fixed before the threads start.
+#[derive(Debug)]
+pub(crate) struct Plan {
     /// All planned events.
     pub(crate) schedule: Schedule,
     /// The number that marks this run's stamps.
@@ -27,33 +42,30 @@ pub(crate) struct Course {
     pub(crate) horizon_ns: u64,
     /// When the run began; intervals count from here.
     pub(crate) began_ns: u64,
-    /// Length of a reporting interval.
-    pub(crate) interval_ns: u64,
-    /// Events known by content; only where the run publishes nothing itself.
-    pub(crate) relative: Option<Relative>,
-    /// Start of the warm-up; 0 while it is not known.
-    start_ns: AtomicU64,
-    phase: AtomicU8,
-    stop: AtomicBool,
-    drained: AtomicBool,
+    /// Whether events are known by their content instead of our stamp.
+    pub(crate) relative: bool,
+}
+
+/// A course is read as its plan is.
+impl std::ops::Deref for Course {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
 }
 
 impl Course {
     /// A run in its connect phase.
     pub(crate) fn new(plan: Plan) -> Course {
         Course {
-            schedule: plan.schedule,
-            run: plan.run,
-            window_ns: plan.window_ns,
-            guard_ns: plan.guard_ns,
-            horizon_ns: plan.horizon_ns,
-            began_ns: plan.began_ns,
             interval_ns: 1_000_000_000,
             relative: plan.relative.then(|| Relative::new(plan.horizon_ns)),
             start_ns: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Connect as u8),
             stop: AtomicBool::new(false),
             drained: AtomicBool::new(false),
+            plan,
         }
     }
 
@@ -124,19 +136,6 @@ impl Course {
     pub(crate) fn interval(&self, now_ns: u64) -> u64 {
         now_ns.saturating_sub(self.began_ns) / self.interval_ns
     }
-}
-
-/// The fixed part of a [`Course`].
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) schedule: Schedule,
-    pub(crate) run: u32,
-    pub(crate) window_ns: std::ops::Range<u64>,
-    pub(crate) guard_ns: u64,
-    pub(crate) horizon_ns: u64,
-    pub(crate) began_ns: u64,
-    /// Whether events are known by their content instead of our stamp.
-    pub(crate) relative: bool,
 }
 
 /// What a reading thread shows while it runs. Relaxed: only read to be shown, or to see whether

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::course::{Course, Gauges};
+use super::deal::Deal;
 use super::reader::{Reader, Report};
 use super::record::Outcome;
 use super::socket::Setup;
@@ -16,12 +17,10 @@ use crate::clock;
 /// What one thread is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Pack {
-    /// Its place among the threads, and their number: subscriber `n` of this thread is number
-    /// `n * threads + thread` in the connect order of all.
+    /// Its place among the threads.
     pub(crate) thread: usize,
-    pub(crate) threads: usize,
-    /// Subscribers of this thread.
-    pub(crate) count: usize,
+    /// Which subscribers are its own.
+    pub(crate) deal: Deal,
     /// Sockets of one ring: the limit on descriptors is the limit of its table.
     pub(crate) slots_max: usize,
     pub(crate) targets: Vec<SocketAddr>,
@@ -36,6 +35,8 @@ pub(crate) struct Pack {
     pub(crate) retry: bool,
     /// How long a wait may gather arrivals; only where the kernel stamps them.
     pub(crate) gather_ns: u64,
+    /// Data of an event, at most, as far as that is known: what receive buffers are made for.
+    pub(crate) event_bytes: usize,
     /// One subscriber of this thread is closed and started anew every so often.
     pub(crate) churn_every_ns: Option<u64>,
     /// Subscribers that read slowly.
@@ -44,18 +45,33 @@ pub(crate) struct Pack {
 }
 
 impl Pack {
+    /// Subscribers of this thread.
+    pub(crate) fn count(&self) -> usize {
+        self.deal.count(self.thread)
+    }
+
+    /// Whether its subscribers are the probes.
+    pub(crate) fn is_probing(&self) -> bool {
+        self.deal.is_probing(self.thread)
+    }
+
     /// Whether a subscriber, by its place in the connect order, reads slowly. Slow ones are
     /// spread evenly over the order.
     pub(crate) fn is_slow(&self, order: usize) -> bool {
-        self.slow.is_some_and(|slow| order % slow.every == slow.every - 1)
+        self.slow.is_some_and(|slow| {
+            let before = |order: usize| order * slow.count / slow.of;
+            before(order + 1) > before(order)
+        })
     }
 }
 
 /// Subscribers that read slowly or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slow {
-    /// Every so many subscribers, one is slow.
-    pub(crate) every: usize,
+    /// So many ...
+    pub(crate) count: usize,
+    /// ... of so many subscribers.
+    pub(crate) of: usize,
     /// What it reads; 0 = nothing.
     pub(crate) bytes_per_second: u64,
 }

@@ -2,6 +2,7 @@
 //!
 //! | module | knows |
 //! | --- | --- |
+//! | `deal` | which thread reads which subscriber |
 //! | `source` | which address a subscriber leaves from |
 //! | `subscriber` | one subscriber: the bytes of its stream, up to events |
 //! | `course` | what all threads share of a run: the plan, the moment, the phase |
@@ -18,6 +19,7 @@
 
 pub(crate) mod cells;
 pub(crate) mod course;
+pub(crate) mod deal;
 pub(crate) mod fleet;
 pub(crate) mod latencies;
 mod offence;
@@ -37,5 +39,5 @@ mod watch;
 ///
 /// Why not.
 pub(crate) fn can_make_rings() -> Result<(), String> {
-    ring::Ring::new(1, &[], false).map(drop).map_err(|error| error.to_string())
+    ring::Ring::new(1, &[], false, 0).map(drop).map_err(|error| error.to_string())
 }

@@ -117,7 +117,7 @@ impl Offences {
         match arrival {
             Arrival::New => {
                 let hole = (sequence > expected).then_some(expected..sequence);
-                let told = self.answer(whose, place, hole.clone());
+                let told = self.answer(whose, place, hole.as_ref());
                 if let Some(hole) = hole {
                     self.open(whose, hole, told);
                 }
@@ -153,7 +153,7 @@ impl Offences {
 
     /// Holds a new event against a gap of its subscriber that waits for one; whether the gap
     /// explains the hole before that event.
-    fn answer(&mut self, whose: &Whose, place: usize, hole: Option<Range<u32>>) -> bool {
+    fn answer(&mut self, whose: &Whose, place: usize, hole: Option<&Range<u32>>) -> bool {
         let Some(gap) = self.gaps.get_mut(&whose.local) else { return false };
         let bit = if place < STREAMS_MAX { 1 << place } else { 0 };
         if gap.waiting & bit == 0 {
@@ -163,7 +163,7 @@ impl Offences {
         let first = hole.is_some() && !gap.answered;
         gap.answered |= hole.is_some();
         let (over, from) = (gap.waiting == 0, gap.whose);
-        if first && let Some(hole) = &hole {
+        if first && let Some(hole) = hole {
             let whose = Whose { stream: whose.stream, ..from };
             let count = u64::from(hole.end - hole.start);
             self.list(&whose, Kind::Gap, Some(hole.start), Some(hole.end), count);
@@ -232,7 +232,7 @@ impl Offences {
                 continue;
             }
             let whose = Whose { stream: base + place as u32, ..*whose };
-            if self.answer(&whose, place, Some(tail.clone())) {
+            if self.answer(&whose, place, Some(&tail)) {
                 self.told.push(Told { stream: whose.stream, sequences: tail.clone(), by: 1 });
             }
             let Whose { order, topic, at_ns, .. } = whose;

@@ -84,11 +84,12 @@ impl Reader {
     ) -> Result<Reader, String> {
         let targets: Vec<_> = pack.targets.iter().map(|&target| target.into()).collect();
         let mut rings = Vec::new();
-        let mut left = pack.count;
+        let mut left = pack.count();
         while left > 0 {
             let slots = left.min(pack.slots_max);
             rings.push(
-                Ring::new(slots as u32, &targets, pack.setup.stamped).map_err(|it| explain(&it))?,
+                Ring::new(slots as u32, &targets, pack.setup.stamped, pack.event_bytes)
+                    .map_err(|it| explain(&it))?,
             );
             left -= slots;
         }
@@ -96,9 +97,9 @@ impl Reader {
             0 | 1 => None,
             _ => Some(Watch::new(&rings).map_err(|it| explain(&it))?),
         };
-        let subscribers = std::iter::repeat_with(Subscriber::default).take(pack.count).collect();
+        let subscribers = std::iter::repeat_with(Subscriber::default).take(pack.count()).collect();
         Ok(Reader {
-            recorder: Recorder::new(course.clone(), pack.count),
+            recorder: Recorder::new(course.clone(), pack.count(), pack.is_probing()),
             random: fastrand::Rng::with_seed(pack.seed),
             interval: course.interval(clock::now_ns()),
             cpu_ns: clock::thread_cpu_ns(),
@@ -168,7 +169,7 @@ impl Reader {
 
     /// The subscriber's place in the connect order of all threads.
     fn order(&self, local: usize) -> u32 {
-        (local * self.pack.threads + self.pack.thread) as u32
+        self.pack.deal.order(self.pack.thread, local) as u32
     }
 
     fn session(&self, local: usize, opened_ns: u64) -> Session {
@@ -197,7 +198,7 @@ impl Reader {
             Kind::Send if result < 0 => self.finish(local, end_of(-result)),
             Kind::Receive => self.received(ring, local, completion),
             Kind::Read => self.read_slowly(ring, local, completion),
-            Kind::Send | Kind::Cancel | Kind::Close => {}
+            Kind::Send | Kind::Cancel | Kind::Close | Kind::Unread => {}
         }
     }
 
@@ -243,7 +244,8 @@ impl Reader {
             }
         }
         self.report(reports);
-        self.recorder.finish()
+        let unread_bytes = self.unread_bytes();
+        Outcome { unread_bytes, ..self.recorder.finish() }
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Recorder {
     course: Arc<Course>,
     finder: Finder<'static>,
     measured: std::ops::Range<usize>,
+    /// Whether the subscribers of this thread are probes: read at once, and nobody else with them.
+    probing: bool,
     /// `streams_per_topic` ledgers for each subscriber.
     ledgers: Vec<Ledger>,
     latencies: Vec<Latencies>,
@@ -92,10 +94,12 @@ pub(crate) struct Outcome {
     pub(crate) gaps_unfounded: u64,
     /// How long the slow subscribers lasted that the server cut off.
     pub(crate) slow_cut_ns: Vec<u64>,
+    /// Bytes that slow subscribers left unread at the end; `None` if that is not known.
+    pub(crate) unread_bytes: Option<u64>,
 }
 
 impl Recorder {
-    pub(super) fn new(course: Arc<Course>, subscribers: usize) -> Recorder {
+    pub(super) fn new(course: Arc<Course>, subscribers: usize, probing: bool) -> Recorder {
         let schedule = &course.schedule;
         let measured = course.measured();
         Recorder {
@@ -110,6 +114,7 @@ impl Recorder {
             tally: Tally::default(),
             unique: 0,
             slow_cut_ns: Vec::new(),
+            probing,
             measured,
             course,
         }
@@ -180,6 +185,9 @@ impl Recorder {
         if place.stamp_ns.is_some() {
             enter(&mut bank.hold, place.read_ns.saturating_sub(received_ns));
             enter(&mut bank.user, place.read_ns.saturating_sub(stamp.intended_ns));
+        }
+        if self.probing {
+            enter(&mut bank.probe, place.read_ns.saturating_sub(stamp.intended_ns));
         }
         if is_measured {
             self.cells.enter(number - self.measured.start, latency_ns, place.order);
@@ -335,6 +343,7 @@ impl Recorder {
             gaps_late: self.offences.gaps_late,
             gaps_unfounded: self.offences.gaps_unfounded,
             slow_cut_ns: std::mem::take(&mut self.slow_cut_ns),
+            unread_bytes: None,
         }
     }
 }

@@ -19,7 +19,10 @@
 #![expect(unsafe_code, reason = "shared rings and buffers have no safe interface")]
 
 mod buffers;
+#[cfg(test)]
+mod tests;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -27,7 +30,7 @@ use io_uring::types::{Fixed, RecvMsgOut, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use socket2::{SockAddr, Socket};
 
-use buffers::{BUFFER_BYTES, BUFFERS, Buffers};
+use buffers::{BUFFERS, Buffers};
 
 /// Submission entries: connects and receives are handed over this many at a time.
 const SUBMISSIONS: u32 = 512;
@@ -43,14 +46,25 @@ const HARVEST_MAX: u32 = 96;
 /// gave as many, there may be more.
 const HARVEST_MIN: usize = 20;
 
+/// Receives that have found no buffer and are asked for again in one turn, which begins with all
+/// buffers free: each may take several.
+const STARVED_TURN_MAX: usize = 16;
+
 /// Bytes of requests between two submits.
 const OUTBOX_BYTES: usize = 64 * 1024;
+
+/// The socket command that answers like ioctl SIOCINQ (include/uapi/linux/io_uring.h).
+const SOCKET_URING_OP_SIOCINQ: u32 = 0;
 
 /// The buffer group of every ring.
 const GROUP: u16 = 0;
 
 /// Bytes that the kernel needs for one SCM_TIMESTAMPNS control message: header and timespec.
 const CONTROL_BYTES: usize = 32;
+
+/// IORING_RECVSEND_POLL_FIRST: a receive is asked for before there can be anything to receive, so
+/// the kernel need not try at once (linux/io_uring.h).
+const POLL_FIRST: u16 = 1;
 
 /// Whose completion it is: carried through the kernel as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +87,7 @@ pub(crate) enum Kind {
     Read = 4,
     Cancel = 5,
     Close = 6,
+    Unread = 7,
 }
 
 impl Tag {
@@ -88,6 +103,7 @@ impl Tag {
             4 => Kind::Read,
             5 => Kind::Cancel,
             6 => Kind::Close,
+            7 => Kind::Unread,
             other => unreachable!("a completion of unknown kind {other}"),
         };
         Tag { kind, session: (data >> 32) as u16, slot: data as u32 }
@@ -128,16 +144,24 @@ pub(crate) struct Ring {
     stamped: bool,
     /// The last harvest was a full one: the kernel does not flag the work that it left over.
     may_have_more: bool,
+    /// Receives that found no buffer, and wait to be asked for again.
+    starved: VecDeque<(u32, Tag)>,
 }
 
 impl Ring {
-    /// A ring for `slots` sockets, which connect to `targets`. With `stamped`, receives bring
-    /// the kernel's stamps; the sockets must have been set up for that.
+    /// A ring for `slots` sockets, which connect to `targets` and receive events of up to
+    /// `event_bytes`, or larger ones in pieces. With `stamped`, receives bring the kernel's
+    /// stamps; the sockets must have been set up for that.
     ///
     /// # Errors
     ///
     /// If the kernel refuses a ring or a table of that size.
-    pub(crate) fn new(slots: u32, targets: &[SockAddr], stamped: bool) -> io::Result<Ring> {
+    pub(crate) fn new(
+        slots: u32,
+        targets: &[SockAddr],
+        stamped: bool,
+        event_bytes: usize,
+    ) -> io::Result<Ring> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -146,7 +170,7 @@ impl Ring {
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         ring.submitter().register_files_sparse(slots)?;
-        let buffers = Buffers::new();
+        let buffers = Buffers::new(event_bytes);
         // SAFETY: the memory is page-aligned, holds BUFFERS entries and lives as long as
         // `Buffers`, which `Ring` drops after `ring` (fields drop in order), that is after the
         // kernel has let go of it. Reordering the fields would break that.
@@ -165,6 +189,7 @@ impl Ring {
             message,
             stamped,
             may_have_more: false,
+            starved: VecDeque::new(),
         })
     }
 
@@ -231,7 +256,7 @@ impl Ring {
     pub(crate) fn receive(&mut self, slot: u32, tag: Tag) {
         let entry = if self.stamped {
             let message: *const libc::msghdr = &raw const *self.message;
-            opcode::RecvMsgMulti::new(Fixed(slot), message, GROUP).build()
+            opcode::RecvMsgMulti::new(Fixed(slot), message, GROUP).ioprio(POLL_FIRST).build()
         } else {
             opcode::RecvMulti::new(Fixed(slot), GROUP).build()
         };
@@ -240,15 +265,29 @@ impl Ring {
         unsafe { self.push(entry, tag) };
     }
 
+    /// Receives again from a slot whose receive has found no buffer. That ended it; asked for
+    /// again all at once, all but a few would find no buffer again.
+    pub(crate) fn receive_in_turn(&mut self, slot: u32, tag: Tag) {
+        self.starved.push_back((slot, tag));
+    }
+
     /// Receives once, at most `bytes_max` bytes, without waiting.
     pub(crate) fn read(&mut self, slot: u32, bytes_max: u32, tag: Tag) {
-        let bytes = bytes_max.min(BUFFER_BYTES as u32);
+        let bytes = bytes_max.min(self.buffers.bytes() as u32);
         let entry = opcode::Recv::new(Fixed(slot), std::ptr::null_mut(), bytes)
             .flags(libc::MSG_DONTWAIT)
             .buf_group(GROUP)
             .build()
             .flags(squeue::Flags::BUFFER_SELECT);
         // SAFETY: the kernel takes the buffer from the group, as in `receive`.
+        unsafe { self.push(entry, tag) };
+    }
+
+    /// Asks how many bytes wait to be read from a slot; the completion's result says so. Kernels
+    /// before 6.7 do not know and answer with an error.
+    pub(crate) fn inquire(&mut self, slot: u32, tag: Tag) {
+        let entry = opcode::UringCmd16::new(Fixed(slot), SOCKET_URING_OP_SIOCINQ).build();
+        // SAFETY: the request points to no memory.
         unsafe { self.push(entry, tag) };
     }
 
@@ -259,6 +298,7 @@ impl Ring {
         // through all requests of the ring.
         let cancel = opcode::AsyncCancel::new(ended.pack()).build();
         let tag = ended;
+        self.starved.retain(|&(starved, _)| starved != slot);
         let quiet = squeue::Flags::SKIP_SUCCESS;
         // SAFETY: neither request points to memory.
         unsafe {
@@ -288,6 +328,12 @@ impl Ring {
     /// Hands everything over and waits until there is a completion or `timeout_ns` is over. With
     /// `gather_ns`, it waits that long for a harvest to fill before it returns a smaller one.
     pub(crate) fn wait(&mut self, timeout_ns: u64, gather_ns: u64) {
+        // While sockets wait for buffers, the fewer of the others take some the better.
+        let gather_ns = if self.starved.is_empty() { gather_ns } else { 0 };
+        for _ in 0..STARVED_TURN_MAX {
+            let Some((slot, tag)) = self.starved.pop_front() else { break };
+            self.receive(slot, tag);
+        }
         let time = Timespec::new()
             .sec(timeout_ns / 1_000_000_000)
             .nsec((timeout_ns % 1_000_000_000) as u32);
@@ -313,7 +359,10 @@ impl Ring {
 
     /// Whether there are completions to be read, or deferred work that would make some.
     pub(crate) fn has_work(&mut self) -> bool {
-        self.may_have_more || self.ring.submission().taskrun() || !self.ring.completion().is_empty()
+        self.may_have_more
+            || !self.starved.is_empty()
+            || self.ring.submission().taskrun()
+            || !self.ring.completion().is_empty()
     }
 
     /// Moves all completions there are to `out`.

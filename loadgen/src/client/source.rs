@@ -2,13 +2,17 @@
 //!
 //! The idea: a connection is told apart by its two addresses and ports, so one source address
 //! holds at most as many connections to one target as there are ephemeral ports. Linux looks for
-//! a free port among half of them first and slows down much when that half is used up, so each
-//! source is filled to half. On loopback every address of 127.0.0.0/8 is ours to use.
+//! a free port among half of them first, one after the other: the fuller that half, the longer it
+//! looks, and it slows down much when that half is used up. So a machine's own addresses are
+//! filled to half; on loopback, where every address of 127.0.0.0/8 is ours to use, to a quarter.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Ephemeral ports of a Linux that nobody configured (32768 to 60999).
 const PORTS_COUNT: usize = 28_232;
+
+/// Loopback addresses that subscribers leave from: 127.64.0.1 to 127.64.255.250.
+pub(crate) const LOOPBACK_COUNT: usize = 256 * 250;
 
 /// The source addresses of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +34,8 @@ impl Sources {
     ) -> Result<Sources, String> {
         let each = ports_count() / 2 * targets.len();
         let needed = subscribers.div_ceil(each.max(1));
+        let is_loopback =
+            targets.iter().all(|target| target.ip().is_loopback() && target.is_ipv4());
         if !given.is_empty() {
             // The user's own addresses may be filled to the brim, slow as that is.
             if subscribers > given.len() * each * 2 {
@@ -43,9 +49,16 @@ impl Sources {
             }
             return Ok(Sources { addresses: given.to_vec() });
         }
-        if targets.iter().all(|target| target.ip().is_loopback() && target.is_ipv4()) {
-            let addresses = (0..needed).map(loopback).collect();
-            return Ok(Sources { addresses });
+        if is_loopback {
+            let needed = subscribers.div_ceil((each / 2).max(1));
+            if needed > LOOPBACK_COUNT {
+                return Err(format!(
+                    "{subscribers} subscribers need {needed} loopback addresses, and there are \
+                     {LOOPBACK_COUNT} for them; name more targets or raise \
+                     net.ipv4.ip_local_port_range"
+                ));
+            }
+            return Ok(Sources { addresses: (0..needed).map(loopback).collect() });
         }
         if subscribers > each * 2 {
             return Err(format!(
@@ -97,14 +110,17 @@ mod tests {
     const REMOTE: &[SocketAddr] = &[SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 80)];
 
     #[test]
-    fn a_loopback_fleet_gets_as_many_sources_as_half_filled_ranges_need() {
-        let half = ports_count() / 2;
-        for (subscribers, sources) in [(1, 1), (half, 1), (half + 1, 2), (half * 300, 300)] {
+    fn a_loopback_fleet_gets_as_many_sources_as_ranges_filled_to_a_quarter_need() {
+        let part = ports_count() / 2 / 2;
+        for (subscribers, sources) in [(1, 1), (part, 1), (part + 1, 2), (part * 300, 300)] {
             let plan = Sources::new(subscribers, LOCAL, &[]).unwrap();
             assert_eq!(plan.count(), sources, "{subscribers}");
             let all: std::collections::HashSet<_> = (0..sources).map(|n| plan.of(n)).collect();
             assert_eq!(all.len(), sources);
         }
+        assert!(Sources::new(part * LOOPBACK_COUNT, LOCAL, &[]).is_ok());
+        let error = Sources::new(part * LOOPBACK_COUNT + 1, LOCAL, &[]).unwrap_err();
+        assert!(error.contains("loopback addresses"), "{error}");
     }
 
     #[test]

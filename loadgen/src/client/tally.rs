@@ -37,6 +37,8 @@ pub(crate) struct Bank {
     pub(crate) sent: Histogram<u64>,
     /// From the intended time to the read in user space; empty unless the kernel stamps.
     pub(crate) user: Histogram<u64>,
+    /// From the intended time to the read in user space, at the probes alone.
+    pub(crate) probe: Histogram<u64>,
     /// From the kernel's stamp to the read in user space.
     pub(crate) hold: Histogram<u64>,
     /// From the first arrival anywhere.
@@ -110,6 +112,7 @@ impl Default for Bank {
             delivery: new_histogram(),
             sent: new_histogram(),
             user: new_histogram(),
+            probe: new_histogram(),
             hold: new_histogram(),
             relative: new_histogram(),
             events: 0,
@@ -157,6 +160,7 @@ impl Bank {
         add(&mut self.delivery, &other.delivery);
         add(&mut self.sent, &other.sent);
         add(&mut self.user, &other.user);
+        add(&mut self.probe, &other.probe);
         add(&mut self.hold, &other.hold);
         add(&mut self.relative, &other.relative);
         self.events += other.events;

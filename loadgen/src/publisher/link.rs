@@ -87,6 +87,12 @@ impl Link {
         !self.unsent.is_empty()
     }
 
+    /// The events of requests that the server's end has not taken a byte of.
+    pub(super) fn withheld(&self) -> impl Iterator<Item = u32> {
+        // Those of a request that was begun have gone to the reading half.
+        self.unsent.iter().flat_map(|outgoing| outgoing.events.iter().copied())
+    }
+
     /// Sends what can be sent without waiting.
     pub(super) fn flush(&mut self, slip: &mut Histogram<u64>) {
         while !self.unsent.is_empty() {

@@ -88,6 +88,9 @@ pub(crate) struct Measured {
     pub(crate) ack: Histogram<u64>,
     /// Refused events by status.
     pub(crate) refused: std::collections::BTreeMap<u16, u64>,
+    /// Events that were due and at hand, and that the server's end of a connection did not take
+    /// until the run ended.
+    pub(crate) withheld: u64,
     /// Processor time of the sending thread, over the whole run.
     pub(crate) cpu_ns: u64,
 }
@@ -98,6 +101,7 @@ impl Default for Measured {
             slip: new_histogram(),
             ack: new_histogram(),
             refused: std::collections::BTreeMap::new(),
+            withheld: 0,
             cpu_ns: 0,
         }
     }
@@ -208,6 +212,9 @@ impl Sender {
         while !course.is_stopped() {
             self.wait_until(clock::now_ns() + SLEEP_NS_MAX);
         }
+        let is_measured = |event: &u32| course.window_ns.contains(&events[*event as usize].at_ns);
+        let withheld = self.links.iter().flat_map(Link::withheld).filter(is_measured);
+        self.slip.withheld = withheld.count() as u64;
         self.slip.cpu_ns = clock::thread_cpu_ns();
         self.slip
     }

@@ -14,7 +14,7 @@ use super::figure::Figure;
 use super::model::Run;
 use super::model::plan::Plan;
 use super::model::verdict::Status;
-use super::{file, text, unit};
+use super::{file, merge, text, unit};
 use change::Change;
 use limit::Limit;
 
@@ -24,10 +24,11 @@ const EXIT_BREACH: u8 = 3;
 /// Arguments of `downpour-load diff`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The run to compare with, written by --json
+    /// The run to compare with, written by --json; several files with commas between them, or a
+    /// file with several runs, are repeats of it
     base: String,
 
-    /// The run to judge
+    /// The run to judge, or its repeats
     new: String,
 
     /// Exit with 3 when a figure changed more than this: 'delivery.p99>+5%',
@@ -85,8 +86,8 @@ pub(crate) fn run(args: Args) -> ExitCode {
 impl Args {
     /// Prints the comparison; true when a limit is breached.
     fn compare(self) -> Result<bool, String> {
-        let base = file::read_one(&self.base)?;
-        let new = file::read_one(&self.new)?;
+        let base = side(&self.base)?;
+        let new = side(&self.new)?;
         let (report, breached) = self.report(&base, &new);
         file::write_text(&report, "-")?;
         Ok(breached)
@@ -123,6 +124,13 @@ impl Args {
         let names = USUAL.iter().copied().chain(Figure::scalar_names());
         names.map(|name| Figure::named(name).expect("the usual figures have known names")).collect()
     }
+}
+
+/// The run of a side: its repeats in one, where there are several.
+fn side(files: &str) -> Result<Run, String> {
+    let files: Vec<String> = files.split(',').map(str::to_owned).collect();
+    let runs = file::read_all(&files)?;
+    merge::merge(&runs).map_err(|error| format!("{}: {error}", files.join(",")))
 }
 
 fn head(base: &Run, new: &Run) -> Vec<String> {

@@ -83,6 +83,15 @@ const SCALARS: &[Scalar] = &[
     scalar("events.rate", Unit::Rate, Better::Higher, |run| run.rates.events),
     scalar("deliveries.rate", Unit::Rate, Better::Higher, |run| run.rates.deliveries),
     scalar("wire.rate", Unit::ByteRate, Better::Neither, |run| run.rates.wire_bytes),
+    scalar("publish.refused", Unit::Count, Better::Lower, |run| {
+        run.publish.as_ref().map(|publish| publish.refused.values().sum::<u64>() as f64)
+    }),
+    scalar("publish.failed", Unit::Count, Better::Lower, |run| {
+        run.publish.as_ref().map(|publish| publish.failed as f64)
+    }),
+    scalar("publish.withheld", Unit::Count, Better::Lower, |run| {
+        run.publish.as_ref().map(|publish| publish.withheld as f64)
+    }),
     scalar("achieved_ratio", Unit::Ratio, Better::Higher, |run| run.rates.achieved_ratio),
     scalar("fairness.jain", Unit::Ratio, Better::Higher, |run| {
         run.fairness.as_ref().map(|fairness| fairness.jain)

@@ -9,7 +9,9 @@
 
 use std::collections::BTreeMap;
 
+use super::comparison::Comparison;
 use super::model::Run;
+use super::model::fairness::OrderPoint;
 use super::model::metric::{self, DEFINITIONS, HistogramBlob, Per};
 use super::model::series::Interval;
 
@@ -17,7 +19,7 @@ use super::model::series::Interval;
 const PAGE: &str = include_str!("../../assets/report.html");
 const STYLE: &str = include_str!("../../assets/report.css");
 /// In this order: `page` starts what the others declare.
-const SCRIPTS: [&str; 11] = [
+const SCRIPTS: [&str; 12] = [
     include_str!("../../assets/report/hdr.js"),
     include_str!("../../assets/report/unit.js"),
     include_str!("../../assets/report/chart.js"),
@@ -26,6 +28,7 @@ const SCRIPTS: [&str; 11] = [
     include_str!("../../assets/report/overtime.js"),
     include_str!("../../assets/report/integrity.js"),
     include_str!("../../assets/report/connections.js"),
+    include_str!("../../assets/report/compare.js"),
     include_str!("../../assets/report/head.js"),
     include_str!("../../assets/report/setup.js"),
     include_str!("../../assets/report/page.js"),
@@ -35,15 +38,19 @@ const SCRIPTS: [&str; 11] = [
 /// columns than this to show them.
 const ROWS_MAX: usize = 600;
 
+/// Points of latency against connect order at most, of each run of a comparison: a line a screen
+/// wide, and some 20 KB.
+const ORDER_POINTS_MAX: usize = 250;
+
 /// The page of one or several runs.
 ///
 /// # Errors
 /// A histogram that cannot be decoded.
 pub(crate) fn page(runs: &[Run]) -> Result<String, String> {
-    let runs = runs.iter().map(bounded).collect::<Result<Vec<Run>, String>>()?;
-    let title = match runs.as_slice() {
-        [run] => run.label(),
-        runs => format!("{} runs compared", runs.len()),
+    let title = title(runs);
+    let runs = match runs {
+        [run] => vec![bounded(run)?],
+        runs => runs.iter().map(|run| bounded(&slim(run))).collect::<Result<Vec<Run>, String>>()?,
     };
     let definitions: Vec<serde_json::Value> = DEFINITIONS
         .iter()
@@ -65,6 +72,15 @@ pub(crate) fn page(runs: &[Run]) -> Result<String, String> {
         "data" => data.clone(),
         other => unreachable!("assets/report.html has an unknown place {other:?}"),
     }))
+}
+
+fn title(runs: &[Run]) -> String {
+    let comparison = Comparison::of(runs);
+    let names: Vec<&str> = comparison.subjects.iter().map(|one| one.name.as_str()).collect();
+    match names.as_slice() {
+        [name] => (*name).to_owned(),
+        names => format!("{} compared", names.join(", ")),
+    }
 }
 
 /// The page with its `{{places}}` filled in one pass, so that nothing filled in is searched for
@@ -100,18 +116,52 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
+/// The run as one of many on a page: a comparison of thirty would be too large to open with all
+/// that the page does not draw.
+fn slim(run: &Run) -> Run {
+    let mut run = run.clone();
+    headline_only(&mut run);
+    if let Some(fairness) = &mut run.fairness {
+        fairness.by_order = grouped(&fairness.by_order);
+    }
+    run.runs = Vec::new();
+    run
+}
+
+/// Drops from the rows the histograms that the page does not draw over time.
+fn headline_only(run: &mut Run) {
+    let headline = run.headline().map(|(name, _)| name.to_owned());
+    for row in &mut run.series {
+        row.histograms.retain(|name, _| Some(name) == headline.as_ref());
+    }
+}
+
+/// At most [`ORDER_POINTS_MAX`] points, neighbours put together.
+fn grouped(points: &[OrderPoint]) -> Vec<OrderPoint> {
+    let group = points.len().div_ceil(ORDER_POINTS_MAX).max(1);
+    let together = |points: &[OrderPoint]| {
+        let subscribers: u64 = points.iter().map(|point| point.subscribers).sum();
+        let sum: u64 = points.iter().map(|point| point.mean_ns * point.subscribers).sum();
+        OrderPoint {
+            order: points[0].order,
+            subscribers,
+            mean_ns: sum / subscribers.max(1),
+            min_ns: points.iter().map(|point| point.min_ns).min().unwrap_or(0),
+            max_ns: points.iter().map(|point| point.max_ns).max().unwrap_or(0),
+        }
+    };
+    points.chunks(group).map(together).collect()
+}
+
 /// The run with at most [`ROWS_MAX`] rows over time, and, when rows had to be added up, with
-/// the headline histogram of each alone: the page draws no other over time.
+/// the headline histogram of each alone.
 fn bounded(run: &Run) -> Result<Run, String> {
     let mut run = run.clone();
     let before = run.series.len();
     if before <= ROWS_MAX {
         return Ok(run);
     }
-    let headline = run.headline().map(|(name, _)| name.to_owned());
-    for row in &mut run.series {
-        row.histograms.retain(|name, _| Some(name) == headline.as_ref());
-    }
+    headline_only(&mut run);
     // Phases of one row each cannot be halved any further.
     let mut rows = usize::MAX;
     while run.series.len() > ROWS_MAX && run.series.len() < rows {

@@ -1,5 +1,5 @@
-//! Our files in the hands of other people's readers: the `.hlog` in the Python HdrHistogram, the
-//! histograms of the page in its own JavaScript, and the page in a browser.
+//! Our files in the hands of other people's readers: the `.hlog` and the `.hgrm` in the Python
+//! HdrHistogram, the histograms of the page in its own JavaScript, and the page in a browser.
 //!
 //! The tests need what they check against: Python 3 with `venv` and access to PyPI (the package
 //! is kept beside the build, so once), Node 20 or newer, and Chromium.
@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use super::model::Run;
 use super::model::metric::{self, HistogramBlob};
 use super::sample::Sample;
-use super::{hlog, html, unit};
+use super::{hgrm, hlog, html, unit};
 
 /// The version the tests were written against.
 const PACKAGE: &str = "hdrhistogram==0.10.8";
@@ -39,6 +39,30 @@ figures = {
 }
 print(json.dumps({"start": reader.get_start_time_sec(), "figures": figures}))
 "#;
+
+/// Reads the histogram given as second argument and, with the rule of the HdrHistogram plotter,
+/// the spectrum given as first; prints for each point the value below which the histogram has as
+/// many samples, as JSON.
+const READ_SPECTRUM: &str = r##"
+import json, sys
+from hdrh.histogram import HdrHistogram
+histogram = HdrHistogram.decode(sys.argv[2])
+counts = [(it.value_iterated_to, it.total_count_to_this_value)
+          for it in histogram.get_recorded_iterator()]
+points, totals = [], {}
+for line in open(sys.argv[1]):
+    fields = line.split()
+    if line.startswith("#["):
+        for part in line.strip("#[]\n ").split(","):
+            name, value = part.split("=")
+            totals[name.strip()] = float(value)
+    elif len(fields) == 4 and fields[0] != "Value":
+        value, quantile, total, inverse = map(float, fields)
+        theirs = next(value for value, count in counts if count >= total)
+        points.append([value, theirs / 1e6, total, quantile, inverse * (1 - quantile)])
+print(json.dumps({"points": points, "totals": totals, "n": histogram.get_total_count(),
+                  "max": histogram.get_max_value() / 1e6, "mean": histogram.get_mean_value() / 1e6}))
+"##;
 
 /// Reads blobs from standard input; prints their counts and percentiles as JSON.
 const READ_BLOBS: &str = r#"
@@ -116,6 +140,32 @@ fn python_reads_the_interval_log_and_finds_the_same_percentiles() {
         }
     }
     assert!(figures.contains_key("delivery@warmup"));
+}
+
+#[test]
+fn python_counts_as_many_samples_below_each_point_of_a_spectrum() {
+    let sample = Sample { stall_ns: 700_000_000, ..Sample::default() }.run();
+    let metric = &sample.metrics[metric::DELIVERY];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.hgrm");
+    std::fs::write(&path, hgrm::text(&metric.histogram.decode().unwrap())).unwrap();
+    let mut reader = Command::new(python());
+    reader.args(["-c", READ_SPECTRUM]).arg(&path).arg(&metric.histogram.data);
+    let read: serde_json::Value = serde_json::from_str(&run(&mut reader, "")).unwrap();
+    let close = |a: f64, b: f64| (a - b).abs() <= a.max(b) / 1000.0 + 1e-6;
+    let points: Vec<[f64; 5]> = serde_json::from_value(read["points"].clone()).unwrap();
+    assert!(points.len() > 30, "{}", points.len());
+    for [ours, theirs, total, quantile, inverse] in &points {
+        assert!(close(*ours, *theirs), "{ours} here, {theirs} there below which are {total}");
+        assert!(*total >= quantile * metric.n as f64 - 0.5, "{total} of p{quantile}");
+        // Two decimals of the inverse: near the end of the scale that is exact enough.
+        assert!((inverse - 1.0).abs() < 0.01, "{inverse}");
+    }
+    assert!(points.is_sorted_by(|a, b| a[2] <= b[2]));
+    let total = |name: &str| read["totals"][name].as_f64().unwrap();
+    let theirs = |name: &str| read[name].as_f64().unwrap();
+    assert_eq!(total("Total count"), theirs("n"));
+    assert!(close(total("Max"), theirs("max")) && close(total("Mean"), theirs("mean")), "{read}");
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! The report as GitHub Markdown, for a job summary or a pull request.
 //!
 //! One run becomes a verdict, a table of latencies and a table of objectives; several runs become
-//! one table with a row each, so that servers can be set side by side.
+//! one table with a column for each server.
 
+use std::collections::BTreeSet;
+
+use super::comparison::{Comparison, Subject};
 use super::model::Run;
 use super::model::metric::{self, Per};
+use super::model::verdict::Reason;
 use super::{text, unit};
 
 /// Columns of the latency table.
@@ -99,42 +103,98 @@ fn objectives(run: &Run) -> String {
     out + "\n"
 }
 
-/// The figures of a comparison: heading, and how to read one.
-type Column = (&'static str, fn(&Run) -> Option<String>);
-
-const COMPARED: &[Column] = &[
-    ("verdict", |run| Some(run.verdict.status.word().to_owned())),
-    ("subscribers", |run| Some(unit::count(run.connect.up))),
-    ("delivery p50", |run| percentile(run, metric::DELIVERY, "50")),
-    ("delivery p99", |run| percentile(run, metric::DELIVERY, "99")),
-    ("last p50", |run| percentile(run, metric::LAST, "50")),
-    ("spread p50", |run| percentile(run, metric::SPREAD, "50")),
-    ("deliveries/s", |run| run.rates.deliveries.map(unit::short)),
-    ("lost", |run| run.counts.lost.map(unit::count)),
-    ("CPU/delivery", |run| {
-        let cost = run.server.as_ref()?.cpu_per_delivery_ns?;
-        Some(unit::time(cost.round() as u64))
-    }),
-    ("user memory/connection", |run| run.server.as_ref()?.mem_per_conn.pss.map(unit::bytes)),
-];
-
-fn percentile(run: &Run, name: &str, percentile: &str) -> Option<String> {
-    run.metrics.get(name)?.percentile(percentile).map(unit::time)
+/// Servers side by side: a column each, a row for each figure, and what is to be said of them.
+pub(crate) fn comparison(runs: &[Run]) -> String {
+    let comparison = Comparison::of(runs);
+    let subjects = &comparison.subjects;
+    let each = |read: &dyn Fn(&Subject<'_>) -> String| subjects.iter().map(read).collect();
+    let mut rows: Vec<(String, Vec<String>)> = vec![(String::new(), each(&|one| cell(&one.name)))];
+    for row in comparison.rows() {
+        rows.push((row.title.to_owned(), each(&|one| comparison.cell(one, row))));
+    }
+    rows.push(("lost".to_owned(), each(&|one| unit::count_or_unknown(one.lost()))));
+    if subjects.iter().any(|one| one.cut() > 0) {
+        rows.push(("subscribers cut".to_owned(), each(&|one| unit::count(one.cut()))));
+    }
+    rows.push(("deliveries measured".to_owned(), each(&|one| unit::count(one.deliveries()))));
+    rows.push(("verdict".to_owned(), each(&|one| one.verdict())));
+    aligned(&rows) + "\n" + &remarks(&comparison)
 }
 
-fn comparison(runs: &[Run]) -> String {
-    // A column that no run can fill says nothing.
-    let columns: Vec<&Column> =
-        COMPARED.iter().filter(|(_, read)| runs.iter().any(|run| read(run).is_some())).collect();
-    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    let mut out =
-        format!("| run | {} |\n|---|{}\n", names.join(" | "), "---:|".repeat(columns.len()));
-    for run in runs {
-        let cells: Vec<String> =
-            columns.iter().map(|(_, read)| read(run).unwrap_or_else(|| "n/a".to_owned())).collect();
-        out += &format!("| {} | {} |\n", cell(&run.label()), cells.join(" | "));
+/// A table whose source can be read as well: columns are as wide as their widest cell.
+fn aligned(rows: &[(String, Vec<String>)]) -> String {
+    let width = |text: &str| text.chars().count();
+    let titles = rows.iter().map(|(title, _)| width(title)).max().unwrap_or(0);
+    let columns = rows[0].1.len();
+    let wide = |i: usize| rows.iter().map(|(_, cells)| width(&cells[i])).max().unwrap_or(0).max(3);
+    let widths: Vec<usize> = (0..columns).map(wide).collect();
+    let mut out = String::new();
+    for (n, (title, cells)) in rows.iter().enumerate() {
+        out += &format!("| {title:<titles$} |");
+        for (text, width) in cells.iter().zip(&widths) {
+            out += &format!(" {text:>width$} |");
+        }
+        out.push('\n');
+        if n == 0 {
+            let rules = widths.iter().map(|width| format!(" {}: |", "-".repeat(width - 1)));
+            out += &format!("| {} |{}\n", "-".repeat(titles), rules.collect::<String>());
+        }
     }
     out
+}
+
+/// What a reader of the table has to know: how sure it is, and what speaks against it.
+fn remarks(comparison: &Comparison<'_>) -> String {
+    let mut out = String::new();
+    let plans =
+        comparison.subjects.iter().flat_map(|one| &one.runs).map(|run| text::plan(&run.plan));
+    match plans.collect::<BTreeSet<String>>() {
+        plans if plans.len() == 1 => {
+            out.extend(plans.iter().map(|plan| cell(&plan.replace(" | ", ", ")) + "."))
+        }
+        _ => out += "The plans differ, so the columns cannot be compared as they stand.",
+    }
+    match comparison.rounds() {
+        0 | 1 => {}
+        n => out += &format!(" Medians of {n} rounds."),
+    }
+    if let Some(floor) = comparison.floor() {
+        let name = cell(&floor.name);
+        out += &format!(" × is the ratio to {name} in the same round");
+        let apart = comparison.rows().filter_map(|row| {
+            let spread = comparison.spread(row).filter(|_| SPREADS.contains(&row.title))?;
+            Some(format!("{} ({})", unit::percent(spread), row.title))
+        });
+        let apart: Vec<String> = apart.collect();
+        if !apart.is_empty() {
+            out += &format!("; {name} differs from itself by {}", apart.join(" and "));
+        }
+        out.push('.');
+    }
+    out + "\n" + &doubts(comparison)
+}
+
+/// The figures whose spread is told: the rows of the table that are quoted most.
+const SPREADS: [&str; 2] = ["deliveries per CPU-second", "to each subscriber, p99"];
+
+/// What speaks against the runs: each reason once, with those that it is said of.
+fn doubts(comparison: &Comparison<'_>) -> String {
+    let mut said: Vec<(&Reason, Vec<String>)> = Vec::new();
+    for subject in &comparison.subjects {
+        for reason in subject.reasons() {
+            let name = cell(&subject.name);
+            match said.iter_mut().find(|(it, _)| it.code == reason.code && it.text == reason.text) {
+                Some((_, names)) => names.push(name),
+                None => said.push((reason, vec![name])),
+            }
+        }
+    }
+    let line = |(reason, names): &(&Reason, Vec<String>)| {
+        let (names, what) = (names.join(", "), cell(&reason.text));
+        format!("- {}, {names}: {what}\n", code(&reason.code))
+    };
+    let lines: String = said.iter().map(line).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// Text in a code span, where only the bar of a table needs escaping.
@@ -187,13 +247,13 @@ mod tests {
         let mut run = Sample::default().run();
         run.name = Some("a|b\n<script>`".to_owned());
         let text = report(&[run.clone(), run]);
-        assert!(text.contains("| a\\|b \\<script>\\` | SUSPECT |"), "{text}");
+        assert!(text.lines().next().unwrap().contains("a\\|b \\<script>\\` | "), "{text}");
     }
 
     #[test]
     fn a_comparison_leaves_out_what_no_run_has() {
         let run = Sample { publisher: false, ..Sample::default() }.run();
         let text = report(&[run.clone(), run]);
-        assert!(text.contains("spread p50") && !text.contains("delivery p99"), "{text}");
+        assert!(text.contains("first to last, p50") && !text.contains("to the last"), "{text}");
     }
 }

@@ -209,6 +209,7 @@ fn publish(runs: &[Run]) -> Option<Publish> {
         acked: parts.iter().map(|publish| publish.acked).sum(),
         refused: add_map(parts.iter().map(|publish| &publish.refused)),
         failed: parts.iter().map(|publish| publish.failed).sum(),
+        withheld: parts.iter().map(|publish| publish.withheld).sum(),
     })
 }
 

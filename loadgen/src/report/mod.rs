@@ -1,6 +1,7 @@
 //! Finished runs: the data model that a run is saved in, and the commands that read it.
 
 pub(crate) mod bars;
+pub(crate) mod comparison;
 pub(crate) mod confidence;
 pub(crate) mod diff;
 pub(crate) mod figure;

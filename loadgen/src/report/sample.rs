@@ -355,6 +355,7 @@ impl Imitation {
             acked: events,
             refused: BTreeMap::new(),
             failed: 0,
+            withheld: 0,
         });
         run.fairness = Fairness::of(&self.moments);
         surroundings::hosts(run, sample, unique);

@@ -8,6 +8,12 @@ use crate::report::objective::Objective;
 use crate::report::output;
 use crate::schedule::Arrival;
 
+/// Probes where nobody asked for a number: a thousand events give 64,000 samples of them.
+const PROBES_COUNT: usize = 64;
+
+/// Processors for reading from which on one is spared for probes.
+const PROBING_PROCESSORS_MIN: usize = 4;
+
 /// Arguments of `downpour-load run`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(id = "run")]
@@ -102,6 +108,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHARE:RATE", help_heading = "Subscribers")]
     pub(crate) slow: Option<SlowPlan>,
 
+    /// Measure the other subscribers alone first, and say how much slower the slow ones make them
+    #[arg(long, requires = "slow", help_heading = "Subscribers")]
+    pub(crate) isolation: bool,
+
     /// Receive buffer of slow subscribers
     #[arg(long, default_value = "4KiB", value_name = "BYTES", help_heading = "Subscribers")]
     pub(crate) slow_rcvbuf: Bytes,
@@ -142,7 +152,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", help_heading = "Rig")]
     pub(crate) threads: Option<usize>,
 
-    /// Processors to pin the reading threads to: 0,2-5
+    /// Subscribers, spread over the connect order, that a thread of its own reads at once: their
+    /// latency, taken in user space, shows what the reading of all the others hides. 64 unless
+    /// given, where there are four processors or more; else none, and the kernel's stamps alone
+    /// keep the reading out of the figures
+    #[arg(long, value_name = "SHARE", help_heading = "Rig")]
+    pub(crate) probes: Option<Share>,
+
+    /// Processors to pin the reading threads to, the probes' last: 0,2-5
     #[arg(long, value_name = "LIST", help_heading = "Rig")]
     pub(crate) cpus: Option<Cpus>,
 
@@ -153,6 +170,16 @@ pub(crate) struct Args {
     /// Where an arrival is stamped; auto takes the kernel's stamps
     #[arg(long, value_enum, default_value_t, help_heading = "Rig")]
     pub(crate) ts: Stamps,
+
+    /// Bits per second of the link to the server (25G), for the time that the link alone needs;
+    /// taken from the network interface unless given
+    #[arg(long, value_name = "BITS", help_heading = "Rig")]
+    pub(crate) link: Option<Count>,
+
+    /// A run saved with --json against 'downpour-load serve': its p99 is shown as the least that
+    /// this rig can measure
+    #[arg(long, value_name = "FILE", help_heading = "Rig")]
+    pub(crate) floor: Option<String>,
 
     /// Start the server with this shell command, and stop it at the end
     #[arg(long, value_name = "COMMAND", help_heading = "Server")]
@@ -295,6 +322,39 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 impl Args {
+    /// Refuses what cannot be meant.
+    ///
+    /// # Errors
+    ///
+    /// The flag, and what it takes.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let counts = [
+            ("subscribers", self.subscribers),
+            ("topics", self.topics),
+            ("publishers", self.publishers),
+        ];
+        if let Some((name, _)) = counts.iter().find(|(_, count)| count.0 == 0) {
+            return Err(format!("--{name} 0: give 1 or more"));
+        }
+        if self.duration.0.is_zero() {
+            return Err("--duration 0 measures nothing; give a time, as 10s".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The same run without its slow subscribers, and without output while it lasts.
+    pub(crate) fn without_slow(&self) -> Args {
+        let all = self.subscribers.0;
+        let slow = self.slow.map_or(0, |slow| slow.share.of(all as usize) as u64);
+        Args {
+            slow: None,
+            subscribers: Count(all - slow),
+            ndjson: None,
+            prom: None,
+            ..self.clone()
+        }
+    }
+
     /// What was said about the server.
     pub(crate) fn wishes(&self) -> Wishes {
         Wishes {
@@ -306,12 +366,28 @@ impl Args {
         }
     }
 
-    /// Threads that read subscribers: never more than subscribers.
+    /// Threads that read subscribers other than probes: never more than those.
     pub(crate) fn thread_count(&self) -> usize {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let wanted =
-            self.threads.or(self.cpus.as_ref().map(|cpus| cpus.0.len())).unwrap_or(processors);
-        wanted.clamp(1, self.subscribers.0.max(1) as usize)
+        let spare = usize::from(self.probe_count() > 0);
+        let wanted = self.threads.unwrap_or(self.processor_count().saturating_sub(spare));
+        let others = (self.subscribers.0 as usize).saturating_sub(self.probe_count());
+        wanted.clamp(1, others.max(1))
+    }
+
+    /// Subscribers that are probes.
+    pub(crate) fn probe_count(&self) -> usize {
+        let subscribers = self.subscribers.0 as usize;
+        let default = match self.processor_count() {
+            PROBING_PROCESSORS_MIN.. if subscribers > 10 * PROBES_COUNT => PROBES_COUNT,
+            _ => 0,
+        };
+        self.probes.map_or(default, |share| share.of(subscribers)).min(subscribers.max(1) - 1)
+    }
+
+    /// Processors for the threads that read.
+    fn processor_count(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.cpus.as_ref().map_or_else(all, |cpus| cpus.0.len())
     }
 }
 

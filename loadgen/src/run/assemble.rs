@@ -9,6 +9,8 @@ mod series;
 use hdrhistogram::Histogram;
 
 use super::args::{Args, SlowPlan, Spread};
+use super::link;
+use super::observe::Load;
 use super::phases::Evidence;
 use crate::client::record::Outcome;
 use crate::client::tally::Tally;
@@ -16,6 +18,7 @@ use crate::clock;
 use crate::publisher::Fate;
 use crate::report::model::counts::{Connect, Counts, Publish, Rates, Slow};
 use crate::report::model::fairness::{Fairness, Moments};
+use crate::report::model::host::BandwidthFloor;
 use crate::report::model::plan::{Clock, Phase, PhasePlan, Plan, SizePlan, Target};
 use crate::report::model::{Run, metric};
 use crate::schedule::Arrival;
@@ -50,9 +53,15 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     run.series = series::rows(evidence, &summary);
     run.ramp = series::thinned(std::mem::take(&mut evidence.ramp));
     run.events = summary.sampler.finish();
-    run.server = evidence.observer.server(args.subscribers.0);
+    run.server = evidence.observer.server(&Load {
+        up: evidence.up,
+        publishers: u64::from(run.plan.publishers),
+        loopback: run.target.loopback,
+    });
     let cpus = args.cpus.as_ref().map(|cpus| cpus.0.as_slice()).unwrap_or_default();
     run.rig = evidence.observer.rig(series::busiest_thread(evidence, &run), cpus);
+    let speed = args.link.map(|link| link.0).or_else(|| link::bits_per_second(&evidence.urls));
+    run.rig.bandwidth_floor = speed.and_then(|speed| bandwidth_floor(&run, speed));
     run
 }
 
@@ -112,7 +121,7 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
         publishers: if published { evidence.publisher_count } else { 0 },
         sources: evidence.source_count as u32,
         threads: evidence.thread_count as u32,
-        probes: 0,
+        probes: evidence.deal.probe_count() as u32,
     }
 }
 
@@ -142,7 +151,7 @@ fn connect(args: &Args, evidence: &Evidence, total: &Tally) -> Connect {
 
 fn publish(evidence: &Evidence) -> Option<Publish> {
     let (measured, fates) = evidence.published.as_ref()?;
-    let mut publish = Publish::default();
+    let mut publish = Publish { withheld: measured.withheld, ..Publish::default() };
     for event in evidence.course.measured() {
         publish.planned += 1;
         let fate = fates.of(event);
@@ -230,6 +239,7 @@ fn metrics(run: &mut Run, evidence: &Evidence, total: &Tally, summary: &Summary)
     }
     run.record(metric::DELIVERY_RELATIVE, &bank.relative, events);
     run.record(metric::DELIVERY_USER, &bank.user, events);
+    run.record(metric::DELIVERY_PROBE, &bank.probe, events);
     run.record(metric::CLIENT_HOLD, &bank.hold, events);
     run.record(metric::FIRST, &summary.first, events);
     run.record(metric::HALF, &summary.half, Some(summary.half.len()));
@@ -246,13 +256,26 @@ fn metrics(run: &mut Run, evidence: &Evidence, total: &Tally, summary: &Summary)
     run.record(metric::RIG_HICCUP, &evidence.hiccups, None);
 }
 
+/// What the link alone needs to carry a mean event to everybody who receives it.
+fn bandwidth_floor(run: &Run, link_bits_per_second: u64) -> Option<BandwidthFloor> {
+    let wire_bytes_per_delivery = run.rates.wire_bytes? / run.rates.deliveries?;
+    let deliveries = run.counts.unique as f64 / run.counts.events as f64;
+    let time_ns =
+        wire_bytes_per_delivery * deliveries * 8.0 * 1e9 / link_bits_per_second.max(1) as f64;
+    // Nothing delivered, nothing to carry.
+    time_ns.is_finite().then(|| BandwidthFloor {
+        time_ns: time_ns.round() as u64,
+        wire_bytes_per_delivery,
+        link_bits_per_second,
+    })
+}
+
 /// The moments of all subscribers in connect order.
 fn moments(evidence: &Evidence, summary: &Summary, subscribers: usize) -> Vec<Moments> {
-    let threads = evidence.outcomes.len();
     let mut all = vec![Moments::default(); subscribers];
     for (thread, outcome) in evidence.outcomes.iter().enumerate() {
         for (local, &latencies) in outcome.latencies.iter().enumerate() {
-            all[local * threads + thread] = latencies.into();
+            all[evidence.deal.order(thread, local)] = latencies.into();
         }
     }
     for cell in summary.cells.all().iter().filter(|cell| cell.count > 0) {
@@ -269,8 +292,9 @@ fn slow_of(plan: SlowPlan, args: &Args, evidence: &Evidence) -> Slow {
         subscribers: plan.share.of(args.subscribers.0 as usize) as u64,
         read_bytes_per_second: plan.bytes_per_second,
         isolation: None,
+        p99_without_ns: None,
         cut: cut_ns.len() as u64,
         cut_after_ns: cut_ns.get(cut_ns.len() / 2).copied(),
-        unread_bytes: None,
+        unread_bytes: evidence.outcomes.iter().map(|outcome| outcome.unread_bytes).sum(),
     }
 }

@@ -84,18 +84,19 @@ impl Collector {
             client_cpu: Some(open.busiest_ns as f64 / self.interval_ns as f64),
             ..Interval::default()
         };
-        let (mut delivery, mut sent) = (metric::new_histogram(), metric::new_histogram());
-        for bank in banks {
-            add(&mut delivery, &bank.delivery);
-            add(&mut sent, &bank.sent);
-        }
+        let both = |of: fn(&Bank) -> &Histogram<u64>| {
+            let mut histogram = of(banks[0]).clone();
+            add(&mut histogram, of(banks[1]));
+            histogram
+        };
+        let (mut delivery, mut name) = (both(|bank| &bank.delivery), metric::DELIVERY);
         if delivery.is_empty() {
-            banks.iter().for_each(|bank| add(&mut delivery, &bank.relative));
-            row.record(metric::DELIVERY_RELATIVE, &delivery);
-        } else {
-            row.record(metric::DELIVERY, &delivery);
-            row.record(metric::DELIVERY_SENT, &sent);
+            (delivery, name) = (both(|bank| &bank.relative), metric::DELIVERY_RELATIVE);
         }
+        row.record(name, &delivery);
+        row.record(metric::DELIVERY_SENT, &both(|bank| &bank.sent));
+        row.record(metric::DELIVERY_USER, &both(|bank| &bank.user));
+        row.record(metric::CLIENT_HOLD, &both(|bank| &bank.hold));
         (row, delivery)
     }
 }

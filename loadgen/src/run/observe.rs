@@ -26,6 +26,39 @@ pub(super) struct Second {
     pub(super) kernel_bytes: Option<u64>,
 }
 
+/// What the run itself put on the machine between the looks before the first connect and at the
+/// settled fleet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    /// Open streams.
+    pub(super) up: u64,
+    /// Publisher connections.
+    pub(super) publishers: u64,
+    /// Whether both ends of each connection are on this machine.
+    pub(super) loopback: bool,
+}
+
+/// Share of this run's own sockets by which the machine's may have changed otherwise.
+const FOREIGN_SHARE_MAX: f64 = 0.02;
+
+impl Load {
+    /// Why the machine's kernel memory, so many bytes for each stream between two counts of its
+    /// sockets, does not tell what a connection takes.
+    fn doubt(&self, (before, after): (u64, u64), bytes: f64) -> Option<String> {
+        let ends = if self.loopback { 2 } else { 1 };
+        let own = ((self.up + self.publishers) * ends) as f64;
+        let foreign = after as f64 - before as f64 - own;
+        if foreign.abs() > (own * FOREIGN_SHARE_MAX).max(2.0) {
+            return Some(format!(
+                "{} other TCP sockets of this machine {} meanwhile",
+                foreign.abs(),
+                if foreign < 0.0 { "went" } else { "came" }
+            ));
+        }
+        (bytes <= 0.0).then(|| "the kernel gave back more memory meanwhile".to_owned())
+    }
+}
+
 /// Looks at the server and the machine again and again.
 #[derive(Debug)]
 pub(super) struct Observer {
@@ -87,7 +120,7 @@ impl Observer {
     }
 
     /// The cost on the server's side; `None` if it was not observed.
-    pub(super) fn server(&self, subscribers: u64) -> Option<Server> {
+    pub(super) fn server(&self, load: &Load) -> Option<Server> {
         let (from, to) = (self.window.0.as_ref()?, self.window.1.as_ref()?);
         let (start, end) = (from.server?, to.server?);
         let cpu_ns = CpuTime {
@@ -106,7 +139,7 @@ impl Observer {
             cpu_ns,
             softirq_cores: to.machine.softirq_since(&from.machine).map(|time| time / length_s),
             pss_bytes: end.pss_bytes,
-            mem_per_conn: self.memory(subscribers),
+            mem_per_conn: self.memory(load),
             fds: end.fds,
             net: NetHealth {
                 listen_overflows: net("ListenOverflows"),
@@ -117,17 +150,23 @@ impl Observer {
         })
     }
 
-    fn memory(&self, subscribers: u64) -> MemoryPerConnection {
+    fn memory(&self, load: &Load) -> MemoryPerConnection {
         let (Some(before), Some(idle)) = (&self.before, &self.idle) else {
             return MemoryPerConnection::default();
         };
         let each = |before: Option<u64>, after: Option<u64>| {
-            Some((after? as f64 - before? as f64) / subscribers.max(1) as f64)
+            Some((after? as f64 - before? as f64) / load.up.max(1) as f64)
         };
         let pss = |look: &Look| look.server.and_then(|usage| usage.pss_bytes);
+        let kernel = each(before.machine.kernel_bytes, idle.machine.kernel_bytes);
+        let kernel_unknown = kernel.and_then(|bytes| {
+            let sockets = before.machine.sockets.zip(idle.machine.sockets);
+            load.doubt(sockets?, bytes)
+        });
         MemoryPerConnection {
             pss: each(pss(before), pss(idle)),
-            kernel: each(before.machine.kernel_bytes, idle.machine.kernel_bytes),
+            kernel: kernel.filter(|_| kernel_unknown.is_none()),
+            kernel_unknown,
         }
     }
 
@@ -174,4 +213,23 @@ fn limits() -> BTreeMap<String, String> {
         }
     }
     limits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_memory_is_told_only_where_the_sockets_are_those_of_the_run() {
+        let load = Load { up: 1_000, publishers: 1, loopback: true };
+        assert_eq!(load.doubt((50, 2_052), 4_000.0), None);
+        assert_eq!(load.doubt((50, 2_090), 4_000.0), None);
+        let doubt = |after, bytes| load.doubt((500, after), bytes).unwrap();
+        assert!(doubt(2_700, 4_000.0).contains("198 other TCP sockets"));
+        assert!(doubt(2_100, 4_000.0).contains("went meanwhile"));
+        assert!(doubt(2_502, -3.0).contains("gave back"));
+        let far = Load { loopback: false, ..load };
+        assert_eq!(far.doubt((50, 1_051), 2_000.0), None);
+        assert!(far.doubt((50, 2_052), 2_000.0).is_some());
+    }
 }

@@ -14,9 +14,11 @@ use super::collect::Collector;
 use super::observe::Observer;
 use super::plan::Plan;
 use super::rig::Hiccups;
+use super::rows::Rows;
 use super::show::Show;
 use super::verdict::Circumstances;
 use crate::client::course::Course;
+use crate::client::deal::Deal;
 use crate::client::fleet::Fleet;
 use crate::client::record::Outcome;
 use crate::clock::{self, StepWatch};
@@ -34,6 +36,9 @@ const LOOK_NS: u64 = 20_000_000;
 /// From fixing the start to the start: every thread sees it before it is due.
 const LEAD_NS: u64 = 50_000_000;
 
+/// How long a server may take to say that it is there; one that says nothing may just be slow.
+const PROBE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// What everything saw.
 pub(super) struct Evidence {
     pub(super) course: Arc<Course>,
@@ -43,6 +48,7 @@ pub(super) struct Evidence {
     pub(super) publisher_count: u32,
     pub(super) source_count: usize,
     pub(super) thread_count: usize,
+    pub(super) deal: Deal,
     pub(super) stamped: bool,
     pub(super) timeline: Vec<PhaseSpan>,
     pub(super) ramp: Vec<RampPoint>,
@@ -89,7 +95,7 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
     let cpus = args.cpus.as_ref().map(|cpus| cpus.0.as_slice()).unwrap_or_default();
     let course = plan.course(args, clock::now_ns());
     let hiccups = Hiccups::start(&course).map_err(|error| format!("a thread: {error}"))?;
-    let thread_count = packs.len();
+    let (thread_count, deal) = (packs.len(), packs[0].deal);
     let fleet = Fleet::start(&course, packs, cpus)?;
     let mut stage = Stage {
         args,
@@ -105,11 +111,12 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
         timeline: Vec::new(),
         ramp: Vec::new(),
         collector: Collector::new(thread_count, course.interval_ns),
-        rows: Vec::new(),
+        rows: Rows::new(course.interval_ns),
         up_by_interval: BTreeMap::new(),
         show: Show::new(args)?,
         min_up: None,
         readers,
+        deal,
     };
     let recipe = plan.recipe.take();
     let publish_url = recipe.as_ref().map(|recipe| recipe.url.clone());
@@ -142,8 +149,23 @@ fn signals() -> Result<Arc<AtomicUsize>, String> {
     Ok(signal)
 }
 
+/// Finds out at once that nobody listens, rather than after a ramp of refused connects.
+fn is_there(plan: &Plan) -> Result<(), String> {
+    for url in &plan.urls {
+        let refused = std::net::TcpStream::connect_timeout(&url.address, PROBE_TIMEOUT)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused);
+        if refused {
+            return Err(format!(
+                "nobody listens at {}; start the server first, or let --spawn do it",
+                url.authority
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn spawn(args: &Args, plan: &Plan) -> Result<Option<ServerProcess>, String> {
-    let Some(line) = &args.spawn else { return Ok(None) };
+    let Some(line) = &args.spawn else { return is_there(plan).map(|()| None) };
     let explain = |error: std::io::Error| format!("--spawn {line:?}: {error}");
     let mut server = ServerProcess::shell(line).map_err(explain)?;
     server.wait_for(plan.urls[0].address).map_err(explain)?;
@@ -165,13 +187,14 @@ struct Stage<'a> {
     timeline: Vec<PhaseSpan>,
     ramp: Vec<RampPoint>,
     collector: Collector,
-    rows: Vec<Interval>,
+    rows: Rows,
     /// Phase and open streams at the end of the intervals that are not closed yet.
     up_by_interval: BTreeMap<u64, (Phase, u64)>,
     show: Show,
     min_up: Option<u64>,
     /// Subscribers by topic, the slow ones left out.
     readers: Vec<u64>,
+    deal: Deal,
 }
 
 impl Stage<'_> {
@@ -179,6 +202,8 @@ impl Stage<'_> {
     fn connect(&mut self) -> u64 {
         let asked = self.args.subscribers.0;
         let patience_ns = clock::ns(self.args.connect_timeout.0);
+        // A picture of the ramp begins where nobody is up.
+        self.mark_ramp(self.course.began_ns, 0);
         let mut last = (0, clock::now_ns());
         loop {
             let now_ns = self.rest(LOOK_NS);
@@ -255,6 +280,7 @@ impl Stage<'_> {
             outline: plan.outline,
             source_count: plan.sources.count(),
             thread_count,
+            deal: self.deal,
             stamped: plan.stamped,
             timeline: self.timeline,
             ramp: self.ramp,
@@ -262,7 +288,7 @@ impl Stage<'_> {
             min_up: self.min_up,
             connect_ns: 0,
             collector: self.collector,
-            rows: self.rows,
+            rows: self.rows.finish(),
             outcomes,
             published,
             observer: self.observer,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::args::{Args, Close, Spread, Stamps};
 use crate::amount::Rate;
 use crate::client::course::{self, Course};
+use crate::client::deal::Deal;
 use crate::client::fleet::{Pack, Slow, TopicName, Topics};
 use crate::client::socket::{self, Setup};
 use crate::client::source::Sources;
@@ -109,7 +110,7 @@ impl Plan {
     ///
     /// If a header field is none.
     pub(super) fn packs(&self, args: &Args) -> Result<Vec<Pack>, String> {
-        let threads = args.thread_count();
+        let (threads, probes) = (args.thread_count(), args.probe_count());
         let subscribers = args.subscribers.0 as usize;
         let limit = socket::raise_descriptor_limit().saturating_sub(SPARE_DESCRIPTORS);
         let request = profile::subscribe_request(
@@ -118,14 +119,14 @@ impl Plan {
             &args.wishes(),
             self.topic.clone(),
         )?;
-        let slow = args.slow.and_then(|slow| {
-            let every = subscribers.checked_div(slow.share.of(subscribers))?;
-            Some(Slow { every, bytes_per_second: slow.bytes_per_second })
+        let slow = args.slow.map(|slow| Slow {
+            count: slow.share.of(subscribers),
+            of: subscribers,
+            bytes_per_second: slow.bytes_per_second,
         });
         let pack = Pack {
             thread: 0,
-            threads,
-            count: 0,
+            deal: Deal::new(subscribers, threads, probes),
             slots_max: limit.clamp(1, SLOTS_MAX) as usize,
             targets: self.urls.iter().map(|url| url.address).collect(),
             sources: self.sources.clone(),
@@ -140,18 +141,19 @@ impl Plan {
             connect_timeout_ns: clock::ns(args.connect_timeout.0),
             retry: true,
             gather_ns: if self.stamped { GATHER_NS } else { 0 },
+            event_bytes: args.size.max,
             churn_every_ns: args.churn.map(|rate| (1e9 * threads as f64 / rate.from) as u64),
             slow,
             seed: args.seed,
         };
         let one = |thread: usize| Pack {
             thread,
-            // Subscriber n belongs to thread n % threads.
-            count: (subscribers + threads - 1 - thread) / threads,
             seed: args.seed.wrapping_add(thread as u64),
+            // Probes are read at once, whatever that costs.
+            gather_ns: if pack.deal.is_probing(thread) { 0 } else { pack.gather_ns },
             ..pack.clone()
         };
-        Ok((0..threads).map(one).collect())
+        Ok((0..pack.deal.thread_count()).map(one).collect())
     }
 
     /// Subscribers by topic, the slow ones left out.

@@ -99,6 +99,8 @@ pub(crate) struct Machine {
     softnet: Option<(u64, u64)>,
     /// Slab and socket memory.
     pub(crate) kernel_bytes: Option<u64>,
+    /// TCP sockets, whatever their state but TIME_WAIT.
+    pub(crate) sockets: Option<u64>,
 }
 
 impl Machine {
@@ -110,7 +112,8 @@ impl Machine {
         let ticks = read("/proc/stat").lines().next().map_or_else(Vec::new, |line| {
             line.split_whitespace().skip(1).filter_map(|ticks| ticks.parse().ok()).collect()
         });
-        Machine { net, ticks, softnet: softnet(), kernel_bytes: kernel_bytes() }
+        let (kernel_bytes, sockets) = (kernel_bytes(), sockets("alloc"));
+        Machine { net, ticks, softnet: softnet(), kernel_bytes, sockets }
     }
 
     /// The growth of a network counter since an earlier look.
@@ -168,10 +171,15 @@ fn softnet() -> Option<(u64, u64)> {
 /// Memory of slabs and of TCP sockets.
 pub(crate) fn kernel_bytes() -> Option<u64> {
     let slab = kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "Slab:")?;
-    let sockets = fs::read_to_string("/proc/net/sockstat").ok()?;
-    let tcp = sockets.lines().find(|line| line.starts_with("TCP:"))?;
-    let pages: u64 = tcp.split_whitespace().last()?.parse().ok()?;
-    Some(slab + pages * PAGE_BYTES)
+    Some(slab + sockets("mem")? * PAGE_BYTES)
+}
+
+/// A figure of all TCP sockets: `TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1`.
+fn sockets(name: &str) -> Option<u64> {
+    let text = fs::read_to_string("/proc/net/sockstat").ok()?;
+    let mut words = text.lines().find(|line| line.starts_with("TCP:"))?.split_whitespace();
+    words.find(|word| *word == name)?;
+    words.next()?.parse().ok()
 }
 
 /// Time that the threads of this process have waited for a processor, in nanoseconds.
@@ -232,5 +240,6 @@ mod tests {
         assert_eq!(machine.net_since(&machine, "RetransSegs"), Some(0));
         assert_eq!(machine.softnet_since(&machine), Some((0, 0)));
         assert!(machine.kernel_bytes.unwrap() > 0);
+        assert!(machine.sockets.is_some());
     }
 }

@@ -74,8 +74,7 @@ fn load(run: &Run, found: &mut Vec<Reason>) {
     if let Some(ratio) = run.rates.achieved_ratio
         && ratio < SENT_SHARE_MIN
     {
-        let text = "the publishers could not keep the plan; lower --rate or add --publishers";
-        found.push(reason("rate", Status::Invalid, ratio, SENT_SHARE_MIN, text.to_owned()));
+        found.push(unsent(run, ratio));
     }
     if run.publish.is_some() && (run.counts.events as f64) < EVENTS_MIN {
         let text = format!(
@@ -96,6 +95,23 @@ fn load(run: &Run, found: &mut Vec<Reason>) {
             text,
         });
     }
+}
+
+/// Who is to blame for events that were not sent: the server, if they were at hand and it did not
+/// take them; else this program, which did not get to them.
+fn unsent(run: &Run, sent: f64) -> Reason {
+    let publish = run.publish.clone().unwrap_or_default();
+    let withheld = publish.withheld as f64 / publish.planned.max(1) as f64;
+    if sent + withheld < SENT_SHARE_MIN {
+        let text = "the publishers could not keep the plan; lower --rate or add --publishers";
+        return reason("rate", Status::Invalid, sent, SENT_SHARE_MIN, text.to_owned());
+    }
+    let text = format!(
+        "the server did not take {} of {} events until the run ended, and what was not sent is in \
+         no figure; that is its limit, not ours",
+        publish.withheld, publish.planned
+    );
+    reason("publish_blocked", Status::Invalid, sent, SENT_SHARE_MIN, text)
 }
 
 /// Is it the load generator that was measured?
@@ -172,6 +188,7 @@ fn rig(run: &Run, circumstances: &Circumstances, found: &mut Vec<Reason>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::model::counts::Publish;
     use crate::report::model::metric::new_histogram;
 
     fn sound() -> Run {
@@ -208,6 +225,16 @@ mod tests {
             status(|run| run.rig.busiest_thread = Some(0.9), &none),
             of("client_cpu", Status::Invalid)
         );
+        let blocked = |run: &mut Run| {
+            run.rates.achieved_ratio = Some(0.5);
+            run.publish = Some(Publish { planned: 100, withheld: 50, ..Publish::default() });
+        };
+        assert_eq!(status(blocked, &none), of("publish_blocked", Status::Invalid));
+        let both = |run: &mut Run| {
+            run.rates.achieved_ratio = Some(0.5);
+            run.publish = Some(Publish { planned: 100, withheld: 40, ..Publish::default() });
+        };
+        assert_eq!(status(both, &none), of("rate", Status::Invalid));
         let kernel = Circumstances { kernel_stamps: true, ..none };
         assert_eq!(
             status(|run| run.rig.busiest_thread = Some(0.9), &kernel),

@@ -105,7 +105,11 @@ impl Reader {
     fn nothing_received(&mut self, local: usize, completion: &Completion) {
         match completion.result {
             // All buffers were taken: they are back by the next turn.
-            result if result == -libc::ENOBUFS => self.receive_again(local),
+            result if result == -libc::ENOBUFS => {
+                let (ring, slot) = self.slot(local);
+                let tag = self.tag(Kind::Receive, local);
+                self.rings[ring].receive_in_turn(slot, tag);
+            }
             result if result < 0 => self.finish(local, end_of(-result)),
             // A stamped receive of nothing still has a header, so 0 and a bare header are both
             // the end of the stream.

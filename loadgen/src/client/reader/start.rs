@@ -20,7 +20,7 @@ impl Reader {
     /// When the next subscriber is to be started.
     pub(super) fn next_start(&self) -> u64 {
         let again = self.again.front().map_or(u64::MAX, |&(at_ns, _)| at_ns);
-        if self.next >= self.pack.count || self.connecting >= self.connecting_max() {
+        if self.next >= self.pack.count() || self.connecting >= self.connecting_max() {
             return again;
         }
         again.min(self.planned(self.next))
@@ -41,7 +41,7 @@ impl Reader {
             let (at_ns, local) = self.again.pop_front().expect("a front");
             self.start(local as usize, at_ns);
         }
-        while self.next < self.pack.count && self.connecting < self.connecting_max() {
+        while self.next < self.pack.count() && self.connecting < self.connecting_max() {
             let planned_ns = self.planned(self.next);
             if planned_ns > now_ns {
                 break;

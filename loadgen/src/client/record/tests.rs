@@ -27,7 +27,7 @@ fn recorder(subscribers: usize) -> Recorder {
         relative: false,
     });
     course.set_start(START);
-    Recorder::new(Arc::new(course), subscribers)
+    Recorder::new(Arc::new(course), subscribers, false)
 }
 
 fn payload(sequence: u32) -> Vec<u8> {

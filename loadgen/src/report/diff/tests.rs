@@ -74,6 +74,27 @@ fn repeats_are_compared_run_against_run() {
 }
 
 #[test]
+fn files_of_one_side_are_its_repeats() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let mut files = Vec::new();
+    for seed in 0..3 {
+        let mut run = sample(seed, 5_000);
+        run.started_unix_ns += seed * 60_000_000_000;
+        files.push(path(&format!("{seed}.json")));
+        file::write(&run, files.last().unwrap()).unwrap();
+    }
+    let base = side(&files.join(",")).unwrap();
+    assert_eq!(base.runs.len(), 3);
+    // The same runs one after the other in one file are the same side.
+    let all: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    std::fs::write(path("all.json"), all).unwrap();
+    assert!(side(&path("all.json")).unwrap() == base);
+    assert!(args(&[]).report(&base, &base).0.contains("3 runs"));
+    assert!(side(&format!("{},/nonexistent", files[0])).unwrap_err().contains("/nonexistent"));
+}
+
+#[test]
 fn limits_are_breached_only_by_what_is_more_than_noise() {
     let (base, new) = (sample(1, 5_000), sample(2, 6_000));
     let judge = |limit: &str| {

@@ -23,6 +23,36 @@ fn the_page_holds_the_runs_and_needs_nothing_else() {
 }
 
 #[test]
+fn a_comparison_holds_every_run_with_all_that_the_page_computes_from() {
+    let mut runs: Vec<Run> = Vec::new();
+    for (round, name) in [("1", "a"), ("1", "b"), ("2", "a"), ("2", "b")] {
+        let mut run = Sample { name, subscribers: 600, ..Sample::default() }.run();
+        run.labels.insert(crate::report::comparison::ROUND.to_owned(), round.to_owned());
+        runs.push(run);
+    }
+    let page = page(&runs).unwrap();
+    assert!(page.contains("<title>a, b compared</title>"));
+    let read: Vec<Run> = serde_json::from_value(data(&page)["runs"].clone()).unwrap();
+    assert_eq!(read.len(), 4);
+    for (read, run) in read.iter().zip(&runs) {
+        let same = read.metrics == run.metrics
+            && read.counts == run.counts
+            && read.server == run.server
+            && read.labels == run.labels
+            && read.plan == run.plan;
+        assert!(same, "a figure changed on its way into the page");
+        // The table is the same from the page as from the files.
+        let [a, b] =
+            [read, run].map(|run| crate::report::markdown::comparison(std::slice::from_ref(run)));
+        assert_eq!(a, b);
+        let (thin, full) = (read.fairness.as_ref().unwrap(), run.fairness.as_ref().unwrap());
+        assert!(thin.by_order.len() <= ORDER_POINTS_MAX && full.by_order.len() > ORDER_POINTS_MAX);
+        let all = |points: &[OrderPoint]| points.iter().map(|point| point.subscribers).sum::<u64>();
+        assert_eq!(all(&thin.by_order), all(&full.by_order));
+    }
+}
+
+#[test]
 fn a_run_cannot_break_out_of_its_script_element() {
     let mut run = Sample::default().run();
     run.name = Some("</script><script>alert(1)</script><!-- {{data}} {{script}}".to_owned());

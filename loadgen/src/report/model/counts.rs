@@ -77,6 +77,10 @@ pub(crate) struct Publish {
     /// Events whose connection failed before an answer: delivered or not, nobody knows.
     #[serde(default)]
     pub(crate) failed: u64,
+    /// Events that were due and never sent, because the server had stopped reading or its
+    /// connection could not be made again.
+    #[serde(default)]
+    pub(crate) withheld: u64,
 }
 
 /// What was delivered and what was not, in the measured window. Null = could not be known.
@@ -155,9 +159,12 @@ pub(crate) struct Slow {
     pub(crate) subscribers: u64,
     /// Bytes per second each reads; 0 = it reads nothing.
     pub(crate) read_bytes_per_second: u64,
-    /// p99 delivery of the fast readers over the same without slow ones; null when only one of
-    /// the two was measured.
+    /// p99 delivery of the other subscribers over that of the same subscribers alone; null when
+    /// only one of the two was measured.
     pub(crate) isolation: Option<f64>,
+    /// That p99 without slow subscribers.
+    #[serde(default)]
+    pub(crate) p99_without_ns: Option<u64>,
     /// How many the server disconnected.
     pub(crate) cut: u64,
     /// Median time until it did.

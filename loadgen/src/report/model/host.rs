@@ -47,8 +47,12 @@ pub(crate) struct CpuTime {
 pub(crate) struct MemoryPerConnection {
     /// User memory: growth of the proportional set size per connection, in bytes.
     pub(crate) pss: Option<f64>,
-    /// Kernel memory: growth of socket buffers and slabs per connection, in bytes.
+    /// Kernel memory: growth of socket buffers and slabs of the machine per connection, in bytes;
+    /// over loopback that is both ends.
     pub(crate) kernel: Option<f64>,
+    /// Why `kernel` is null, where it could have been known.
+    #[serde(default)]
+    pub(crate) kernel_unknown: Option<String>,
 }
 
 /// Network counters of the server's machine over the window.
@@ -123,7 +127,7 @@ pub(crate) struct RigFloor {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct BandwidthFloor {
-    /// Subscribers times wire bytes times 8 over the link's speed.
+    /// Subscribers of an event times wire bytes times 8 over the link's speed.
     pub(crate) time_ns: u64,
     /// Bytes on the wire per delivery.
     pub(crate) wire_bytes_per_delivery: f64,

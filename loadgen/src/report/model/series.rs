@@ -74,6 +74,40 @@ impl Interval {
         self.histograms.insert(name.to_owned(), HistogramBlob::encode(histogram));
     }
 
+    /// Takes the interval that follows into this one: counts and histograms add, gauges are those
+    /// of the later one, shares of processors are weighed by time.
+    ///
+    /// # Errors
+    ///
+    /// If a histogram cannot be decoded.
+    pub(crate) fn absorb(&mut self, next: &Interval) -> Result<(), String> {
+        let (mine, theirs) = (self.length_ns as f64, next.length_ns as f64);
+        let mean = |a: Option<f64>, b: Option<f64>| -> Option<f64> {
+            Some((a? * mine + b? * theirs) / (mine + theirs).max(1.0))
+        };
+        self.client_cpu = mean(self.client_cpu, next.client_cpu);
+        self.server_cpu = mean(self.server_cpu, next.server_cpu);
+        self.length_ns = (next.t_ns + next.length_ns).saturating_sub(self.t_ns);
+        self.up = next.up;
+        self.connect_errors += next.connect_errors;
+        self.events += next.events;
+        self.deliveries += next.deliveries;
+        let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b);
+        self.wire_bytes = sum(self.wire_bytes, next.wire_bytes);
+        self.lost = sum(self.lost, next.lost);
+        self.duplicate = sum(self.duplicate, next.duplicate);
+        self.out_of_order = sum(self.out_of_order, next.out_of_order);
+        self.server_pss_bytes = next.server_pss_bytes.or(self.server_pss_bytes);
+        self.server_kernel_bytes = next.server_kernel_bytes.or(self.server_kernel_bytes);
+        let mut sums = BTreeMap::new();
+        for (name, blob) in self.histograms.iter().chain(&next.histograms) {
+            *sums.entry(name.clone()).or_insert_with(metric::new_histogram) += &blob.decode()?;
+        }
+        (self.p50_ns, self.p99_ns, self.max_ns) = (None, None, None);
+        sums.iter().for_each(|(name, histogram)| self.record(name, histogram));
+        Ok(())
+    }
+
     fn read_delivery(&mut self, histogram: &Histogram<u64>) {
         self.p50_ns = metric::percentile(histogram, 50.0);
         self.p99_ns = metric::percentile(histogram, 99.0);

@@ -97,7 +97,11 @@ pub(super) fn hosts(run: &mut Run, sample: &Sample, unique: u64) {
         cpu_per_delivery_ns: Some(sample.delivery_ns as f64),
         softirq_cores: Some(0.21),
         pss_bytes: Some(4_000_000 + sample.subscribers as u64 * 80),
-        mem_per_conn: host::MemoryPerConnection { pss: Some(80.0), kernel: Some(3_900.0) },
+        mem_per_conn: host::MemoryPerConnection {
+            pss: Some(80.0),
+            kernel: Some(3_900.0),
+            kernel_unknown: None,
+        },
         fds: Some(sample.subscribers as u64 + 14),
         net: host::NetHealth {
             listen_overflows: Some(0),

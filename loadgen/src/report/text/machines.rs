@@ -38,6 +38,7 @@ fn memory(server: &host::Server) -> Vec<String> {
             show(per.kernel)
         ));
     }
+    parts.extend(per.kernel_unknown.as_ref().map(|why| format!("kernel memory unknown: {why}")));
     parts.extend(server.pss_bytes.map(|bytes| format!("process {}", unit::bytes(bytes as f64))));
     parts.extend(server.fds.map(|fds| format!("fds {}", unit::count(fds))));
     parts

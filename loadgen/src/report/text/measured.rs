@@ -66,10 +66,10 @@ pub(super) fn delivery(lines: &mut Vec<String>, run: &Run) {
     });
     if let Some(floor) = &run.rig.bandwidth_floor {
         lines.push(format!(
-            "  {:<w$}{:>CELL$}   = {} x {} on the wire at {}bit/s",
+            "  {:<w$}{:>CELL$}   = {} an event, {} a delivery, at {}bit/s",
             "link floor",
             unit::time(floor.time_ns),
-            unit::count(run.connect.up),
+            unit::bytes(floor.time_ns as f64 / 8e9 * floor.link_bits_per_second as f64),
             unit::bytes(floor.wire_bytes_per_delivery),
             unit::short(floor.link_bits_per_second as f64),
             w = TITLE - 2,
@@ -194,6 +194,9 @@ pub(super) fn publish(lines: &mut Vec<String>, run: &Run) {
     if publish.failed > 0 {
         parts.push(format!("failed {}", unit::count(publish.failed)));
     }
+    if publish.withheld > 0 {
+        parts.push(format!("not taken by the server {}", unit::count(publish.withheld)));
+    }
     blocks(lines, "PUBLISH", &parts);
     table(lines, run, |definition| definition.per == Per::Publish);
 }
@@ -210,7 +213,10 @@ pub(super) fn populations(lines: &mut Vec<String>, run: &Run) {
             None => format!("cut by the server {}", unit::count(slow.cut)),
         });
         let isolation = slow.isolation.map(unit::digits);
-        parts.extend(isolation.map(|factor| format!("p99 of the others x {factor}")));
+        let without = slow
+            .p99_without_ns
+            .map_or_else(String::new, |ns| format!(" of {} without them", unit::time(ns)));
+        parts.extend(isolation.map(|factor| format!("p99 of the others x {factor}{without}")));
         let unread = slow.unread_bytes.map(|bytes| unit::bytes(bytes as f64));
         parts.extend(unread.map(|bytes| format!("unread at the end {bytes}")));
         blocks(lines, "SLOW", &parts);

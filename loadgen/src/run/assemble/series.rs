@@ -13,10 +13,9 @@ const RAMP_POINTS_MAX: usize = 1_000;
 /// The rows, with the times to the last subscriber by intended time.
 pub(super) fn rows(evidence: &mut Evidence, summary: &Summary) -> Vec<Interval> {
     let mut rows = std::mem::take(&mut evidence.rows);
-    let interval_ns = evidence.course.interval_ns;
     if let Some(row) = rows.last_mut() {
         let ended_ns = evidence.ended_ns - evidence.course.began_ns;
-        row.length_ns = ended_ns.saturating_sub(row.t_ns).min(interval_ns);
+        row.length_ns = ended_ns.saturating_sub(row.t_ns).min(row.length_ns);
     }
     let Some(start_ns) = evidence.course.start_ns() else { return rows };
     let offset_ns = start_ns - evidence.course.began_ns;
@@ -26,7 +25,7 @@ pub(super) fn rows(evidence: &mut Evidence, summary: &Summary) -> Vec<Interval> 
     for row in &mut rows {
         let mut last = metric::new_histogram();
         while let Some((_, cell)) =
-            cells.next_if(|(event, _)| offset_ns + event.at_ns < row.t_ns + interval_ns)
+            cells.next_if(|(event, _)| offset_ns + event.at_ns < row.t_ns + row.length_ns)
         {
             if cell.count > 0 {
                 enter(&mut last, cell.last_ns);
