@@ -34,8 +34,8 @@ use crate::limits::Limits;
 use crate::ring::{Admission, Doorbell, RingReceiver, RingSender, ring};
 use crate::sequencer::Sequencer;
 use crate::stats::Stats;
-use crate::token::Verifiers;
 use crate::submission::Numbered;
+use crate::token::Verifiers;
 use crate::worker::thread::epoll_runtime;
 use crate::worker::{Parts, ring_eventfd};
 
@@ -149,7 +149,17 @@ impl Engine {
         if asking.is_some() {
             start_fetching(&keys, asked.1, handles.clone())?;
         }
-        Ok(Engine { listen, admin, backend, config, keys, stats, handles, workers, listeners: kept })
+        Ok(Engine {
+            listen,
+            admin,
+            backend,
+            config,
+            keys,
+            stats,
+            handles,
+            workers,
+            listeners: kept,
+        })
     }
 
     /// Says on stderr what runs where, and what it may take.

@@ -18,7 +18,10 @@ const FILE_LINES_MAX: usize = 600;
 /// The modules of the engine by layer, the lowest first. A module knows those of its own layer and
 /// of lower ones.
 const LAYERS: [(&str, &[&str]); 5] = [
-    ("pure", &["event", "selector", "token", "topic", "mercure", "stream", "http", "config", "close"]),
+    (
+        "pure",
+        &["event", "selector", "token", "topic", "mercure", "stream", "http", "config", "close"],
+    ),
     ("the machine", &["kernel", "backend"]),
     ("shared between threads", &["ring", "submission", "stats", "limits"]),
     ("the two lanes", &["delivery", "control"]),

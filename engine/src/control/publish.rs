@@ -317,7 +317,10 @@ impl Lines {
 }
 
 /// Hands events to the sequencer; the ticket waits for them to come round.
-pub(super) fn hand_in<L: Lane>(control: &Rc<Control<L>>, drafts: Drafts) -> Result<Ticket, Refusal> {
+pub(super) fn hand_in<L: Lane>(
+    control: &Rc<Control<L>>,
+    drafts: Drafts,
+) -> Result<Ticket, Refusal> {
     try_hand_in(control, drafts).map_err(|(refusal, _)| {
         control.stats().overloads.add(u64::from(refusal.status == Status::ServiceUnavailable));
         refusal
