@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use downpour::event::{Epoch, Event, EventId, Frame};
-use downpour::topic::{Standing, Topics};
+use downpour::topic::{Interest, Standing, Topics};
 
 /// Events kept of a topic in these benches.
 const KEPT: usize = 1_000;
@@ -51,7 +51,8 @@ fn resume(criterion: &mut Criterion) {
     let own = own.encode().expect("it is a valid event");
     let last = KEPT as u64 + 1;
     topics.append(own.number(EventId { epoch, sequence: last }, last), |_| {});
-    let set = topics.join(&["news"]);
+    let names = ["news".to_owned()];
+    let set = topics.join(Interest::Topics(&names));
     let middle = EventId { epoch, sequence: KEPT as u64 / 2 }.to_string();
     for (name, id) in [
         ("after an id", middle.as_str()),
@@ -61,7 +62,7 @@ fn resume(criterion: &mut Criterion) {
     ] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let resume = topics.resume(&["news"], black_box(id), epoch, last);
+                let resume = topics.resume(Interest::Topics(&names), black_box(id), epoch, last);
                 topics.cursor(set, resume.sequence, resume.standing)
             });
         });

@@ -10,7 +10,7 @@ mod sample;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use downpour::topic::{BatchBounds, Piece, Standing, Topics};
+use downpour::topic::{BatchBounds, Interest, Piece, Standing, Topics};
 
 /// As the delivery lane plans.
 const BOUNDS: BatchBounds = BatchBounds { frames_max: 1_000, bytes_max: 256 << 10 };
@@ -20,7 +20,7 @@ const KEPT: u64 = 10_000;
 fn backlog(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("batch of one topic");
     let mut topics = sample::kept("news", KEPT);
-    let set = topics.join(&["news"]);
+    let set = sample::join(&mut topics, "news");
     for behind in [1, 10, 100, 1_000] {
         let cursor = topics.cursor(set, KEPT - behind, Standing::Live);
         let mut pieces = Vec::new();
@@ -41,7 +41,7 @@ fn merge(criterion: &mut Criterion) {
     for count in [1, 16, 256] {
         let names: Vec<String> = (0..count).map(|number| format!("topic-{number}")).collect();
         let mut topics = sample::topics(10);
-        let set = topics.join(&names);
+        let set = topics.join(Interest::Topics(&names));
         for (place, name) in names.iter().enumerate() {
             topics.append(sample::frame(name, place as u64 + 1), |_| {});
         }
@@ -67,7 +67,7 @@ fn merge(criterion: &mut Criterion) {
 /// Reading the planned frames, as the lane does once for each batch.
 fn gather(criterion: &mut Criterion) {
     let mut topics = sample::kept("news", KEPT);
-    let set = topics.join(&["news"]);
+    let set = sample::join(&mut topics, "news");
     let cursor = topics.cursor(set, KEPT - 100, Standing::Live);
     let mut pieces = Vec::new();
     topics.batch(set, cursor, BOUNDS, &mut pieces);

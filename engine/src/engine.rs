@@ -86,27 +86,16 @@ impl Engine {
         let (verifiers, asked) = (keys.verifiers(), crossbeam_channel::bounded(1));
         let asking = keys.has_urls().then_some(asked.0);
         let (listen, listeners) = listen(&config)?;
-        let kept = listeners.iter().flatten().map(TcpListener::try_clone);
-        let kept: Vec<TcpListener> = kept.collect::<io::Result<_>>().map_err(|e| failed(&e))?;
+        let kept = cloned(&listeners).map_err(|error| failed(&error))?;
         let stats = Arc::new(Stats::new(config.workers));
         let epoch = Epoch::new(random());
-        let room = Arc::new(Room {
-            events: Admission::new(config.ring_events, config.workers),
-            bytes: Admission::new(config.ring_bytes_max(), config.workers),
-        });
-        let per_address = config.connections_per_address_max.unwrap_or(0) as u32;
-        let per_token = config.streams_per_token_max.unwrap_or(0) as u32;
-        let limits = Arc::new(Limits::new(config.connections_max, per_address, per_token));
+        let (room, limits) = (room(&config), limits(&config));
         let (senders, seeds) = seeds(&config).map_err(|error| failed(&error))?;
         let handles: Vec<WorkerHandle> = seeds.iter().map(|seed| seed.handle.clone()).collect();
         let (sequencer, intake) =
             Sequencer::new(epoch, senders, Arc::clone(&stats), config.ring_events);
         let admin_socket = config.admin.map(bind_admin).transpose()?;
-        let cpus = config.cpus.clone();
-        spawn_aborting("sequencer", move || {
-            stay_on(&cpus);
-            sequencer.run();
-        })?;
+        start_sequencer(sequencer, config.cpus.clone())?;
         let hub = config.mercure.clone().map(|settings| Arc::new(Hub::new(settings)));
         let mut parts = Vec::new();
         for (index, (seed, listeners)) in seeds.into_iter().zip(listeners).enumerate() {
@@ -261,6 +250,31 @@ fn made(config: &Config) -> io::Result<Made> {
     let (sender, receiver) = ring(config.ring_events, Arc::clone(&doorbell));
     let (handle, commands) = WorkerHandle::new(Arc::clone(&doorbell));
     Ok((sender, Seed { ring: receiver, eventfd, doorbell, handle, commands }))
+}
+
+fn cloned(listeners: &[Vec<TcpListener>]) -> io::Result<Vec<TcpListener>> {
+    listeners.iter().flatten().map(TcpListener::try_clone).collect()
+}
+
+/// Room for what is on its way to the workers.
+fn room(config: &Config) -> Arc<Room> {
+    Arc::new(Room {
+        events: Admission::new(config.ring_events, config.workers),
+        bytes: Admission::new(config.ring_bytes_max(), config.workers),
+    })
+}
+
+fn limits(config: &Config) -> Arc<Limits> {
+    let per_address = config.connections_per_address_max.unwrap_or(0) as u32;
+    let per_token = config.streams_per_token_max.unwrap_or(0) as u32;
+    Arc::new(Limits::new(config.connections_max, per_address, per_token))
+}
+
+fn start_sequencer(sequencer: Sequencer, cpus: Vec<usize>) -> Result<JoinHandle<()>, StartError> {
+    spawn_aborting("sequencer", move || {
+        stay_on(&cpus);
+        sequencer.run();
+    })
 }
 
 /// Starts the thread that fetches keys; it ends when no worker is left to ask.

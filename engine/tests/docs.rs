@@ -120,15 +120,17 @@ fn is_test_name(word: &str) -> bool {
     word.contains("::") && word.split("::").all(part)
 }
 
-/// `module::test` is a function of `tests/api/module.rs` or `tests/module/main.rs`; a path with more
-/// parts, or `tests`, is one of the module in `src`.
+/// `module::test` is a function of `module.rs` in `tests/api` or `tests/mercure`, or of
+/// `tests/module/main.rs`; a path with more parts, or `tests`, is one of the module in `src`.
 fn exists(name: &str) -> bool {
     let (module, function) = name.rsplit_once("::").expect("a path");
     let path = module.strip_suffix("::tests").unwrap_or(module).replace("::", "/");
     let is_unit = module.contains("::");
     let files = match is_unit {
-        true => [format!("engine/src/{path}.rs"), format!("engine/src/{path}/tests.rs")],
-        false => [format!("engine/tests/api/{path}.rs"), format!("engine/tests/{path}/main.rs")],
+        true => vec![format!("engine/src/{path}.rs"), format!("engine/src/{path}/tests.rs")],
+        false => ["api/PATH.rs", "mercure/PATH.rs", "PATH/main.rs"]
+            .map(|file| format!("engine/tests/{}", file.replace("PATH", &path)))
+            .to_vec(),
     };
     let head = format!("fn {function}(");
     files.iter().any(|file| fs::read_to_string(root().join(file)).is_ok_and(|s| s.contains(&head)))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use downpour::event::{Draft, Epoch, Event, EventId, Frame};
-use downpour::topic::{Bounds, Topics};
+use downpour::topic::{Bounds, Interest, SetIndex, Topics};
 
 /// Data of the sizes that events have: a tick, a message, a document, the largest by default.
 pub(crate) const SIZES: [usize; 4] = [16, 100, 1_000, 64_000];
@@ -29,7 +29,7 @@ pub(crate) fn text(bytes: usize) -> String {
 
 /// An event with nothing but its data.
 pub(crate) fn event<'a>(topic: &'a str, data: &'a str) -> Event<'a> {
-    Event { topic, data, event: None, id: None, retry: None }
+    Event { topic, data, ..Event::default() }
 }
 
 /// An encoded event of 100 bytes.
@@ -40,6 +40,11 @@ pub(crate) fn draft(topic: &str) -> Draft {
 /// The same with a number.
 pub(crate) fn frame(topic: &str, sequence: u64) -> Frame {
     draft(topic).number(EventId { epoch: Epoch::new(1), sequence }, sequence)
+}
+
+/// The set of one topic.
+pub(crate) fn join(topics: &mut Topics, name: &str) -> SetIndex {
+    topics.join(Interest::Topics(&[name.to_owned()]))
 }
 
 /// Histories of at most `events_max` events a topic and of any size.

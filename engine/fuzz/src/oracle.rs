@@ -83,11 +83,17 @@ pub fn decode_chunked(mut input: &[u8]) -> Option<(Vec<u8>, usize)> {
         if line.is_empty() {
             return Some((content, total - input.len()));
         }
-        let folded = line[0] == b' ' || line[0] == b'\t';
-        if folded || !line.iter().all(is_field_byte) {
+        let name = &line[..line.iter().position(|byte| *byte == b':')?];
+        let is_named = !name.is_empty() && name.iter().all(is_name_byte);
+        if !is_named || !line.iter().all(is_field_byte) {
             return None;
         }
     }
+}
+
+/// What may stand in a field's name (RFC 9110, section 5.6.2): visible, and no delimiter.
+pub fn is_name_byte(byte: &u8) -> bool {
+    byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(byte)
 }
 
 /// What may stand in a field value (RFC 9110, section 5.5).

@@ -414,11 +414,16 @@ fn start<L: Lane>(
     let mut head = Vec::with_capacity(768);
     say(control, call, asked, |answer| answer.stream(ask.version, id.as_deref(), &mut head));
     write_gap(control, &resume, &mut head);
-    let slot = hand_over(control, socket, pass, interest, (&resume, head), holder)?;
-    if hub(control).settings.subscriptions {
-        roster::enter(control, slot, ask, rights);
+    let is_listed = hub(control).settings.subscriptions;
+    let number = is_listed.then(|| roster::enter(control, ask, rights));
+    let started = hand_over(control, socket, pass, interest, (&resume, head), holder);
+    if let Some(number) = number {
+        match started {
+            Ok(slot) => roster::begin(control, number, slot),
+            Err(_) => roster::withdraw(control, number),
+        }
     }
-    Ok(())
+    started.map(|_| ())
 }
 
 /// Where a stream starts, and what the answer says of it to a client that has asked.

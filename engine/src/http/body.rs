@@ -71,6 +71,8 @@ enum State {
     DataLf,
     /// At the start of a trailer line, or of the last empty line.
     TrailerStart,
+    /// In the name of a trailer line; its colon is still to come.
+    TrailerName,
     Trailer,
     TrailerLf,
     LastLf,
@@ -144,7 +146,7 @@ impl Body {
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size { value: 0, digits: 0 },
             (State::TrailerStart, b'\r') => State::LastLf,
-            (State::TrailerStart | State::Trailer, _) => self.trailer(byte)?,
+            (State::TrailerStart | State::TrailerName | State::Trailer, _) => self.trailer(byte)?,
             (State::TrailerLf, b'\n') => State::TrailerStart,
             (State::LastLf, b'\n') => State::Done,
             _ => {
@@ -200,14 +202,17 @@ impl Body {
                 format!("The trailers are longer than {TRAILER_BYTES_MAX} bytes together."),
             ));
         }
-        match byte {
-            b'\r' => Ok(State::TrailerLf),
+        match (self.state, byte) {
+            (State::Trailer, b'\r') => Ok(State::TrailerLf),
+            (State::Trailer, _) if is_field_byte(byte) => Ok(State::Trailer),
+            (State::Trailer, _) => Err(Refusal::bad("A trailer line has a control character.")),
             // A line that starts with a blank would fold (obs-fold, RFC 9112, section 5.2).
-            b' ' | b'\t' if self.state == State::TrailerStart => {
-                Err(Refusal::bad("A trailer line is folded."))
-            }
-            _ if is_field_byte(byte) => Ok(State::Trailer),
-            _ => Err(Refusal::bad("A trailer line has a control character.")),
+            (State::TrailerStart, b' ' | b'\t') => Err(Refusal::bad("A trailer line is folded.")),
+            (State::TrailerName, b':') => Ok(State::Trailer),
+            _ if is_name_byte(byte) => Ok(State::TrailerName),
+            _ => Err(Refusal::bad(
+                "A trailer line does not begin with a name and a colon (RFC 9112, section 5).",
+            )),
         }
     }
 
@@ -232,6 +237,11 @@ impl Body {
 /// HTAB, space, visible ASCII and obs-text (RFC 9110, section 5.5).
 fn is_field_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7F)
+}
+
+/// A character of a field's name (tchar, RFC 9110, section 5.6.2).
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -340,6 +350,12 @@ mod tests {
             b"0\r\nA: b\rX\r\n",
             b"0\r\nA: \x01\r\n\r\n",
             b"0\r\n folded\r\n\r\n",
+            b"0\r\nno colon\r\n\r\n",
+            b"0\r\nnothing\r\n\r\n",
+            b"0\r\n: no name\r\n\r\n",
+            b"0\r\nBlank : b\r\n\r\n",
+            b"0\r\nA\xe9: b\r\n\r\n",
+            b"0\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
             b"00000000000000005\r\nhello",
             b"fffffffffffffffff\r\n",
         ] {
@@ -372,7 +388,7 @@ mod tests {
 
     #[test]
     fn trailers_are_bounded() {
-        let with = |bytes: usize| format!("0\r\n{}\r\n\r\n", "t".repeat(bytes - 1));
+        let with = |bytes: usize| format!("0\r\nt:{}\r\n\r\n", "t".repeat(bytes - 3));
         let fits = with(TRAILER_BYTES_MAX);
         assert!(decode_pieces(BodyKind::Chunked, None, &[fits.as_bytes()]).unwrap().2);
         let over =

@@ -67,8 +67,8 @@ pub fn parse(text: &str, lookup: &dyn Lookup) -> Result<Vec<Directive>, SyntaxEr
 }
 
 /// Directives up to the end of the text, or of the block.
-fn block<'a>(
-    lines: &mut dyn Iterator<Item = (usize, &'a str)>,
+fn block(
+    lines: &mut dyn Iterator<Item = (usize, &str)>,
     lookup: &dyn Lookup,
     depth: usize,
 ) -> Result<Vec<Directive>, SyntaxError> {

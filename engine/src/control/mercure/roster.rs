@@ -1,12 +1,12 @@
 //! Who is subscribed to the Mercure hub, for its subscription API and events.
 //!
 //! The idea: a list beside the delivery lane, kept only where `subscriptions` is set. A subscriber
-//! enters it when its stream starts, and the lane tells its number when the stream has ended.
+//! enters it before its stream starts, and the lane tells its number when the stream has ended.
 //!
 //! Invariants: an event tells of each subscription's beginning and of its end, in this order, unless
 //! the engine stops in between or the events wait for room in greater number than
-//! [`ANNOUNCEMENTS_MAX`]. Its mutex is held for one step, twice in a subscriber's life and once for
-//! each list.
+//! [`ANNOUNCEMENTS_MAX`]. Its mutex is held for one step, three times in a subscriber's life and once
+//! for each list.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -51,13 +51,9 @@ impl Roster {
     }
 }
 
-/// Enters a subscriber whose stream has started, and tells of it.
-pub(super) fn enter<L: Lane>(
-    control: &Rc<Control<L>>,
-    slot: u32,
-    ask: &Ask,
-    rights: Option<&Rights>,
-) {
+/// Enters a subscriber whose stream is about to start, so that whoever has seen the stream's first
+/// byte finds it listed; gives the entry's number.
+pub(super) fn enter<L>(control: &Control<L>, ask: &Ask, rights: Option<&Rights>) -> u64 {
     let subscriber = uuid();
     let payload = |selector: &str| {
         let payload = rights?.payload_of(selector)?;
@@ -66,26 +62,31 @@ pub(super) fn enter<L: Lane>(
             .ok()
             .filter(|value: &serde_json::Value| !value.is_null())
     };
-    let subscriptions: Vec<Subscription> = ask
-        .wanted
-        .iter()
-        .map(|wanted| Subscription {
-            version: wanted.version,
-            selector: wanted.selector.as_str().to_owned(),
-            match_type: wanted.match_type,
-            subscriber: subscriber.clone(),
-            payload: payload(wanted.selector.as_str()),
-        })
-        .collect();
-    tell(control, &subscriptions, true);
-    let number = {
-        let mut entries = hub(control).roster.entries();
-        entries.last += 1;
-        let number = entries.last;
-        entries.subscribers.insert(number, subscriptions);
-        number
-    };
+    let subscriptions = ask.wanted.iter().map(|wanted| Subscription {
+        version: wanted.version,
+        selector: wanted.selector.as_str().to_owned(),
+        match_type: wanted.match_type,
+        subscriber: subscriber.clone(),
+        payload: payload(wanted.selector.as_str()),
+    });
+    let subscriptions = subscriptions.collect();
+    let mut entries = hub(control).roster.entries();
+    entries.last += 1;
+    let number = entries.last;
+    entries.subscribers.insert(number, subscriptions);
+    number
+}
+
+/// Tells of an entry whose stream has started, and has the lane tell of its end.
+pub(super) fn begin<L: Lane>(control: &Rc<Control<L>>, number: u64, slot: u32) {
+    let begun = hub(control).roster.entries().subscribers.get(&number).cloned();
+    tell(control, &begun.unwrap_or_default(), true);
     control.delivery.borrow_mut().watch_end(slot, number);
+}
+
+/// Takes out an entry whose stream could not start. Nobody was told of it.
+pub(super) fn withdraw<L>(control: &Control<L>, number: u64) {
+    hub(control).roster.entries().subscribers.remove(&number);
 }
 
 /// Takes out the subscribers of these numbers, and tells of it.
