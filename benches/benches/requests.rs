@@ -35,7 +35,7 @@ const BROWSER: &str = "GET /events?topic=news&topic=weather&topic=sports HTTP/1.
 
 const PUBLISH: &str = "POST /events/news HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n";
 
-const RULES: Rules = Rules { topics_per_subscriber_max: 256, start_page: false };
+const RULES: Rules = Rules { topics_per_subscriber_max: 256, start_page: false, native: true };
 
 fn heads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");

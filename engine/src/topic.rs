@@ -45,7 +45,8 @@ mod sets;
 mod view;
 
 pub use batch::{Batch, BatchBounds, Cursor, Gap, GapReason, Piece, Standing};
-pub use interest::Interest;
+pub use forgotten::FORGOTTEN_OVERHEAD_BYTES;
+pub use interest::{Interest, PAIRS_MAX, pairs};
 pub use resume::Resume;
 pub use sets::SetIndex;
 
@@ -77,7 +78,8 @@ pub struct Bounds {
     pub bytes_total_max: usize,
     /// Age in nanoseconds; `u64::MAX` for none.
     pub age_ns_max: u64,
-    /// Names of forgotten topics whose last sequence is remembered.
+    /// Names of forgotten topics whose last sequence is remembered, of public and of private ones
+    /// each; and so many times [`TOPIC_BYTES_MAX`] bytes of names.
     pub forgotten_max: usize,
 }
 
@@ -143,6 +145,7 @@ pub struct Topics {
     /// Places in histories.
     events: usize,
     bytes: usize,
+    name_bytes: usize,
     runs: merge::Runs,
 }
 
@@ -164,6 +167,7 @@ impl Topics {
             newest_lost: 0,
             events: 0,
             bytes: 0,
+            name_bytes: 0,
             runs: merge::Runs::default(),
         }
     }
@@ -207,10 +211,16 @@ impl Topics {
             + self.views.table_bytes()
     }
 
-    /// True when a public topic of this name exists.
+    /// Bytes of the names of all topics.
     #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
-        self.index(name, false).is_some()
+    pub fn name_bytes(&self) -> usize {
+        self.name_bytes
+    }
+
+    /// True when a topic of this name exists, for public or for private events.
+    #[must_use]
+    pub fn contains(&self, name: &str, private: bool) -> bool {
+        self.index(name, private).is_some()
     }
 
     /// The sets that have the public topic of this name, if it exists.
@@ -307,6 +317,7 @@ impl Topics {
             views: Vec::new(),
             views_version: 0,
         }) as u32;
+        self.name_bytes += name.len();
         self.names[usize::from(private)].insert(name, index);
         index
     }
@@ -318,6 +329,7 @@ impl Topics {
         // An event that it has evicted and another topic keeps is taken to be lost.
         let partly = self.forget_losses(Member::topic(index)).unwrap_or(0);
         let topic = self.topics.remove(index as usize);
+        self.name_bytes -= topic.name.len();
         let private = usize::from(topic.private);
         self.names[private].remove(&topic.name);
         self.forgotten[private].remember(&topic.name, topic.evicted_through.max(partly));

@@ -13,7 +13,7 @@ use std::fmt;
 
 use super::{Config, REQUESTS_PER_WORKER_MAX};
 use crate::event::{Frame, TOPIC_BYTES_MAX};
-use crate::topic::{EVENT_OVERHEAD_BYTES, TOPIC_OVERHEAD_BYTES};
+use crate::topic::{EVENT_OVERHEAD_BYTES, FORGOTTEN_OVERHEAD_BYTES, TOPIC_OVERHEAD_BYTES, Topics};
 
 /// User memory of one subscriber: its slot, its place in its topic's list, its file index.
 pub const SUBSCRIBER_BYTES: usize = 128;
@@ -75,6 +75,17 @@ impl Config {
         MemoryBound { terms, stalled_subscriber_bytes }
     }
 
+    /// Whether `--topics-max` leaves room for so many new topics with so many bytes of names. Long
+    /// names take the room of several, so that what is printed holds.
+    #[must_use]
+    pub fn has_room_for(&self, count: usize, bytes: usize, topics: &Topics) -> bool {
+        let count_after = topics.count() + topics.view_count() + count;
+        let bytes_after = topics.name_bytes() + bytes;
+        count == 0
+            || (count_after <= self.topics_max
+                && bytes_after <= self.topics_max.saturating_mul(TOPIC_BYTES_MAX))
+    }
+
     fn user_terms(&self) -> Vec<Term> {
         let workers = self.workers;
         let histories = self.history_bytes_total;
@@ -83,6 +94,9 @@ impl Config {
             * EVENT_OVERHEAD_BYTES
             * (workers - 1);
         let topic = TOPIC_OVERHEAD_BYTES + TOPIC_BYTES_MAX;
+        // Private topics have a table of their own, and only Mercure has private topics.
+        let forgotten = self.topics_max * if self.mercure.is_some() { 2 } else { 1 };
+        let name = FORGOTTEN_OVERHEAD_BYTES + TOPIC_BYTES_MAX;
         let slot = size_of::<Frame>() + size_of::<usize>();
         let term = |what, bytes, how| Term { side: Side::User, what, how, bytes };
         vec![
@@ -101,6 +115,11 @@ impl Config {
                 "topics",
                 self.topics_max * workers * topic,
                 format!("{} topics × {workers} workers × {topic} B at most", self.topics_max),
+            ),
+            term(
+                "names of forgotten topics",
+                forgotten * workers * name,
+                format!("{forgotten} names × {workers} workers × {name} B at most"),
             ),
             term(
                 "rings",

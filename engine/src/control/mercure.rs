@@ -36,7 +36,7 @@ use crate::selector::Selector;
 use crate::submission::Drafts;
 use crate::token::source::{Places, Presented, SourceError, presented};
 use crate::token::{Dialect, Rights};
-use crate::topic::{Interest, Resume, Standing};
+use crate::topic::{Interest, PAIRS_MAX, Resume, Standing, pairs};
 
 mod roster;
 
@@ -193,6 +193,11 @@ impl<'a> Reader<'a> {
         if ask.last_event_id.is_none() && self.settings.compatibility_7 {
             let id = form.first("Last-Event-ID").filter(|id| !id.is_empty());
             ask.last_event_id = id.map(str::to_owned);
+        }
+        let claims = holder.as_ref().map_or(&[][..], |holder| &holder.rights.subscribe);
+        if pairs(&ask.selectors(), claims) > PAIRS_MAX {
+            let text = "too many topics in subscription";
+            return Err(Fault::new(ask.version, Status::BadRequest, text));
         }
         Ok((ask, holder))
     }
@@ -408,8 +413,7 @@ fn start<L: Lane>(
     let rights = holder.map(|holder| &*holder.rights);
     let claims: &[Selector] = rights.map_or(&[], |rights| &rights.subscribe);
     let interest = Interest::Selectors { selectors: &selectors, claims };
-    // An upper bound: how many of them are known is seen only when they are joined.
-    may_start(control, |_| selectors.len() * if claims.is_empty() { 1 } else { 2 })?;
+    may_start(control, |topics| interest.new_upper_bound(topics))?;
     let (resume, id) = resume(control, interest, ask.last_event_id.as_deref());
     let mut head = Vec::with_capacity(768);
     say(control, call, asked, |answer| answer.stream(ask.version, id.as_deref(), &mut head));

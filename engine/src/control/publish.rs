@@ -374,13 +374,18 @@ fn check<L: Lane>(control: &Control<L>, drafts: &[Draft], bytes: u64) -> Result<
     let delivery = control.delivery.borrow();
     let topics = delivery.topics();
     // Nearly always all of them are known, and nothing is collected.
-    let new: HashSet<&str> =
-        drafts.iter().map(Draft::topic).filter(|name| !topics.contains(name)).collect();
-    if !new.is_empty() && topics.count() + new.len() > config.topics_max {
+    let named = |draft| Draft::topics(draft).map(|name| (name, draft.is_private()));
+    let new: HashSet<(&str, bool)> = drafts
+        .iter()
+        .flat_map(named)
+        .filter(|(name, private)| !topics.contains(name, *private))
+        .collect();
+    let bytes = new.iter().map(|(name, _)| name.len()).sum();
+    if !config.has_room_for(new.len(), bytes, topics) {
         let detail = format!(
             "There are {} topics and no more are allowed (--topics-max). Topics go when their \
              events are too old and nobody subscribes.",
-            topics.count()
+            topics.count() + topics.view_count()
         );
         return Err(Refusal::overloaded(detail, 60));
     }

@@ -70,7 +70,7 @@ fn start<L: Lane>(
     call: &Call,
 ) -> Result<(), CloseReason> {
     let names = &subscription.topics;
-    may_start(control, |topics| names.iter().filter(|name| !topics.contains(name)).count())?;
+    may_start(control, |topics| Interest::Topics(names).new_upper_bound(topics))?;
     let (resume, greeting) = greeting(control, subscription, call);
     let interest = Interest::Topics(names);
     let holder = call.subscriber.as_ref().ok().and_then(Option::as_ref);
@@ -110,21 +110,21 @@ pub(super) fn hand_over<L: Lane>(
     }
 }
 
-/// Whether a stream may start that needs so many new topics.
+/// Whether a stream may start that needs so many new topics, with so many bytes of names.
 pub(super) fn may_start<L: Lane>(
     control: &Control<L>,
-    new: impl FnOnce(&Topics) -> usize,
+    new: impl FnOnce(&Topics) -> (usize, usize),
 ) -> Result<(), CloseReason> {
     if control.is_draining() {
         return Err(CloseReason::Drained);
     }
     let delivery = control.delivery.borrow();
     let topics = delivery.topics();
-    let new = new(topics);
-    if new > 0 && topics.count() + topics.view_count() + new > control.config.topics_max {
-        return Err(CloseReason::TopicsMax);
+    let (count, bytes) = new(topics);
+    match control.config.has_room_for(count, bytes, topics) {
+        true => Ok(()),
+        false => Err(CloseReason::TopicsMax),
     }
-    Ok(())
 }
 
 /// Where the stream starts, and the answer's head with all that comes before the first event.

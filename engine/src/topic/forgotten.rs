@@ -8,10 +8,19 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use crate::event::TOPIC_BYTES_MAX;
+
+/// Memory of one name in the table beside its text: both entries, their share of the room that a
+/// hash table and a tree keep empty, and the name's counts.
+pub const FORGOTTEN_OVERHEAD_BYTES: usize = 3 * size_of::<(Rc<str>, u64)>() + 40;
+
 /// Last sequences of forgotten topics.
 #[derive(Debug)]
 pub(super) struct Forgotten {
     count_max: usize,
+    /// Bytes of the names, and how many there may be.
+    name_bytes: usize,
+    name_bytes_max: usize,
     evicted_through: HashMap<Rc<str>, u64>,
     /// The same, oldest first.
     order: BTreeSet<(u64, Rc<str>)>,
@@ -20,7 +29,14 @@ pub(super) struct Forgotten {
 
 impl Forgotten {
     pub(super) fn new(count_max: usize) -> Forgotten {
-        Forgotten { count_max, evicted_through: HashMap::new(), order: BTreeSet::new(), floor: 0 }
+        Forgotten {
+            count_max,
+            name_bytes: 0,
+            name_bytes_max: count_max.saturating_mul(TOPIC_BYTES_MAX),
+            evicted_through: HashMap::new(),
+            order: BTreeSet::new(),
+            floor: 0,
+        }
     }
 
     /// Where events of a topic that does not exist were evicted up to.
@@ -45,13 +61,15 @@ impl Forgotten {
             return;
         }
         let before = self.evicted_through.insert(Rc::clone(name), evicted_through);
-        if let Some(before) = before {
-            self.order.remove(&(before, Rc::clone(name)));
+        match before {
+            Some(before) => _ = self.order.remove(&(before, Rc::clone(name))),
+            None => self.name_bytes += name.len(),
         }
         self.order.insert((evicted_through, Rc::clone(name)));
-        while self.order.len() > self.count_max {
+        while self.order.len() > self.count_max || self.name_bytes > self.name_bytes_max {
             let (through, name) = self.order.pop_first().expect("longer than its bound");
             self.evicted_through.remove(&name);
+            self.name_bytes -= name.len();
             self.floor = through;
         }
     }
@@ -82,5 +100,19 @@ mod tests {
         assert_eq!(forgotten.evicted_through("never"), 9, "the floor errs to announcing a gap");
         assert_eq!(forgotten.evicted_after(8, |_| false), Some(9));
         assert_eq!(forgotten.evicted_after(9, |_| false), None);
+    }
+
+    #[test]
+    fn the_bytes_of_names_are_bounded_as_their_number_is() {
+        let mut forgotten = Forgotten::new(2);
+        let long = "l".repeat(TOPIC_BYTES_MAX + 1);
+        forgotten.remember(&long.as_str().into(), 1);
+        forgotten.remember(&"s".into(), 2);
+        assert_eq!((forgotten.evicted_through(&long), forgotten.floor), (1, 0));
+        forgotten.remember(&long.replace('l', "m").into(), 3);
+        assert_eq!((forgotten.order.len(), forgotten.floor), (2, 1), "the oldest went");
+        forgotten.remember(&"x".repeat(3 * TOPIC_BYTES_MAX).into(), 4);
+        assert_eq!((forgotten.order.len(), forgotten.floor), (0, 4), "one that never fits");
+        assert_eq!(forgotten.name_bytes, 0);
     }
 }

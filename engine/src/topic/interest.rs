@@ -10,12 +10,17 @@
 //! - those that match `c`, when `s` covers `c`;
 //! - otherwise those of the view of the one that leaves less open, sifted by the other.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::Topics;
 use super::member::Member;
 use super::view::ViewKey;
 use crate::selector::{Kind, Selector};
+
+/// Pairs of a selector and a claim that one stream may have to be compared, at most. Each costs less
+/// than a microsecond, all while the stream starts, and a sieve may keep it.
+pub const PAIRS_MAX: usize = 100_000;
 
 /// What a subscriber wants and may see.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +37,34 @@ pub enum Interest<'a> {
 }
 
 impl Interest<'_> {
+    /// How many topics and views it may add to `topics`, and bytes of their names; at most, as which
+    /// of them are known is seen only when they are joined.
+    #[must_use]
+    pub fn new_upper_bound(&self, topics: &Topics) -> (usize, usize) {
+        let sum = |(count, bytes): (usize, usize), name: &str| (count + 1, bytes + name.len());
+        match self {
+            Interest::Topics(names) => {
+                let new = names.iter().map(String::as_str);
+                new.filter(|name| !topics.contains(name, false)).fold((0, 0), sum)
+            }
+            Interest::Selectors { selectors, claims } => {
+                let new = |of: &[Selector], private: bool, from: (usize, usize)| {
+                    let is_known = |selector: &Selector| {
+                        selector.kind() == Kind::Exact
+                            && topics.contains(selector.as_str(), private)
+                    };
+                    let new = of.iter().filter(|selector| !is_known(selector));
+                    new.map(Selector::as_str).fold(from, sum)
+                };
+                let public = new(selectors, false, (0, 0));
+                if claims.is_empty() {
+                    return public;
+                }
+                new(claims, true, new(selectors, true, public))
+            }
+        }
+    }
+
     /// True when an event of this topic alone may be for it.
     pub(super) fn may_match(&self, topic: &str, private: bool) -> bool {
         let any = |selectors: &[Selector]| crate::selector::any_matches(selectors, topic);
@@ -41,6 +74,39 @@ impl Interest<'_> {
             Interest::Selectors { selectors, claims } if private => any(selectors) || any(claims),
             Interest::Selectors { selectors, .. } => any(selectors),
         }
+    }
+}
+
+/// Pairs that must be compared for a stream. Names that are claimed as they are wanted are found by
+/// looking them up, and do not count.
+#[must_use]
+pub fn pairs(selectors: &[Selector], claims: &[Selector]) -> usize {
+    let names = |of: &[Selector]| -> HashSet<Selector> { exact(of).cloned().collect() };
+    let (wanted, claimed) = (names(selectors), names(claims));
+    let others = |of: &[Selector], found: &HashSet<Selector>| {
+        of.iter().filter(|selector| !found.contains(*selector)).count()
+    };
+    others(selectors, &claimed) * others(claims, &wanted)
+}
+
+fn exact(selectors: &[Selector]) -> impl Iterator<Item = &Selector> {
+    selectors.iter().filter(|selector| selector.kind() == Kind::Exact)
+}
+
+/// Whether selectors cover others.
+struct Cover<'a> {
+    names: HashSet<&'a Selector>,
+    patterns: Vec<&'a Selector>,
+}
+
+impl<'a> Cover<'a> {
+    fn new(selectors: &'a [Selector]) -> Self {
+        let patterns = selectors.iter().filter(|selector| selector.kind() != Kind::Exact);
+        Cover { names: exact(selectors).collect(), patterns: patterns.collect() }
+    }
+
+    fn covers(&self, other: &Selector) -> bool {
+        self.names.contains(other) || self.patterns.iter().any(|pattern| pattern.covers(other))
     }
 }
 
@@ -77,11 +143,11 @@ impl Topics {
         claims: &[Selector],
         members: &mut Vec<Member>,
     ) {
-        let covered = |by: &[Selector], it: &Selector| by.iter().any(|other| other.covers(it));
+        let (by_claims, by_selectors) = (Cover::new(claims), Cover::new(selectors));
         let (granted, open): (Vec<_>, Vec<_>) =
-            selectors.iter().partition(|selector| covered(claims, selector));
+            selectors.iter().partition(|selector| by_claims.covers(selector));
         let (wanted, rest): (Vec<_>, Vec<_>) =
-            claims.iter().partition(|claim| covered(selectors, claim));
+            claims.iter().partition(|claim| by_selectors.covers(claim));
         for selector in granted.into_iter().chain(wanted) {
             members.push(self.member(selector, true));
         }

@@ -224,7 +224,7 @@ fn bytes_in_total_evict_the_oldest_of_all_topics() {
         publish(&mut topics, topic, sequence);
     }
     assert_eq!(topics.event_bytes(), 3 * size);
-    assert!(!topics.contains("b"), "it is empty and unused");
+    assert!(!topics.contains("b", false), "it is empty and unused");
     let kept: Vec<_> = topics.iter().map(|topic| (topic.name, topic.events)).collect();
     assert_eq!(kept, [("a", 1), ("c", 2)]);
     let set = join(&mut topics, &["b"]);
