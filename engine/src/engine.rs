@@ -121,18 +121,10 @@ impl Engine {
         let (backend, crew) = crew::muster(&config, parts)?;
         let admin = admin_socket.as_ref().map(|(address, _)| *address);
         if let Some((_, listener)) = admin_socket {
-            start_admin(
-                Admin {
-                    config: Arc::clone(&config),
-                    backend: backend.clone(),
-                    stats: Arc::clone(&stats),
-                    room: Arc::clone(&room),
-                    limits,
-                    handles: handles.clone(),
-                    epoch,
-                },
-                listener,
-            )?;
+            let config = Arc::clone(&config);
+            let (backend, stats, handles) = (backend.clone(), Arc::clone(&stats), handles.clone());
+            let admin = Admin { config, backend, stats, room, limits, handles, epoch };
+            start_admin(admin, listener)?;
         }
         let workers = crew.run();
         if asking.is_some() {

@@ -136,7 +136,9 @@ pub struct Topics {
     /// outnumber the others.
     order: VecDeque<(u64, u32)>,
     /// Id and sequence of each kept event whose publisher chose its id.
-    own_ids: BTreeSet<(Box<str>, u64)>,
+    own_ids: BTreeSet<(Rc<str>, u64)>,
+    /// The same for each topic of the event.
+    own_ids_by_topic: BTreeSet<(u32, Rc<str>, u64)>,
     /// Public and private topics that have gone.
     forgotten: [Forgotten; 2],
     head: u64,
@@ -162,6 +164,7 @@ impl Topics {
             shared: SharedEvents::default(),
             order: VecDeque::new(),
             own_ids: BTreeSet::new(),
+            own_ids_by_topic: BTreeSet::new(),
             forgotten: [(); 2].map(|()| Forgotten::new(bounds.forgotten_max)),
             head: 0,
             newest_lost: 0,
@@ -239,16 +242,21 @@ impl Topics {
         assert!(frame.sequence > self.head, "events arrive in the order of their sequences");
         self.head = frame.sequence;
         self.bytes += frame.memory_bytes();
-        if let Some(id) = frame.own_id() {
-            self.own_ids.insert((id.into(), frame.sequence));
+        let own_id: Option<Rc<str>> = frame.own_id().map(Rc::from);
+        if let Some(id) = &own_id {
+            self.own_ids.insert((Rc::clone(id), frame.sequence));
         }
         if frame.has_alternates() {
             let private = frame.is_private();
             let topics: Box<[u32]> = frame.topics().map(|name| self.topic(name, private)).collect();
-            topics.iter().for_each(|topic| self.push(*topic, frame.clone(), &mut touched));
+            for &topic in &topics {
+                self.own_ids_by_topic.extend(own_id.clone().map(|id| (topic, id, self.head)));
+                self.push(topic, frame.clone(), &mut touched);
+            }
             self.shared.insert(self.head, topics);
         } else {
             let topic = self.topic(frame.topic(), frame.is_private());
+            self.own_ids_by_topic.extend(own_id.map(|id| (topic, id, self.head)));
             self.push(topic, frame, &mut touched);
         }
         if self.order.len() > 64 + 2 * self.events {

@@ -1,5 +1,7 @@
 //! What is kept no longer: eviction by the bounds, oldest first.
 
+use std::rc::Rc;
+
 use super::member::Member;
 use super::{EVENT_OVERHEAD_BYTES, SetIndex, Topics, is_kept};
 use crate::event::Frame;
@@ -120,11 +122,15 @@ impl Topics {
         self.bytes -= EVENT_OVERHEAD_BYTES;
         self.events -= 1;
         self.newest_lost = self.newest_lost.max(frame.sequence);
-        if !frame.has_alternates() || self.release(frame.sequence) {
+        let is_last = !frame.has_alternates() || self.release(frame.sequence);
+        if is_last {
             self.bytes -= frame.memory_bytes();
-            if let Some(id) = frame.own_id() {
-                self.own_ids.remove(&(id.into(), frame.sequence));
+        }
+        if let Some(id) = frame.own_id().map(Rc::<str>::from) {
+            if is_last {
+                self.own_ids.remove(&(Rc::clone(&id), frame.sequence));
             }
+            self.own_ids_by_topic.remove(&(index, id, frame.sequence));
         }
         self.lose_frame(Member::topic(index), &frame);
         if !self.topics[index as usize].views.is_empty() {

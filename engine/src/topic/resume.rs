@@ -1,5 +1,7 @@
 //! Where a subscriber that comes with a `Last-Event-ID` goes on.
 
+use std::rc::Rc;
+
 use super::{GapReason, Interest, Standing, Topics};
 use crate::event::{Epoch, EventId};
 
@@ -49,7 +51,7 @@ impl Topics {
         let parsed = id.parse::<EventId>();
         match parsed {
             Ok(id) if id.epoch == epoch && id.sequence <= sequence_max => after(id.sequence),
-            _ => match (self.sequence_of(id), parsed) {
+            _ => match (self.sequence_of(interest, id), parsed) {
                 // An engine's id may have been passed on as a publisher's own.
                 (Some(sequence), _) => after(sequence),
                 (None, Ok(id)) if id.epoch != epoch => {
@@ -69,11 +71,21 @@ impl Topics {
         self.newest_lost > sequence && self.topics.iter().any(|(_, topic)| lost(topic))
     }
 
-    /// Sequence of the kept event to which a publisher gave this id; the oldest if there are several,
-    /// so that nothing is skipped.
-    fn sequence_of(&self, id: &str) -> Option<u64> {
-        let (found, sequence) = self.own_ids.range((id.into(), 0)..).next()?;
-        (**found == *id).then_some(*sequence)
+    /// Sequence of the kept event to which a publisher gave this id. Of the named topics each may
+    /// have one, its newest, and the oldest of these counts, so that nothing is skipped. Selectors
+    /// know ids from all topics, as Mercure has it: there the oldest of all counts.
+    fn sequence_of(&self, interest: Interest<'_>, id: &str) -> Option<u64> {
+        let id: Rc<str> = id.into();
+        let Interest::Topics(names) = interest else {
+            let mut found = self.own_ids.range((Rc::clone(&id), 0)..=(id, u64::MAX));
+            return found.next().map(|(_, sequence)| *sequence);
+        };
+        let newest = |topic| {
+            let of_topic = (topic, Rc::clone(&id), 0)..=(topic, Rc::clone(&id), u64::MAX);
+            self.own_ids_by_topic.range(of_topic).next_back().map(|(_, _, sequence)| *sequence)
+        };
+        let topics = names.iter().filter_map(|name| self.index(name, false));
+        topics.filter_map(newest).min()
     }
 
     fn earliest(&self, interest: Interest<'_>, gap: Option<GapReason>) -> Resume {

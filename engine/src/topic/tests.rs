@@ -171,7 +171,7 @@ fn ids_of_every_kind_lead_where_they_should() {
         (&["a"], "000000000abc-10", at(2, Earliest, Some(UnknownId))),
         (&["a"], "000000000def-4", at(2, Earliest, Some(OtherEpoch))),
         (&["a"], "nonsense", at(2, Earliest, Some(UnknownId))),
-        (&["a"], "own", at(6, Resumed, None)),
+        (&["a"], "own", at(2, Earliest, Some(UnknownId))),
         (&["a", "b"], "own", at(6, Resumed, None)),
         (&["a"], "earliest", at(2, Earliest, None)),
         (&["a", "b"], "earliest", at(2, Earliest, None)),

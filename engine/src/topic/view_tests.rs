@@ -364,9 +364,15 @@ impl Run {
         assert_eq!(topics.event_count(), places);
         assert_eq!(topics.event_bytes(), texts + places * EVENT_OVERHEAD_BYTES);
         let ids = kept.iter().filter_map(|(sequence, (_, frame))| {
-            frame.own_id().map(|id| (Box::from(id), *sequence))
+            frame.own_id().map(|id| (Rc::from(id), *sequence))
         });
-        assert_eq!(topics.own_ids, ids.collect::<BTreeSet<(Box<str>, u64)>>());
+        assert_eq!(topics.own_ids, ids.collect::<BTreeSet<(Rc<str>, u64)>>());
+        let by_topic = topics.topics.iter().flat_map(|(index, topic)| {
+            topic.history.iter().filter_map(move |frame| {
+                frame.own_id().map(|id| (index as u32, Rc::from(id), frame.sequence))
+            })
+        });
+        assert_eq!(topics.own_ids_by_topic, by_topic.collect::<BTreeSet<(u32, Rc<str>, u64)>>());
         let shared = kept.values().filter(|(_, frame)| frame.has_alternates()).count();
         assert_eq!(topics.shared.is_empty(), shared == 0);
         for (index, view) in self.topics.views.iter() {
@@ -412,7 +418,7 @@ impl Run {
         self.topics.expire(u64::MAX, if self.forgets { usize::MAX } else { 0 });
         if self.forgets {
             assert_eq!((self.topics.count(), self.topics.event_bytes()), (0, 0));
-            assert!(self.topics.shared.is_empty() && self.topics.own_ids.is_empty());
+            assert!(self.topics.shared.is_empty() && self.topics.own_ids_by_topic.is_empty());
         }
     }
 }
