@@ -319,7 +319,7 @@ fn the_memory_bound_is_the_sum_of_its_terms_and_grows_with_every_limit() {
     }
     let twice = config(&["--connections-max", "2200000"]).unwrap().memory_bound();
     assert_eq!(twice.total(Side::Kernel), 2 * base.total(Side::Kernel));
-    assert_eq!(base.stalled_subscriber_bytes, Some(128 << 10));
+    assert_eq!(base.stalled_subscriber_bytes, Some(512 << 10));
 }
 
 #[test]
