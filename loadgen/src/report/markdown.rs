@@ -150,7 +150,7 @@ fn remarks(comparison: &Comparison<'_>) -> String {
         comparison.subjects.iter().flat_map(|one| &one.runs).map(|run| text::plan(&run.plan));
     match plans.collect::<BTreeSet<String>>() {
         plans if plans.len() == 1 => {
-            out.extend(plans.iter().map(|plan| cell(&plan.replace(" | ", ", ")) + "."))
+            out.extend(plans.iter().map(|plan| cell(&plan.replace(" | ", ", ")) + "."));
         }
         _ => out += "The plans differ, so the columns cannot be compared as they stand.",
     }
