@@ -73,14 +73,14 @@ impl Speaks {
     /// is right is another question; this only says who is to be asked.
     #[must_use]
     pub fn of_token(self, token: &[u8]) -> Version {
+        if self != Self::Both {
+            return self.by_default();
+        }
         let typ = jsonwebtoken::decode_header(token).ok().and_then(|header| header.typ);
         let is_access = typ.is_some_and(|typ| {
             typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
         });
-        match self {
-            Self::Both if is_access => Version::V1,
-            _ => self.by_default(),
-        }
+        if is_access { Version::V1 } else { Version::V0 }
     }
 }
 

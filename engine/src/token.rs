@@ -20,7 +20,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use jsonwebtoken::{Validation, decode, decode_header};
+use jsonwebtoken::crypto::verify;
+use jsonwebtoken::dangerous::insecure_decode_claims;
+use jsonwebtoken::decode_header;
+use jsonwebtoken::errors::{Error, ErrorKind};
 use serde_json::value::RawValue;
 
 use crate::selector::{Selector, any_matches};
@@ -277,23 +280,19 @@ impl Key {
     /// The claims of a token that this key has signed. Times and audience are checked by the caller,
     /// against its own clock.
     fn claims(&self, token: &[u8]) -> Result<Claims, TokenError> {
-        use jsonwebtoken::errors::ErrorKind;
-        let mut validation = Validation::new(self.algorithm);
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        decode::<Claims>(token, &self.key, &validation).map(|data| data.claims).map_err(|error| {
-            match error.kind() {
-                ErrorKind::InvalidSignature => TokenError::Signature,
-                ErrorKind::Json(_) | ErrorKind::InvalidClaimFormat(_) => TokenError::Claims,
-                ErrorKind::InvalidAlgorithm => TokenError::Algorithm,
-                // The key itself cannot check a signature.
-                ErrorKind::InvalidKeyFormat
-                | ErrorKind::InvalidRsaKey(_)
-                | ErrorKind::InvalidEcdsaKey
-                | ErrorKind::InvalidEddsaKey => TokenError::Signature,
-                _ => TokenError::Malformed,
-            }
+        // The library's `decode` does the same, and reads header and claims twice each.
+        let text = str::from_utf8(token).map_err(|_| TokenError::Malformed)?;
+        let (message, signature) = text.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let signed = verify(signature, message.as_bytes(), &self.key, self.algorithm);
+        match signed.as_ref().map_err(Error::kind) {
+            Ok(true) => {}
+            Err(ErrorKind::Base64(_)) => return Err(TokenError::Malformed),
+            // Or the key itself cannot check a signature.
+            Ok(false) | Err(_) => return Err(TokenError::Signature),
+        }
+        insecure_decode_claims::<Claims>(token).map_err(|error| match error.kind() {
+            ErrorKind::Json(_) => TokenError::Claims,
+            _ => TokenError::Malformed,
         })
     }
 }

@@ -93,7 +93,7 @@ fn exact(selectors: &[Selector]) -> impl Iterator<Item = &Selector> {
     selectors.iter().filter(|selector| selector.kind() == Kind::Exact)
 }
 
-/// Whether selectors cover others.
+/// Whether some of several selectors cover others.
 struct Cover<'a> {
     names: HashSet<&'a Selector>,
     patterns: Vec<&'a Selector>,
@@ -174,6 +174,53 @@ impl Topics {
         if !sieve.is_empty() {
             let key = ViewKey { private: true, selector: selector.clone(), sieve: Some(sieve) };
             members.push(Member::view(self.view(key)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(texts: impl Iterator<Item = String>) -> Vec<Selector> {
+        texts.map(|text| Selector::parse(&text).expect("a selector")).collect()
+    }
+
+    #[test]
+    fn only_what_is_not_found_by_its_name_is_compared() {
+        let names = parsed((0..1_000).map(|n| format!("n{n}")));
+        let others = parsed((0..1_000).map(|n| format!("o{n}")));
+        let templates = parsed((0..1_000).map(|n| format!("t{n}/{{id}}")));
+        assert_eq!(pairs(&names, &names), 0);
+        assert_eq!(pairs(&names, &[]), 0);
+        assert_eq!(pairs(&names, &others), 1_000_000);
+        assert_eq!(pairs(&templates, &templates), 1_000_000);
+        assert_eq!(pairs(&names, &[names.clone(), templates].concat()), 0, "all are granted");
+        assert_eq!(pairs(&parsed(["*".into()].into_iter()), &names), 1_000);
+    }
+
+    #[test]
+    fn what_a_stream_may_add_is_never_less_than_what_it_adds() {
+        let bounds = super::super::Bounds {
+            events_max: 10,
+            bytes_max: usize::MAX,
+            bytes_total_max: usize::MAX,
+            age_ns_max: u64::MAX,
+            forgotten_max: 10,
+        };
+        let mut topics = Topics::new(bounds);
+        let selectors = parsed(["a", "b/{id}", "c", "*"].map(String::from).into_iter());
+        let claims = parsed(["a", "x/{id}", "c/{id}"].map(String::from).into_iter());
+        for wanted in 1..=selectors.len() {
+            for granted in 0..=claims.len() {
+                let (selectors, claims) = (&selectors[..wanted], &claims[..granted]);
+                let interest = Interest::Selectors { selectors, claims };
+                let before = (topics.count() + topics.view_count(), topics.name_bytes());
+                let (count, bytes) = interest.new_upper_bound(&topics);
+                topics.join(interest);
+                assert!(topics.count() + topics.view_count() <= before.0 + count);
+                assert!(topics.name_bytes() <= before.1 + bytes);
+            }
         }
     }
 }

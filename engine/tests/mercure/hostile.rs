@@ -11,7 +11,7 @@ use crate::rig::{FORM, HUB, Hub, KEY, all, bearer, sign};
 on_both_backends![a_thousand_hostile_requests_reach_nobody];
 
 const REQUESTS: u64 = 1_000;
-const SEED: u64 = 0x6D65_7263_7572_65;
+const SEED: u64 = 0x006D_6572_6375_7265;
 /// What no subscriber may ever see: it stands where only a smuggled or unauthorised request has it.
 const MARK: &str = "smuggled";
 

@@ -8,6 +8,7 @@ on_both_backends![
     an_update_is_answered_with_its_id_as_plain_text,
     what_is_wrong_is_answered_in_the_words_of_the_reference,
     every_topic_of_an_update_needs_the_right,
+    every_topic_of_an_update_takes_a_place,
     a_body_that_is_no_form_has_no_fields,
     a_connection_takes_updates_one_after_the_other,
     a_body_beyond_the_bound_is_413,
@@ -164,4 +165,19 @@ fn a_publisher_needs_a_token_with_the_publish_claim(backend: Backend) {
         let answer = hub.post(&token(claim), "topic=a&data=hi");
         assert_eq!((answer.status, answer.text()), (401, "Unauthorized\n"), "{claim}");
     }
+}
+
+fn every_topic_of_an_update_takes_a_place(backend: Backend) {
+    let flags = ["--topics-max", "3", "--topics-per-subscriber-max", "3", "--workers", "1"];
+    let hub = Hub::start_with(backend, "8", "anonymous", &flags);
+    let status = |form: &str| hub.post(&all(), form).status;
+    assert_eq!(status("topic=a&topic=b&topic=c&topic=d&data=x"), 503);
+    assert_eq!(status("topic=a&topic=b&data=x"), 200);
+    assert_eq!(status("topic=a&private=on&data=x"), 200, "a history of its own, the third");
+    assert_eq!(status("topic=b&private=on&data=x"), 503);
+    assert_eq!(status("topic=b&topic=a&data=x"), 200, "known topics go on");
+    let mut wire = hub.engine.connect();
+    wire.send(request("GET", &format!("{HUB}?topic=%7Bid%7D"), &[], b""));
+    assert_eq!(wire.head().status, 200);
+    hub.engine.await_closed("topics_max", 1);
 }

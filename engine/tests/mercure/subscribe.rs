@@ -14,6 +14,7 @@ on_both_backends![
     other_methods_are_405,
     head_answers_as_get_would_without_a_stream,
     a_burst_cuts_nobody_off,
+    selectors_times_claims_are_bounded_but_for_names,
 ];
 
 fn the_head_and_the_events_are_those_of_the_reference(backend: Backend) {
@@ -187,4 +188,20 @@ fn a_burst_cuts_nobody_off(backend: Backend) {
     for number in 0..5_000 {
         assert_eq!(stream.data(), number.to_string());
     }
+}
+
+fn selectors_times_claims_are_bounded_but_for_names(backend: Backend) {
+    let hub = Hub::start(backend, "8", "");
+    let texts = |form: fn(usize) -> String| (0..400).map(form).collect::<Vec<String>>();
+    let ask = |wanted: &[String], claimed: &[String]| {
+        let claim = bearer(&token(&format!(r#"{{"subscribe":{claimed:?}}}"#)));
+        let topics: Vec<String> = wanted.iter().map(|topic| format!("topic={topic}")).collect();
+        let mut wire = hub.engine.connect();
+        wire.send(request("GET", &format!("{HUB}?{}", topics.join("&")), &[&claim], b""));
+        wire.head().status
+    };
+    let (names, others) = (texts(|n| format!("n{n}")), texts(|n| format!("o{n}")));
+    assert_eq!(ask(&names, &names), 200);
+    assert_eq!(ask(&names, &others), 400);
+    assert_eq!(ask(&names, &others[..100]), 200);
 }
