@@ -242,26 +242,29 @@ impl Topics {
         assert!(frame.sequence > self.head, "events arrive in the order of their sequences");
         self.head = frame.sequence;
         self.bytes += frame.memory_bytes();
-        let own_id: Option<Rc<str>> = frame.own_id().map(Rc::from);
-        if let Some(id) = &own_id {
-            self.own_ids.insert((Rc::clone(id), frame.sequence));
-        }
         if frame.has_alternates() {
             let private = frame.is_private();
             let topics: Box<[u32]> = frame.topics().map(|name| self.topic(name, private)).collect();
-            for &topic in &topics {
-                self.own_ids_by_topic.extend(own_id.clone().map(|id| (topic, id, self.head)));
-                self.push(topic, frame.clone(), &mut touched);
-            }
+            self.remember_own_id(&frame, &topics);
+            topics.iter().for_each(|topic| self.push(*topic, frame.clone(), &mut touched));
             self.shared.insert(self.head, topics);
         } else {
             let topic = self.topic(frame.topic(), frame.is_private());
-            self.own_ids_by_topic.extend(own_id.map(|id| (topic, id, self.head)));
+            self.remember_own_id(&frame, &[topic]);
             self.push(topic, frame, &mut touched);
         }
         if self.order.len() > 64 + 2 * self.events {
             self.drop_stale_order();
         }
+    }
+
+    /// Makes the event found by the id that its publisher chose, if it did.
+    fn remember_own_id(&mut self, frame: &Frame, topics: &[u32]) {
+        let Some(id) = frame.own_id() else { return };
+        let id: Rc<str> = id.into();
+        let of_topics = topics.iter().map(|topic| (*topic, Rc::clone(&id), frame.sequence));
+        self.own_ids_by_topic.extend(of_topics);
+        self.own_ids.insert((id, frame.sequence));
     }
 
     /// Appends the event at the head to the history of one of its topics.

@@ -56,7 +56,7 @@ fuzz_target!(|bytes: &[u8]| {
         },
         both => panic!("two framings: {both:?}"),
     }
-    let rules = Rules { topics_per_subscriber_max: 3, start_page: true };
+    let rules = Rules { topics_per_subscriber_max: 3, start_page: true, native: true };
     if let Err(refusal) = route(&request, &rules) {
         assert!(refusal.detail.len() < 400, "a refusal as long as its request");
     }

@@ -115,7 +115,7 @@ impl Rig {
             pinned_bytes_max,
             drain_ns: 1_000_000_000,
         };
-        let limits = Arc::new(Limits::new(SUBSCRIBERS_MAX, 0));
+        let limits = Arc::new(Limits::new(SUBSCRIBERS_MAX, 0, 0));
         let lane = Sockets::default();
         let delivery = Delivery::new(settings, lane, Arc::new(Stats::new(1)), 0, limits);
         Rig { delivery, sequence: 0, now_ns: 0 }
@@ -123,7 +123,7 @@ impl Rig {
 
     /// Offers the next event. False, and it is not there, when it has to wait for a turn.
     pub fn publish(&mut self, topic: &str, data: &str) -> bool {
-        let event = Event { topic, data, event: None, id: None, retry: None };
+        let event = Event { topic, data, ..Event::default() };
         let id = EventId { epoch: Epoch::new(EPOCH), sequence: self.sequence + 1 };
         let frame = event.encode().expect("valid").number(id, self.now_ns);
         let taken = self.delivery.ingest(&frame);
@@ -140,15 +140,17 @@ impl Rig {
         room: usize,
     ) -> Option<(usize, u64)> {
         let pass = self.delivery.limits.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)).ok()?;
+        let interest = Interest::Topics(topics);
         let resume = match last_event_id {
             None => self.delivery.topics.resume_live(self.sequence),
-            Some(id) => self.delivery.topics.resume(topics, id, Epoch::new(EPOCH), self.sequence),
+            Some(id) => self.delivery.topics.resume(interest, id, Epoch::new(EPOCH), self.sequence),
         };
         self.delivery.lane.room = room;
         let connection = self.delivery.lane.sent.len();
         let greeting = stream::greeting(1000, None).into();
         let socket = io::stderr();
-        let subscribed = self.delivery.subscribe(topics, &resume, socket.as_fd(), pass, greeting);
+        let subscribed =
+            self.delivery.subscribe(interest, &resume, socket.as_fd(), pass, greeting, None);
         subscribed.expect("there is a slot for every pass");
         Some((connection, resume.sequence))
     }
