@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(Parsed::Complete { request, head_bytes }) = parse(&head, &Limits::default()) else {
         return;
     };
-    let rules = Rules { topics_per_subscriber_max: 1, start_page: false };
+    let rules = Rules { topics_per_subscriber_max: 1, start_page: false, native: true };
     // A value may carry a line end and further headers; then it is not one value any more.
     let is_one = head_bytes == head.len() && !bytes.contains(&b'\n');
     match route(&request, &rules) {
