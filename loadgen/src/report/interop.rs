@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use super::model::Run;
 use super::model::metric::{self, HistogramBlob};
@@ -98,17 +99,20 @@ fn run(command: &mut Command, input: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A Python that has the package, made on the first use.
-fn python() -> PathBuf {
-    let folder = build_folder().join("python-hdrhistogram");
-    let python = folder.join("bin/python");
-    let ready = folder.join("ready");
-    if !ready.exists() {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder), "");
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", PACKAGE]), "");
-        std::fs::write(ready, PACKAGE).unwrap();
-    }
-    python
+/// A Python that has the package, made on the first use, by one test for all.
+fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let folder = build_folder().join("python-hdrhistogram");
+        let python = folder.join("bin/python");
+        let ready = folder.join("ready");
+        if !ready.exists() {
+            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder), "");
+            run(Command::new(&python).args(["-m", "pip", "install", "--quiet", PACKAGE]), "");
+            std::fs::write(ready, PACKAGE).unwrap();
+        }
+        python
+    })
 }
 
 /// Equal to the third digit, which is what the recording promises.
