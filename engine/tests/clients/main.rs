@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 #[path = "../harness/mod.rs"]
@@ -55,10 +56,15 @@ fn play(command: &mut Command) {
     assert!(output.status.success(), "{command:?}\n{said}");
 }
 
-/// A port that nobody listens on. Somebody could take it before it is used; nobody here does.
+/// A port that nobody listens on, and that the kernel gives to nobody who asks for any: it is below
+/// the range it takes those from (ip_local_port_range, 32768 and up). Each test gets another.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;
+    let mut ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed));
+    let free =
+        ports.by_ref().take(100).find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    free.expect("one port of a hundred is free")
 }
 
 /// Flags with which a client is soon back, and soon has missed too much.
