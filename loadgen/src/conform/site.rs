@@ -70,19 +70,28 @@ impl Site {
     /// Publishes one event; the status and the connection that show what came of it.
     pub(super) fn publish(&self, topic: u32, payload: &[u8]) -> Result<(Probe, u16), Broken> {
         let request = self.publication(topic, payload)?;
+        self.target().answer(&request)
+    }
+
+    /// The requests of several events, to be sent from several threads.
+    pub(super) fn publications(
+        &self,
+        topic: u32,
+        count: usize,
+        payload: impl Fn(usize) -> Vec<u8>,
+    ) -> Result<Vec<Vec<u8>>, Broken> {
+        (0..count).map(|number| self.publication(topic, &payload(number))).collect()
+    }
+
+    /// Where events are published, without the rest of the site: it may go to another thread.
+    pub(super) fn target(&self) -> Target {
         let address = self.recipe.as_ref().map_or(self.address, |recipe| recipe.address);
-        let mut probe = Probe::connect_to(address, self.patience)?;
-        probe.send(&request)?;
-        let answer = probe.answer(false)?;
-        Ok((probe, answer.head.status))
+        Target { address, patience: self.patience }
     }
 
     /// Publishes one event that the server has to take.
     pub(super) fn accepted(&self, topic: u32, payload: &[u8]) -> Result<(), Broken> {
-        match self.publish(topic, payload)? {
-            (_, 200..300) => Ok(()),
-            (probe, status) => Err(probe.broken(format!("the publish was answered {status}"))),
-        }
+        self.target().send(&self.publication(topic, payload)?)
     }
 
     fn publication(&self, topic: u32, payload: &[u8]) -> Result<Vec<u8>, Broken> {
@@ -102,6 +111,30 @@ impl Site {
         let (mut out, place) = write(payload.len());
         out[place].copy_from_slice(&payload);
         Ok(out)
+    }
+}
+
+/// Where events are published.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    address: SocketAddr,
+    patience: Duration,
+}
+
+impl Target {
+    /// Sends a request that has to be accepted.
+    pub(super) fn send(self, request: &[u8]) -> Result<(), Broken> {
+        match self.answer(request)? {
+            (_, 200..300) => Ok(()),
+            (probe, status) => Err(probe.broken(format!("the publish was answered {status}"))),
+        }
+    }
+
+    fn answer(self, request: &[u8]) -> Result<(Probe, u16), Broken> {
+        let mut probe = Probe::connect_to(self.address, self.patience)?;
+        probe.send(request)?;
+        let answer = probe.answer(false)?;
+        Ok((probe, answer.head.status))
     }
 }
 
