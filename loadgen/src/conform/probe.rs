@@ -50,8 +50,6 @@ pub(super) enum Progress {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) head: Head,
-    /// 0 for HTTP/1.0, 1 for HTTP/1.1.
-    pub(super) minor: u8,
     fields: Vec<(String, String)>,
     /// Between the request and the end of the head.
     pub(super) took: Duration,
@@ -141,11 +139,11 @@ impl Probe {
                     self.input.drain(..head.bytes);
                     continue;
                 }
-                let (minor, fields) = fields(&self.input[..head.bytes]);
+                let fields = fields(&self.input[..head.bytes]);
                 self.input.drain(..head.bytes);
                 let body = if to_head { Body::length(0) } else { head.body };
                 let head = Head { body, ..head };
-                return Ok(Answer { head, minor, fields, took: start.elapsed() });
+                return Ok(Answer { head, fields, took: start.elapsed() });
             }
             if self.input.len() > HEAD_BYTES_MAX {
                 return Err(self.broken("the response head does not end"));
@@ -202,14 +200,13 @@ impl Probe {
     }
 }
 
-fn fields(head: &[u8]) -> (u8, Vec<(String, String)>) {
+fn fields(head: &[u8]) -> Vec<(String, String)> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_COUNT_MAX];
     let mut response = httparse::Response::new(&mut headers);
     // It was parsed before, so an error here would only be a head without fields.
     let _ = response.parse(head);
     let text = |value: &[u8]| String::from_utf8_lossy(value).trim().to_owned();
-    let fields = response.headers.iter().map(|it| (it.name.to_owned(), text(it.value))).collect();
-    (response.version.unwrap_or(1), fields)
+    response.headers.iter().map(|it| (it.name.to_owned(), text(it.value))).collect()
 }
 
 /// Beginning and end of what went one way.
