@@ -78,7 +78,7 @@ pub(crate) struct Args {
     /// How long to listen to a quiet stream for a comment; 0 leaves that out
     #[arg(long, default_value = "20s", value_name = "TIME")]
     idle: Span,
-    /// Only points whose id begins with one of these: H,S2
+    /// Only these points or groups of points: S2,R
     #[arg(long, value_delimiter = ',', value_name = "ID")]
     only: Vec<String>,
     /// A SHOULD that fails counts like a MUST
@@ -128,9 +128,8 @@ fn fails(judged: &[Judged], strict: bool) -> bool {
 fn judge_all(args: &Args) -> Result<Vec<Judged>, String> {
     let url = args.url.as_deref().unwrap_or_default();
     let site = site(args, url)?;
-    let wanted = |point: &&Point| {
-        args.only.is_empty() || args.only.iter().any(|begin| point.id.starts_with(begin.as_str()))
-    };
+    let wanted =
+        |point: &&Point| args.only.is_empty() || args.only.iter().any(|name| names(name, point.id));
     let quiet = [&args.tap, &args.junit, &args.md].iter().any(|it| it.as_deref() == Some("-"));
     let mut judged = Vec::new();
     for point in point::all().filter(wanted) {
@@ -154,6 +153,13 @@ fn judge_all(args: &Args) -> Result<Vec<Judged>, String> {
     write(&args.junit, report::junit(&judged, url))?;
     write(&args.md, report::markdown(&judged, url))?;
     Ok(judged)
+}
+
+/// Whether a name means a point: `H13` means H13a and H13b, but `H1` does not mean H13a.
+fn names(name: &str, id: &str) -> bool {
+    let Some(rest) = id.strip_prefix(name) else { return false };
+    let within_number = name.ends_with(|last: char| last.is_ascii_digit());
+    !(within_number && rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
 fn site(args: &Args, url: &str) -> Result<Site, String> {
@@ -183,4 +189,15 @@ fn site(args: &Args, url: &str) -> Result<Site, String> {
         origin: args.origin.clone(),
         next_topic: Cell::new(0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_name_means_a_point_or_a_group_and_never_half_a_number() {
+        assert!(names("H1", "H1") && names("H13", "H13a") && names("H", "H13a"));
+        assert!(!names("H1", "H13a") && !names("S", "H1") && !names("H13b", "H13a"));
+    }
 }
