@@ -15,7 +15,7 @@ use super::site::Site;
 use crate::http::{Body, HEAD_BYTES_MAX, Head};
 
 /// Bytes of each direction that a failure shows: its beginning and its end, so many of each.
-const SHOWN_BYTES: usize = 1024;
+const SHOWN_BYTES: usize = 512;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -90,6 +90,13 @@ impl Probe {
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         self.sent.add(bytes);
         self.socket.write_all(bytes).map_err(|error| self.broken(format!("send: {error}")))
+    }
+
+    /// Sends a request and reads the head of the answer. A server may refuse a request, and end
+    /// the connection, before all of it is sent: the answer counts then (RFC 9112, section 9.5).
+    pub(super) fn exchange(&mut self, request: &[u8], to_head: bool) -> Result<Answer, Broken> {
+        let sent = self.send(request);
+        self.answer(to_head).map_err(|unanswered| sent.err().unwrap_or(unanswered))
     }
 
     /// Ends our side of the connection.

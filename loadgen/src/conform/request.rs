@@ -208,9 +208,7 @@ fn malformed(site: &Site) -> Checked {
     ];
     for (what, request) in requests {
         let mut probe = Probe::connect(site)?;
-        // Whoever refuses early may have ended the connection before all was sent.
-        let sent = probe.send(&request);
-        let status = match sent.and_then(|()| probe.answer(false)) {
+        let status = match probe.exchange(&request, false) {
             Ok(answer) => answer.head.status,
             Err(_) => continue,
         };

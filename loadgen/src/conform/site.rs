@@ -62,8 +62,7 @@ impl Site {
     /// Sends a request on a connection of its own and reads the head of the answer.
     pub(super) fn answer(&self, asked: &Asked) -> Result<(Probe, Answer), Broken> {
         let mut probe = Probe::connect(self)?;
-        probe.send(&asked.bytes())?;
-        let answer = probe.answer(asked.method == "HEAD")?;
+        let answer = probe.exchange(&asked.bytes(), asked.method == "HEAD")?;
         Ok((probe, answer))
     }
 
@@ -132,8 +131,7 @@ impl Target {
 
     fn answer(self, request: &[u8]) -> Result<(Probe, u16), Broken> {
         let mut probe = Probe::connect_to(self.address, self.patience)?;
-        probe.send(request)?;
-        let answer = probe.answer(false)?;
+        let answer = probe.exchange(request, false)?;
         Ok((probe, answer.head.status))
     }
 }
