@@ -39,6 +39,7 @@ const EXIT_FAILED: u8 = 5;
 
 /// Arguments of `downpour-load conform`.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 #[command(after_help = "\
 Exit codes: 0 every MUST passes (with --strict also every SHOULD), 1 could not run, 2 wrong usage,
 5 a point fails.
