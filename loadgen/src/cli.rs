@@ -57,7 +57,7 @@ impl Cli {
             Command::Plot(args) => crate::report::plot::run(args),
             Command::Merge(args) => crate::report::merge::run(args),
             Command::Diff(args) => crate::report::diff::run(args),
-            Command::Conform(args) => crate::conform::run(args),
+            Command::Conform(args) => crate::conform::run(&args),
             Command::Selftest(args) => crate::selftest::run(args),
             Command::Serve(args) => crate::serve::run(args),
             Command::Doctor(args) => crate::doctor::run(&args),

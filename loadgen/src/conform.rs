@@ -100,12 +100,12 @@ pub(crate) struct Args {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: Args) -> ExitCode {
+pub(crate) fn run(args: &Args) -> ExitCode {
     if args.list {
         list();
         return ExitCode::SUCCESS;
     }
-    match judge_all(&args) {
+    match judge_all(args) {
         Ok(judged) if fails(&judged, args.strict) => ExitCode::from(EXIT_FAILED),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {

@@ -147,9 +147,9 @@ fn goes_on(site: &Site) -> Checked {
     for (place, id) in ids.iter().enumerate() {
         let asked = site.ask(topic).field(format!("Last-Event-ID: {}", as_text(id)?));
         let mut stream = Stream::open(site, &asked)?;
-        for wanted in place + 1..FEW_COUNT {
+        for (wanted, next) in ids.iter().enumerate().skip(place + 1) {
             let event = stream.event()?;
-            if event.id.as_ref() != Some(&ids[wanted]) {
+            if event.id.as_ref() != Some(next) {
                 let data = event.data.escape_ascii();
                 let what = format!("behind event {place} comes \"{data}\", not event {wanted}");
                 return Err(stream.broken(what));
