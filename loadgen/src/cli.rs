@@ -34,6 +34,8 @@ enum Command {
     Merge(crate::report::merge::Args),
     /// Compare two saved runs, with significance
     Diff(crate::report::diff::Args),
+    /// Put the rules of event streams to a server, one by one, and show what breaks them
+    Conform(crate::conform::Args),
     /// Check this tool against a server with known faults
     Selftest(crate::selftest::Args),
     /// A scripted server with faults on demand, to test load generators
@@ -55,6 +57,7 @@ impl Cli {
             Command::Plot(args) => crate::report::plot::run(args),
             Command::Merge(args) => crate::report::merge::run(args),
             Command::Diff(args) => crate::report::diff::run(args),
+            Command::Conform(args) => crate::conform::run(&args),
             Command::Selftest(args) => crate::selftest::run(args),
             Command::Serve(args) => crate::serve::run(args),
             Command::Doctor(args) => crate::doctor::run(&args),

@@ -176,7 +176,8 @@ impl Body {
         Body { left: 0, place: Place::SizeStart }
     }
 
-    const fn length(left: u64) -> Body {
+    /// A body of known length, in bytes.
+    pub(crate) const fn length(left: u64) -> Body {
         let place = if left == 0 { Place::Done } else { Place::Length };
         Body { left, place }
     }

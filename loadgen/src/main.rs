@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod clock;
 mod compare;
+mod conform;
 mod connect;
 mod decoder;
 mod doctor;

@@ -67,7 +67,7 @@ fn case(run: &Run, name: &str, body: &str) -> String {
 
 /// Text inside an XML attribute or element (XML 1.0, section 2.4); characters that XML cannot
 /// hold at all (section 2.2) become U+FFFD.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
