@@ -36,7 +36,7 @@ pub(crate) use args::Args;
 use crate::report::model::host::RigFloor;
 use crate::report::model::verdict::Status;
 use crate::report::model::{Run, metric};
-use crate::report::{confidence, file, text};
+use crate::report::{confidence, file, shape, text};
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -98,6 +98,7 @@ fn once(args: &Args) -> Result<Finished, String> {
     let mut run = assemble::run(args, &mut evidence);
     verdict::judge(&mut run, &evidence.circumstances());
     confidence::annotate(&mut run);
+    shape::annotate(&mut run);
     run.slo = args.slo.iter().map(|objective| objective.judge(&run)).collect();
     Ok(Finished { run, signal })
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
-use crate::profile::{Profile, Wishes};
+use crate::profile::{Profile, Url, Wishes};
 use crate::report::objective::Objective;
 use crate::report::output;
 use crate::schedule::Arrival;
@@ -339,7 +339,7 @@ impl Args {
         if self.duration.0.is_zero() {
             return Err("--duration 0 measures nothing; give a time, as 10s".to_owned());
         }
-        Ok(())
+        self.urls.iter().try_for_each(|url| Url::without_scheme(url).map(drop))
     }
 
     /// The same run without its slow subscribers, and without output while it lasts.
