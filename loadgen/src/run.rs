@@ -13,12 +13,14 @@
 //! | `collect`, `rows`, `show` | what the threads report meanwhile: sums, rows, progress |
 //! | `observe` | the server's process and this machine, meanwhile |
 //! | `procfs`, `rig`, `link` | where such figures come from |
+//! | `inject` | faults put upon the server meanwhile |
 //! | `assemble` | from what the threads saw to the figures |
 //! | `verdict` | whether they can be believed |
 
 pub(crate) mod args;
 mod assemble;
 mod collect;
+mod inject;
 mod link;
 mod observe;
 mod phases;
