@@ -26,6 +26,8 @@ enum Command {
     Compare(crate::compare::Args),
     /// Search the largest load that still meets the objectives
     Find(crate::find::Args),
+    /// Measure the built-in server, and store the least that this machine can measure
+    Calibrate(crate::calibrate::Args),
     /// Print the report of a saved run
     Report(crate::report::show::Args),
     /// Turn saved runs into one self-contained HTML page
@@ -53,6 +55,7 @@ impl Cli {
             Command::Storm(args) => crate::storm::run(args),
             Command::Compare(args) => crate::compare::run(args),
             Command::Find(args) => crate::find::run(args),
+            Command::Calibrate(args) => crate::calibrate::run(args),
             Command::Report(args) => crate::report::show::run(args),
             Command::Plot(args) => crate::report::plot::run(args),
             Command::Merge(args) => crate::report::merge::run(args),

@@ -75,6 +75,20 @@ pub(crate) struct Args {
     run: Vec<String>,
 }
 
+impl Args {
+    /// What about the arguments cannot be.
+    fn check(&self) -> Result<(), String> {
+        let (Count(lowest), Count(highest)) = (self.from, self.to);
+        if lowest == 0 || lowest > highest {
+            return Err(format!("--from {lowest} --to {highest}: give 1 <= from <= to"));
+        }
+        if self.repeats == 0 {
+            return Err("--repeats 0 tries nothing; give 1 or more".to_owned());
+        }
+        frontier(self.frontier.as_deref()).map(drop)
+    }
+}
+
 /// Everything that a search found out.
 #[derive(Debug, Serialize)]
 struct Found {
@@ -101,6 +115,10 @@ const SCHEMA_VERSION: u32 = 1;
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> ExitCode {
+    if let Err(error) = args.check() {
+        eprintln!("downpour-load find: {error}");
+        return ExitCode::from(2);
+    }
     let json = args.json.clone();
     let result = find(args).and_then(|found| {
         if let Some(path) = &json {
@@ -123,12 +141,6 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 fn find(args: Args) -> Result<Found, String> {
     let (Count(lowest), Count(highest)) = (args.from, args.to);
-    if lowest == 0 || lowest > highest {
-        return Err(format!("--from {lowest} --to {highest}: give 1 <= from <= to"));
-    }
-    if args.repeats == 0 {
-        return Err("--repeats 0 tries nothing; give 1 or more".to_owned());
-    }
     let range = Range { lowest, highest, precision: args.precision, repeats: args.repeats };
     let fixed = frontier(args.frontier.as_deref())?;
     let spawn = args.spawn.into_iter().flat_map(|line| ["--spawn".to_owned(), line]);

@@ -8,6 +8,7 @@
 //! with its arguments and one function `run`.
 
 mod amount;
+mod calibrate;
 mod cli;
 mod client;
 mod clock;

@@ -117,16 +117,7 @@ impl Url {
     ///
     /// If it is not `http://host[:port][/path]`, or the host is not known.
     pub(crate) fn parse(text: &str) -> Result<Url, String> {
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => {
-                return Err(format!(
-                    "{text:?}: TLS is not spoken here; measure the plain port behind the proxy"
-                ));
-            }
-            Some((scheme, _)) => return Err(format!("{text:?}: {scheme} is not http")),
-            None => text,
-        };
+        let rest = Url::without_scheme(text)?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| {
@@ -140,6 +131,22 @@ impl Url {
             .ok_or_else(|| format!("{text:?}: the host has no address"))?;
         let path = if path.starts_with('?') { format!("/{path}") } else { path.to_owned() };
         Ok(Url { authority: authority.to_owned(), address, path })
+    }
+
+    /// What follows the scheme; `http://` may be left out.
+    ///
+    /// # Errors
+    ///
+    /// If the scheme is another: wrong usage, which needs no look at the network to be seen.
+    pub(crate) fn without_scheme(text: &str) -> Result<&str, String> {
+        match text.split_once("://") {
+            Some(("http", rest)) => Ok(rest),
+            Some(("https", _)) => Err(format!(
+                "{text:?}: TLS is not spoken here; measure the plain port behind the proxy"
+            )),
+            Some((scheme, _)) => Err(format!("{text:?}: {scheme} is not http")),
+            None => Ok(text),
+        }
     }
 }
 

@@ -13,12 +13,16 @@
 //! | `collect`, `rows`, `show` | what the threads report meanwhile: sums, rows, progress |
 //! | `observe` | the server's process and this machine, meanwhile |
 //! | `procfs`, `rig`, `link` | where such figures come from |
+//! | `floor` | what this rig cannot get below |
+//! | `inject` | faults put upon the server meanwhile |
 //! | `assemble` | from what the threads saw to the figures |
 //! | `verdict` | whether they can be believed |
 
 pub(crate) mod args;
 mod assemble;
 mod collect;
+pub(crate) mod floor;
+mod inject;
 mod link;
 mod observe;
 mod phases;
@@ -33,10 +37,9 @@ use std::process::ExitCode;
 
 pub(crate) use args::Args;
 
-use crate::report::model::host::RigFloor;
 use crate::report::model::verdict::Status;
 use crate::report::model::{Run, metric};
-use crate::report::{confidence, file, text};
+use crate::report::{confidence, shape, text};
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -65,13 +68,15 @@ pub(crate) struct Finished {
 ///
 /// Why nothing could be measured.
 pub(crate) fn measure(args: &Args) -> Result<Finished, String> {
-    let floor = args.floor.as_deref().map(floor).transpose()?;
+    let floor = floor::Stored::read(args.floor.as_deref())?;
     let alone = match args.isolation {
         true => Some(once(&args.without_slow())?).filter(|alone| alone.signal.is_none()),
         false => None,
     };
     let mut finished = once(args)?;
-    finished.run.rig.floor = floor;
+    if let Some(floor) = floor {
+        floor.enter(&mut finished.run);
+    }
     let p99 = |run: &Run| run.metrics.get(metric::DELIVERY)?.percentile("99");
     let without = alone.and_then(|alone| p99(&alone.run));
     let with = p99(&finished.run);
@@ -82,15 +87,6 @@ pub(crate) fn measure(args: &Args) -> Result<Finished, String> {
     Ok(finished)
 }
 
-/// The floor that a saved run found.
-fn floor(path: &str) -> Result<RigFloor, String> {
-    let run = file::read_one(path).map_err(|error| format!("--floor {error}"))?;
-    let delivery = run.metrics.get(metric::DELIVERY);
-    let p99 = delivery.and_then(|delivery| delivery.percentile("99"));
-    let p99 = p99.ok_or_else(|| format!("--floor {path}: the run has no p99 of delivery"))?;
-    Ok(RigFloor { source: path.to_owned(), p99 })
-}
-
 fn once(args: &Args) -> Result<Finished, String> {
     let plan = plan::Plan::new(args)?;
     let mut evidence = phases::carry_out(args, plan)?;
@@ -98,6 +94,7 @@ fn once(args: &Args) -> Result<Finished, String> {
     let mut run = assemble::run(args, &mut evidence);
     verdict::judge(&mut run, &evidence.circumstances());
     confidence::annotate(&mut run);
+    shape::annotate(&mut run);
     run.slo = args.slo.iter().map(|objective| objective.judge(&run)).collect();
     Ok(Finished { run, signal })
 }

@@ -7,7 +7,7 @@
 mod case;
 mod cases;
 mod finding;
-mod rig;
+pub(crate) mod rig;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -23,6 +23,7 @@ pub(crate) mod plot;
 pub(crate) mod prometheus;
 #[cfg(test)]
 mod sample;
+pub(crate) mod shape;
 pub(crate) mod show;
 pub(crate) mod snapshot;
 pub(crate) mod text;

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use super::inject::Injection;
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
-use crate::profile::{Profile, Wishes};
+use crate::profile::{Profile, Url, Wishes};
 use crate::report::objective::Objective;
 use crate::report::output;
 use crate::schedule::Arrival;
@@ -189,6 +190,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PID", help_heading = "Server")]
     pub(crate) pid: Option<u32>,
 
+    /// Put a fault upon the server's process, from the start of the measured window:
+    /// sigstop:1.4s@30s stops it for a while, sigkill@20s kills it; may be given many times
+    #[arg(long, value_name = "FAULT@TIME", help_heading = "Server")]
+    pub(crate) inject: Vec<Injection>,
+
     /// Objective, as last.p99<80ms or lost==0; may be given many times
     #[arg(long, value_name = "EXPR", value_parser = objective, help_heading = "Verdict")]
     pub(crate) slo: Vec<Objective>,
@@ -339,7 +345,10 @@ impl Args {
         if self.duration.0.is_zero() {
             return Err("--duration 0 measures nothing; give a time, as 10s".to_owned());
         }
-        Ok(())
+        if !self.inject.is_empty() && self.pid.is_none() && self.spawn.is_none() {
+            return Err("--inject needs the server's process: give --pid or --spawn".to_owned());
+        }
+        self.urls.iter().try_for_each(|url| Url::without_scheme(url).map(drop))
     }
 
     /// The same run without its slow subscribers, and without output while it lasts.

@@ -33,6 +33,8 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     run.interrupted = evidence.signal.is_some();
     run.target = target(args, evidence);
     run.plan = plan(args, evidence);
+    run.marks = std::mem::take(&mut evidence.marks);
+    run.notes = run.marks.iter().map(|mark| format!("injected: {}", mark.text)).collect();
     run.timeline = std::mem::take(&mut evidence.timeline);
     run.clock = clock_of(evidence);
     let total = std::mem::take(&mut evidence.collector.total);
@@ -122,6 +124,7 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
         sources: evidence.source_count as u32,
         threads: evidence.thread_count as u32,
         probes: evidence.deal.probe_count() as u32,
+        injected: args.inject.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::args::Args;
 use super::collect::Collector;
+use super::inject::Injector;
 use super::observe::Observer;
 use super::plan::Plan;
 use super::rig::Hiccups;
@@ -23,9 +24,9 @@ use crate::client::fleet::Fleet;
 use crate::client::record::Outcome;
 use crate::clock::{self, StepWatch};
 use crate::publisher::{Fate, Fates, Measured, Publisher};
-use crate::report::model::PhaseSpan;
 use crate::report::model::plan::Phase;
 use crate::report::model::series::{Interval, RampPoint};
+use crate::report::model::{Mark, PhaseSpan};
 use crate::schedule::Outline;
 use crate::serve::process::ServerProcess;
 use hdrhistogram::Histogram;
@@ -65,6 +66,7 @@ pub(super) struct Evidence {
     pub(super) hiccups: Histogram<u64>,
     pub(super) clock_step_ns: Option<i64>,
     pub(super) signal: Option<i32>,
+    pub(super) marks: Vec<Mark>,
     pub(super) refused_but_delivered: u64,
     pub(super) ended_ns: u64,
 }
@@ -103,6 +105,7 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
         fleet,
         publisher: None,
         observer,
+        injector: Injector::new(pid, &args.inject),
         signal,
         watch: StepWatch::start(),
         outline: plan.outline.clone(),
@@ -179,6 +182,7 @@ struct Stage<'a> {
     fleet: Fleet,
     publisher: Option<Publisher>,
     observer: Observer,
+    injector: Injector,
     signal: Arc<AtomicUsize>,
     watch: StepWatch,
     outline: Outline,
@@ -258,6 +262,7 @@ impl Stage<'_> {
     /// Puts together what everything saw; the course must have been stopped.
     fn finish(mut self, plan: Plan, hiccups: Histogram<u64>) -> Evidence {
         let ended_ns = clock::now_ns();
+        let marks = self.injector.finish(ended_ns, self.course.began_ns);
         if self.is_interrupted() {
             self.show.say("interrupted: the report covers what was measured");
         }
@@ -296,6 +301,7 @@ impl Stage<'_> {
             clock_step_ns: self.watch.step_ns(),
             signal: Some(signal).filter(|&signal| signal > 0),
             refused_but_delivered: 0,
+            marks,
             ended_ns,
         }
     }
@@ -367,6 +373,10 @@ impl Stage<'_> {
         clock::sleep_until(clock::now_ns() + sleep_ns);
         let now_ns = clock::now_ns();
         self.watch.look();
+        if let Some(start_ns) = self.course.start_ns() {
+            let window_ns = start_ns + self.course.window_ns.start;
+            self.injector.look(now_ns, window_ns, self.course.began_ns);
+        }
         let up = self.fleet.sum(|gauges| &gauges.up);
         let phase = self.course.phase();
         if phase == Phase::Measure {

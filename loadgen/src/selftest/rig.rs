@@ -72,14 +72,14 @@ pub(super) fn carry_out(case: &Case) -> Result<Evidence, String> {
 
 /// A scripted server whose journal is read as it is written, so that it never waits for us.
 #[derive(Debug)]
-struct Server {
+pub(crate) struct Server {
     process: ServerProcess,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     journal: JoinHandle<Vec<Line>>,
 }
 
 impl Server {
-    fn start(arguments: &[String]) -> Result<Self, String> {
+    pub(crate) fn start(arguments: &[String]) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(program);
         command
@@ -111,7 +111,7 @@ impl Server {
         Ok(start.elapsed())
     }
 
-    fn end(mut self) -> Result<Vec<Line>, String> {
+    pub(crate) fn end(mut self) -> Result<Vec<Line>, String> {
         self.process.close_stdin();
         let lines = self.journal.join().map_err(|_| "the journal's reader panicked".to_owned())?;
         self.process.end().map_err(|error| error.to_string())?;

@@ -112,12 +112,7 @@ impl ServerProcess {
     ///
     /// If it is gone.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
-        let number = match signal {
-            Signal::Stop => libc::SIGSTOP,
-            Signal::Continue => libc::SIGCONT,
-            Signal::Terminate => libc::SIGTERM,
-            Signal::Kill => libc::SIGKILL,
-        };
+        let number = signal.number();
         let group = -i32::try_from(self.child.id()).expect("process ids are positive i32");
         // SAFETY: kill takes two integers and touches no memory of ours. The group is the
         // child's own (it was started as its leader) and cannot be anyone else's: the child is
@@ -142,6 +137,31 @@ impl ServerProcess {
             std::thread::sleep(LOOK_INTERVAL);
         }
         Ok(())
+    }
+}
+
+/// Sends a signal to a process that need not be ours.
+///
+/// # Errors
+///
+/// If it is gone, or may not be signalled by us.
+pub(crate) fn send(pid: u32, signal: Signal) -> io::Result<()> {
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0);
+    let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: kill takes two integers and touches no memory of ours. A positive id names one
+    // process and never a group or all of them. Whose it is the user said, by --pid or --spawn.
+    let result = unsafe { libc::kill(pid, signal.number()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+impl Signal {
+    fn number(self) -> i32 {
+        match self {
+            Signal::Stop => libc::SIGSTOP,
+            Signal::Continue => libc::SIGCONT,
+            Signal::Terminate => libc::SIGTERM,
+            Signal::Kill => libc::SIGKILL,
+        }
     }
 }
 

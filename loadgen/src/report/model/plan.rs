@@ -63,6 +63,10 @@ pub(crate) struct Plan {
     /// Subscribers read as probes, on a core of their own.
     #[serde(default)]
     pub(crate) probes: u32,
+    /// Faults put upon the server's process, from the start of the measured window
+    /// (`sigstop:1.4s@30s`).
+    #[serde(default)]
+    pub(crate) injected: Vec<String>,
 }
 
 /// Payload sizes of a plan.

@@ -42,6 +42,7 @@ impl Sample {
             sources: 1,
             threads: 1,
             probes: 0,
+            injected: Vec::new(),
         };
         run.clock = plan::Clock {
             domain: "monotonic".to_owned(),
