@@ -243,7 +243,7 @@ impl Config {
     pub fn token_check(&self, role: Role) -> Option<&TokenCheck> {
         match role {
             Role::Native => self.tokens.as_ref().map(|tokens| &tokens.check),
-            Role::Publisher | Role::Subscriber => None,
+            _ => self.mercure.as_ref()?.token_check(role),
         }
     }
 

@@ -91,9 +91,16 @@ pub struct Issuer {
 pub struct Verifiers {
     pub native: Option<Verifier>,
     /// Publishers by Mercure.
-    pub publishers: Option<Verifier>,
+    pub publishers: HubVerifiers,
     /// Subscribers by Mercure.
-    pub subscribers: Option<Verifier>,
+    pub subscribers: HubVerifiers,
+}
+
+/// What a Mercure hub checks the tokens of one role with, by the version that they are of.
+#[derive(Debug, Default)]
+pub struct HubVerifiers {
+    pub v0: Option<Verifier>,
+    pub v1: Option<Verifier>,
 }
 
 /// Checks tokens. Cheap to clone; replaced as a whole when keys change.

@@ -1,8 +1,9 @@
-//! The Mercure hub's part of the start: its variables and files, read once.
+//! The Mercure hub's part of the start: its variables and files, read then, and again for new keys.
 //!
 //! `mercure::settings` says what they mean; this is where they come from.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -45,16 +46,25 @@ pub(super) fn read(args: &mut ServeArgs) -> Result<(), String> {
         MercureChoice::Both => Some(Speaks::Both),
     };
     let Some(speaks) = speaks else { return Ok(()) };
-    let name = args.mercure_file.as_ref().map(|path| path.display().to_string());
-    let file = name.as_ref().map(|name| Process.file(name).map(|text| (name, text))).transpose()?;
-    let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-    let mut settings = Settings::read(speaks, file, &Process).map_err(|error| error.to_string())?;
+    let mut settings = settings(speaks, args.mercure_file.as_deref())?;
     let server_name = Process.variable("SERVER_NAME").filter(|name| !name.trim().is_empty());
     if let (true, Some(name)) = (args.listen_is_default, server_name) {
         args.listen = addresses(&name, &mut settings.warnings)?;
     }
     args.mercure_settings = Some(Arc::new(settings));
     Ok(())
+}
+
+/// The settings as they are now, for their keys; none where there is no hub.
+pub(super) fn read_again(config: &Config, file: Option<&Path>) -> Result<Option<Settings>, String> {
+    config.mercure.as_ref().map(|hub| settings(hub.speaks, file)).transpose()
+}
+
+fn settings(speaks: Speaks, file: Option<&Path>) -> Result<Settings, String> {
+    let name = file.map(|path| path.display().to_string());
+    let file = name.as_ref().map(|name| Process.file(name).map(|text| (name, text))).transpose()?;
+    let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    Settings::read(speaks, file, &Process).map_err(|error| error.to_string())
 }
 
 /// Where Caddy would listen for these names, without its TLS.

@@ -14,7 +14,6 @@ use crate::http::request::{self, BodyKind, Method, Parsed, Request};
 use crate::http::response::{Connection, Content, Reply};
 use crate::http::route::{self, Route};
 use crate::limits::Pass;
-use crate::mercure::answer::Fault;
 
 /// The page behind `GET /`.
 const PAGE: &[u8] = include_bytes!("page.html");
@@ -35,7 +34,7 @@ pub(super) struct Call {
     pub(super) body: BodyKind,
     pub(super) expects_continue: bool,
     /// What it asks of the Mercure hub, if that is whom it asks.
-    pub(super) hub: Option<Result<mercure::Asked, Fault>>,
+    pub(super) hub: Option<Result<mercure::Asked, mercure::Denied>>,
 }
 
 /// What becomes of the connection after a request.
@@ -95,7 +94,12 @@ async fn read_call<L: Lane>(
                     {
                         bearer = rights::bearer(control, &request);
                     }
-                    let call = call(control, &request, &bearer);
+                    let mut hub = mercure::asked(control, &request);
+                    let waits = matches!(&hub, Some(Err(denied)) if denied.key_is_unknown);
+                    if waits && rights::wait_for_keys(control).await {
+                        hub = mercure::asked(control, &request);
+                    }
+                    let call = Call { hub, ..call(control, &request, &bearer) };
                     buffer.drain(..head_bytes);
                     return Ok(call);
                 }
@@ -151,7 +155,7 @@ fn call<L>(control: &Control<L>, request: &Request<'_>, bearer: &Bearer) -> Call
         subscriber,
         body: request.body,
         expects_continue: request.expect_continue,
-        hub: mercure::asked(control, request),
+        hub: None,
     }
 }
 

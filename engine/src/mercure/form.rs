@@ -39,6 +39,17 @@ impl Form {
         Ok(Self(pairs))
     }
 
+    /// These pairs, and behind them those of another form.
+    ///
+    /// # Errors
+    /// When there are too many pairs.
+    pub fn with(&self, other: Self) -> Result<Self, Malformed> {
+        if self.0.len() + other.0.len() > PAIRS_MAX {
+            return Err(Malformed);
+        }
+        Ok(Self(self.0.iter().cloned().chain(other.0).collect()))
+    }
+
     /// The first value of a name.
     #[must_use]
     pub fn first(&self, name: &str) -> Option<&str> {
