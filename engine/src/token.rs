@@ -39,8 +39,8 @@ pub use jsonwebtoken::Algorithm;
 use claims::{Audience, Claims};
 use key::{Key, KeySet};
 
-/// A token in bytes, at most: as long as a whole request head may be.
-pub const TOKEN_BYTES_MAX: usize = 16 << 10;
+/// A token in bytes, at most: two thousand selectors of 60 bytes, in base64.
+pub const TOKEN_BYTES_MAX: usize = 160 << 10;
 
 /// Selectors of one claim (`publish` or `subscribe` of Mercure 0.x), at most, as its hub has it.
 pub const SELECTORS_PER_CLAIM_MAX: usize = 1_000;

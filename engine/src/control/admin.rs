@@ -93,7 +93,7 @@ async fn exchange(admin: Rc<Admin>, socket: Socket) {
     let deadline = Instant::now() + EXCHANGE_TIMEOUT;
     let mut buffer = Vec::new();
     let out = loop {
-        match request::parse(&buffer, &admin.config.head_limits()) {
+        match request::parse(&buffer, &request::Limits::default()) {
             Ok(Parsed::Complete { request, .. }) => break answer(&admin, &request).await,
             Ok(Parsed::Partial) => {}
             Err(refusal) => break refused(&refusal, Content::Sent),

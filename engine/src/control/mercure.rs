@@ -22,12 +22,12 @@ use crate::http::refusal::{Refusal, Status};
 use crate::http::request::{BodyKind, Request};
 use crate::http::response::Connection;
 use crate::limits::Pass;
-use crate::mercure::answer::{Answer, Fault};
+use crate::mercure::answer::{Answer, Document, Fault};
 use crate::mercure::form::Form;
 use crate::mercure::settings::Settings;
 use crate::mercure::subscribe::Ask;
 use crate::mercure::subscription::Filter;
-use crate::mercure::{Version, is_ours};
+use crate::mercure::{HEALTH_PATH, Version, is_ours};
 use crate::token::Rights;
 
 mod documents;
@@ -86,6 +86,7 @@ enum What {
         none_match: Option<String>,
     },
     Metadata,
+    Health,
     Preflight(&'static str),
 }
 
@@ -113,6 +114,9 @@ pub(super) fn asked<L>(
     request: &Request<'_>,
 ) -> Option<Result<Asked, Denied>> {
     let hub = control.hub.as_ref().filter(|_| is_asked(control, request))?;
+    if request.path == HEALTH_PATH {
+        return Some(reader::health(request));
+    }
     let verifiers = control.verifiers.borrow();
     Some(Reader::new(&hub.settings, &verifiers, request).and_then(|reader| reader.read(request)))
 }
@@ -165,6 +169,10 @@ pub(super) async fn answer<L: Lane>(
                 Ok(document) => out = document,
                 Err(fault) => return refuse(control, socket, call, &fault, false).await,
             }
+        }
+        What::Health => {
+            let document = Document { content_type: "text/plain", body: b"ok\n", headers: "" };
+            say(control, call, asked, |answer| answer.document(Status::Ok, &document, &mut out));
         }
         What::Metadata => out = documents::metadata(control, call, asked),
         What::Preflight(allow) => {

@@ -74,6 +74,14 @@ pub fn is_form(content_type: Option<&str>) -> bool {
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
+/// Whether the type of a body is one that cannot be read: a parameter without a value.
+#[must_use]
+pub fn is_malformed_type(content_type: Option<&str>) -> bool {
+    let parameters = content_type.unwrap_or_default().split(';').skip(1).map(str::trim);
+    let has_value = |parameter: &str| parameter.split_once('=').is_some_and(|(_, v)| !v.is_empty());
+    parameters.filter(|parameter| !parameter.is_empty()).any(|parameter| !has_value(parameter))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use super::subscribe::Ask;
 use super::subscription::{Filter, Subscription, escape, etag, query_escape};
 use super::update::Update;
 use super::{PATH, Speaks, Version, is_ours};
+use crate::config::token::TokenCheck;
 use crate::http::refusal::Status;
 use crate::http::response::{Connection, Content};
 
@@ -51,6 +52,12 @@ fn the_hubs_paths_are_its_own_and_no_others() {
     }
 }
 
+/// What becomes of an update of this topic: its status if it is refused.
+fn verdict(topic: &str, version: Version, speaks: Speaks) -> Option<u16> {
+    let update = Update::read(&form(&format!("topic={}", escape(topic))), version).unwrap();
+    update.check(version, speaks, URL).err().map(|fault| fault.status.code())
+}
+
 #[test]
 fn topics_of_the_hub_itself_are_reserved_however_they_are_written() {
     for topic in [
@@ -70,18 +77,53 @@ fn topics_of_the_hub_itself_are_reserved_however_they_are_written() {
         "?x",
         "",
     ] {
-        for version in [Version::V0, Version::V1] {
-            let update = form(&format!("topic={}", escape(topic)));
-            let fault = Update::read(&update, version, URL).unwrap_err();
-            let expected = if version == Version::V0 { 403 } else { 400 };
-            assert_eq!(fault.status.code(), expected, "{topic:?} {version:?}");
-        }
+        assert_eq!(verdict(topic, Version::V1, Speaks::V1), Some(400), "{topic:?}");
+        assert_eq!(verdict(topic, Version::V0, Speaks::Both), Some(403), "{topic:?}");
+        let is_plain = topic.contains(PATH);
+        assert_eq!(verdict(topic, Version::V0, Speaks::V0), is_plain.then_some(403), "{topic:?}");
     }
     for topic in
         ["/.well-known/mercure2", "/x/y", "https://x.example/a", "urn:a:b", "/%2Fa%zz", "é"]
     {
-        let update = form(&format!("topic={}", escape(topic)));
-        assert!(Update::read(&update, Version::V1, URL).is_ok(), "{topic}");
+        assert_eq!(verdict(topic, Version::V1, Speaks::V1), None, "{topic}");
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_is_in_no_field_of_version_1() {
+    let check = |field: &str, character: char, version| {
+        let update = form(&format!("topic=a&{field}=x{}", escape(&character.to_string())));
+        Update::read(&update, version).unwrap().check(version, Speaks::from(version), URL).is_ok()
+    };
+    for character in
+        ['\u{0}', '\n', '\u{1F}', '\u{7F}', '\u{85}', '\u{AD}', '\u{200B}', '\u{E0041}']
+    {
+        for field in ["topic", "id", "type"] {
+            assert!(!check(field, character, Version::V1), "{field} {character:?}");
+        }
+        let breaks_line = matches!(character, '\0' | '\n');
+        assert_eq!(check("id", character, Version::V0), !breaks_line, "{character:?}");
+        assert!(check("topic", character, Version::V0), "{character:?}");
+    }
+    for character in ['a', ' ', 'é', '\u{A0}', '\u{FFFD}', '🌧'] {
+        assert!(check("id", character, Version::V1) && check("topic", character, Version::V1));
+    }
+}
+
+#[test]
+fn a_retry_of_any_length_is_taken_for_a_day_at_most() {
+    let read = |text: &str| Update::read(&form(&format!("topic=a&retry={text}")), Version::V0);
+    for (text, expected) in [
+        ("0", None),
+        ("1", Some(1)),
+        ("0010", Some(10)),
+        ("86400001", Some(86_400_000)),
+        ("18446744073709551615", Some(86_400_000)),
+    ] {
+        assert_eq!(read(text).unwrap().retry, expected, "{text}");
+    }
+    for text in ["18446744073709551616", "-1", "%2B1", "1.5", "0x1", "1%20"] {
+        assert_eq!(read(text).unwrap_err().text, "Invalid \"retry\" parameter", "{text}");
     }
 }
 
@@ -273,6 +315,85 @@ fn keys_come_from_variables_files_and_directives() {
     let settings = Settings::read(Speaks::V0, None, &short).unwrap();
     assert!(settings.warnings.iter().any(|warning| warning.contains("can be guessed")));
     assert!(settings.publishers.v1.is_none() && settings.subscribers.v0.is_none());
+}
+
+fn read(pairs: &[(&'static str, &'static str)], speaks: Speaks) -> Result<Settings, String> {
+    Settings::read(speaks, None, &given(pairs)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn key_sets_are_named_by_url_or_file() {
+    let settings = read(
+        &[(
+            "MERCURE_EXTRA_DIRECTIVES",
+            "publisher_jwks_url https://id.example/keys\nsubscriber_jwks_url file:///run/keys ES256",
+        )],
+        Speaks::Both,
+    )
+    .unwrap();
+    for check in [&settings.publishers.v0, &settings.publishers.v1] {
+        assert_eq!(check.as_ref().unwrap().issuers[0].urls, ["https://id.example/keys"]);
+    }
+    let issuer = &settings.subscribers.v0.as_ref().unwrap().issuers[0];
+    assert_eq!(issuer.files, [std::path::PathBuf::from("/run/keys")]);
+    assert_eq!(issuer.allowed, [jsonwebtoken::Algorithm::ES256]);
+    for (text, said) in [
+        ("publisher_jwks_url http://id.example/keys", "must be https"),
+        ("publisher_jwks_url file://keys", "whole path"),
+        ("publisher_jwks_url https://id.example/keys none", "the algorithm is one of"),
+        ("issuer a {\npublisher {\njwt k\njwks_uri https://b.example/\n}\n}", "one of `jwt`"),
+        ("issuer a {\nfriend {\n}\n}", "has publisher, subscriber"),
+    ] {
+        let error = read(&[("MERCURE_EXTRA_DIRECTIVES", text)], Speaks::V1).unwrap_err();
+        assert!(error.contains(said), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_issuer_of_the_environment_is_whose_its_keys_are() {
+    let keys = [
+        ("MERCURE_PUBLISHER_JWT_KEY", "!ChangeThisMercureHubJWTSecretKey!"),
+        ("MERCURE_SUBSCRIBER_JWT_KEY", "!ChangeThisMercureHubJWTSecretKey!"),
+        ("MERCURE_TRUSTED_ISSUERS", "https://id.example"),
+    ];
+    let settings = read(&keys, Speaks::Both).unwrap();
+    let named = |check: &Option<TokenCheck>| check.as_ref().unwrap().issuers[0].name.clone();
+    assert_eq!(named(&settings.publishers.v1).as_deref(), Some("https://id.example"));
+    assert_eq!(named(&settings.publishers.v0), None, "version 0 knows no issuers");
+    let block =
+        "issuer x {\nauthorization_server\npublisher {\njwt 0123456789abcdef0123456789abcdef\n}\n}";
+    let blocks = [&keys[..], &[("MERCURE_EXTRA_DIRECTIVES", block)]].concat();
+    let settings = read(&blocks, Speaks::Both).unwrap();
+    assert_eq!(named(&settings.publishers.v1).as_deref(), Some("x"));
+    assert!(settings.subscribers.v1.is_none(), "the block has no keys of subscribers");
+    assert_eq!(settings.authorization_servers, ["x"]);
+    assert!(
+        read(&[("MERCURE_TRUSTED_ISSUERS", "a b")], Speaks::V1).unwrap_err().contains("one issuer")
+    );
+}
+
+#[test]
+fn the_mode_of_the_environment_says_which_keys_count() {
+    let of = |mode: &'static str| {
+        read(
+            &[
+                ("MERCURE_ISSUER_MODE", mode),
+                ("MERCURE_PUBLISHER_JWT_KEY", "!ChangeThisMercureHubJWTSecretKey!"),
+                ("MERCURE_PUBLISHER_JWKS_URI", "https://id.example/p"),
+                ("MERCURE_SUBSCRIBER_JWKS_URI", "https://id.example/s"),
+                ("MERCURE_EXTRA_DIRECTIVES", "anonymous"),
+            ],
+            Speaks::V1,
+        )
+    };
+    let publisher = |mode| of(mode).unwrap().publishers.v1.unwrap().issuers.remove(0);
+    let by_set = publisher("jwks");
+    assert!(by_set.given.is_empty() && by_set.urls.len() == 1);
+    let by_key = publisher("keys");
+    assert!(!by_key.given.is_empty() && by_key.urls.is_empty());
+    assert!(of("").unwrap_err().contains("MERCURE_ISSUER_MODE"));
+    let missing = read(&[("MERCURE_ISSUER_MODE", "jwks")], Speaks::V1).unwrap_err();
+    assert!(missing.contains("MERCURE_PUBLISHER_JWKS_URI"), "{missing}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::delivery::lane::Lane;
 use crate::event::EventId;
 use crate::http::refusal::Status;
 use crate::http::request::BodyKind;
+use crate::mercure::Version;
 use crate::mercure::answer::Fault;
 use crate::mercure::form::Form;
 use crate::mercure::update::{Update, unencodable};
@@ -71,10 +72,15 @@ async fn take<L: Lane>(
     // What is no form has no fields.
     let form = if is_form { Form::parse(body) } else { Ok(Form::default()) };
     let form = form.map_err(|_| Fault::bare(version, Status::BadRequest))?;
-    let update = Update::read(&form, version, &asked.hub_url)?;
+    // Go's reader of forms, which the reference has, refuses what it once took for an ampersand.
+    if version == Version::V0 && body.contains(&b';') {
+        return Err(Fault::bare(version, Status::BadRequest));
+    }
+    let update = Update::read(&form, version)?;
     if !update.topics.iter().all(|topic| rights.may_publish(topic)) {
         return Err(Fault::not_granted(version));
     }
+    update.check(version, hub(control).settings.speaks, &asked.hub_url)?;
     if update.data.len() > control.config.event_bytes_max {
         return Err(Fault::bare(version, Status::ContentTooLarge));
     }

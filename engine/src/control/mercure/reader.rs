@@ -13,11 +13,11 @@ use crate::control::rights::{Holder, unix_seconds};
 use crate::http::refusal::Status;
 use crate::http::request::{BodyKind, Method, Request};
 use crate::mercure::answer::{Fault, HUB_ALLOW, HUB_ALLOW_V1, READ_ALLOW};
-use crate::mercure::form::{Form, is_form};
+use crate::mercure::form::{Form, is_form, is_malformed_type};
 use crate::mercure::settings::{Settings, hub_url};
 use crate::mercure::subscribe::Ask;
 use crate::mercure::subscription::Filter;
-use crate::mercure::{METADATA_PATH, PATH, QUERY_TOKEN_V0, Version};
+use crate::mercure::{HEALTH_PATH, METADATA_PATH, PATH, QUERY_TOKEN_V0, Version};
 use crate::token::source::{Places, Presented, SourceError, presented};
 use crate::token::{Dialect, Rights, TokenError, Verifiers};
 use crate::topic::{PAIRS_MAX, pairs};
@@ -57,6 +57,8 @@ impl<'a> Reader<'a> {
         Ok(Self { settings, verifiers, hub_url: hub_url(settings, host), version, token })
     }
 
+    /// # Errors
+    /// Why it is not served.
     pub(super) fn read(self, request: &Request<'_>) -> Result<Asked, Denied> {
         let mut version = self.version;
         let has_v1 = self.settings.speaks.has(Version::V1);
@@ -164,6 +166,10 @@ impl<'a> Reader<'a> {
             return Err(Fault::bad_source(self.version).into());
         }
         let holder = self.holder(true)?.ok_or_else(|| Fault::no_token(self.version))?;
+        let query = Form::parse(request.query.unwrap_or_default().as_bytes());
+        if query.is_err() || is_malformed_type(request.header("content-type")) {
+            return Err(Fault::bare(self.version, Status::BadRequest).into());
+        }
         // Version 0 takes a token that does not speak of publishing for none.
         match holder.rights.publish {
             None => Err(Fault::not_granted(self.version).into()),
@@ -186,6 +192,16 @@ impl<'a> Reader<'a> {
             false => Err(Fault::not_granted(self.version).into()),
         }
     }
+}
+
+/// Whether the hub is well, which it is if it answers, under whatever name it is asked.
+pub(super) fn health(request: &Request<'_>) -> Result<Asked, Denied> {
+    let what = match request.method {
+        Method::Get | Method::Head => What::Health,
+        Method::Options => What::Preflight(READ_ALLOW),
+        _ => return Err(Fault::method(Version::V0, READ_ALLOW).into()),
+    };
+    Ok(Asked { version: Version::V0, hub_url: String::new(), path: HEALTH_PATH.into(), what })
 }
 
 /// What a subscriber asks for by a form that has been read whole.

@@ -111,7 +111,7 @@ fn start<L: Lane>(
     let rights = holder.map(|holder| &*holder.rights);
     let claims: &[Selector] = rights.map_or(&[], |rights| &rights.subscribe);
     let interest = Interest::Selectors { selectors: &selectors, claims };
-    may_start(control, |topics| interest.new_upper_bound(topics))?;
+    may_start(control, interest)?;
     let (resume, id) = resume(control, interest, ask.last_event_id.as_deref());
     let mut head = Vec::with_capacity(768);
     say(control, call, asked, |answer| answer.stream(ask.version, id.as_deref(), &mut head));
