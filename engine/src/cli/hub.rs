@@ -47,6 +47,14 @@ pub(super) fn read(args: &mut ServeArgs) -> Result<(), String> {
     };
     let Some(speaks) = speaks else { return Ok(()) };
     let mut settings = settings(speaks, args.mercure_file.as_deref())?;
+    let bytes_max = settings.body_bytes_max.unwrap_or(0);
+    if bytes_max > args.event_bytes_max.0 {
+        settings.warnings.push(format!(
+            "max_request_body_size {bytes_max} lets no larger data through than --event-bytes-max \
+             {}; raise that as well",
+            args.event_bytes_max.0
+        ));
+    }
     let server_name = Process.variable("SERVER_NAME").filter(|name| !name.trim().is_empty());
     if let (true, Some(name)) = (args.listen_is_default, server_name) {
         args.listen = addresses(&name, &mut settings.warnings)?;

@@ -243,6 +243,10 @@ async fn refuse<L>(
 }
 
 fn fault_of(version: Version, refusal: Refusal) -> Fault {
+    // Its words are of flags, and the bound may be a directive's.
+    if refusal.status == Status::ContentTooLarge {
+        return Fault::bare(version, refusal.status);
+    }
     let retry_after = refusal.retry_after_seconds;
     Fault { retry_after, ..Fault::new(version, refusal.status, refusal.detail) }
 }

@@ -266,11 +266,11 @@ fn text_document(body: &[u8]) -> Document<'_> {
     Document { content_type: "text/plain; charset=utf-8", body, headers: "" }
 }
 
-/// An id as a header may have it: what a publisher chose may hold bytes that end a header or are not
-/// ASCII; such an id is not repeated.
+/// An id as a header may have it, in UTF-8 as browsers send it: what a publisher chose may hold bytes
+/// that end a header; such an id is not repeated.
 #[must_use]
 pub fn header_id(id: &str) -> Option<&str> {
-    let fits = !id.is_empty() && id.bytes().all(|byte| (0x20..=0x7E).contains(&byte));
+    let fits = !id.is_empty() && !id.contains(char::is_control);
     (fits && id.trim() == id).then_some(id)
 }
 

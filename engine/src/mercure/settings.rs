@@ -125,7 +125,9 @@ impl Settings {
         }
         draft.take_variables(lookup)?;
         let name = "MERCURE_EXTRA_DIRECTIVES";
-        let extra = lookup.variable(name).map(|text| (name, text));
+        // A file that has the variable in it has said where its directives go.
+        let is_in_file = file.is_some_and(|(_, text)| text.contains("{$MERCURE_EXTRA_DIRECTIVES"));
+        let extra = lookup.variable(name).filter(|_| !is_in_file).map(|text| (name, text));
         let file = file.map(|(name, text)| (name, text.to_owned()));
         for (name, text) in extra.into_iter().chain(file) {
             let parsed = directives::parse(&text, lookup);

@@ -214,7 +214,8 @@ fn an_id_stands_in_a_header_only_as_what_it_is() {
         (" a", false),
         ("a\r\nX: y", false),
         ("a\tb", false),
-        ("é", false),
+        ("a\u{85}", false),
+        ("with space/ü\"", true),
     ] {
         assert_eq!(header_id(id).is_some(), fits, "{id:?}");
     }
@@ -262,10 +263,15 @@ fn directives_are_read_as_caddy_reads_them() {
             ("cors_origins", vec!["a", "b c", "d\"e"]),
             ("publisher_jwt", vec!["s3cret key", "HS256"]),
             ("issuer", vec!["x"]),
-            ("topic", vec!["default", "{id}", "s3cret key"]),
+            ("topic", vec!["default", "{id}", "s3cret", "key"]),
             ("{", vec!["x"]),
         ]
     );
+    let several = given(&[("MORE", "anonymous\nsubscriptions")]);
+    let parsed_several = directives::parse("{$MORE}\ncors_origins a \\\n b", &several).unwrap();
+    let names: Vec<&str> = parsed_several.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["anonymous", "subscriptions", "cors_origins"]);
+    assert_eq!(parsed_several[2].words, ["a", "b"], "a backslash joins lines");
     assert_eq!(parsed[3].block[0].block[0].words, ["of a file"]);
     assert_eq!((parsed[3].line, parsed[3].block[0].line), (6, 7));
     let wrapped = directives::parse("mercure {\nanonymous\n}", &lookup).unwrap();
@@ -370,6 +376,40 @@ fn the_issuer_of_the_environment_is_whose_its_keys_are() {
     assert!(
         read(&[("MERCURE_TRUSTED_ISSUERS", "a b")], Speaks::V1).unwrap_err().contains("one issuer")
     );
+}
+
+#[test]
+fn what_is_forgotten_or_too_much_in_a_directive_is_said() {
+    let with = |text: &'static str| {
+        let key = ("MERCURE_PUBLISHER_JWT_KEY", "!ChangeThisMercureHubJWTSecretKey!");
+        read(&[key, ("MERCURE_EXTRA_DIRECTIVES", text)], Speaks::Both)
+    };
+    for (text, said) in [
+        ("anonymous\npublisher_jwt", "needs a value"),
+        ("anonymous\ncors_origins", "needs a value"),
+        ("anonymous\npublish_origins", "needs a value"),
+        ("anonymous\nissuer x {\npublisher {\njwt\n}\n}", "jwt needs a value"),
+        ("anonymous extra", "takes no value"),
+        ("anonymous\nheartbeat 500ms", "from 1s to 1h"),
+        ("anonymous\nheartbeat 1x", "from 1s to 1h"),
+        ("anonymous\npublisher_jwt k NOPE", "\"NOPE\" is none"),
+        ("anonymous\ntransport bolt {", "line 2"),
+        ("example.com {\n{\n", "only the `mercure` block"),
+    ] {
+        let error = with(text).unwrap_err();
+        assert!(error.contains(said), "{text:?}: {error}");
+    }
+    for (text, seconds) in [("1m30s", 90.0), ("1.5s", 1.5), ("0", 0.0), ("0s", 0.0), ("1h", 3600.0)]
+    {
+        let text: &'static str = format!("anonymous\nheartbeat {text}").leak();
+        assert_eq!(with(text).unwrap().heartbeat.unwrap().as_secs_f64(), seconds, "{text}");
+    }
+    assert!(with("anonymous\nsubscriber_jwt {env.NONE}").is_ok(), "a variable may be empty");
+    let both = [("MERCURE_PUBLISHER_JWT_KEY", "k"), ("MERCURE_PUBLISHER_JWT_KEY_FILE", "/k")];
+    assert!(read(&both, Speaks::V0).unwrap_err().contains("is set as well"));
+    let wrong = [("MERCURE_PUBLISHER_JWT_KEY", "k"), ("MERCURE_PUBLISHER_JWT_ALG", "NOPE")];
+    let error = read(&wrong, Speaks::V0).unwrap_err();
+    assert!(error.starts_with("MERCURE_PUBLISHER_JWT_ALG: \"NOPE\""), "{error}");
 }
 
 #[test]

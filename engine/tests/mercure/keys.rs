@@ -167,7 +167,7 @@ fn keys_of_directives_are_read_again_at_sighup(backend: Backend) {
     ] {
         write(text);
         engine.signal(Signal::HUP);
-        assert!(engine.line("nothing was changed").contains(said), "{text}");
+        assert!(engine.line(said).contains("nothing was changed"), "{text}");
         assert_eq!(post(&engine, &v0_by(OTHER)), 200, "{text}");
     }
 }

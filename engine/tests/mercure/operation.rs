@@ -83,6 +83,11 @@ fn the_health_check_of_compose_files_is_answered(backend: Backend) {
     wire.send(request("HEAD", "/healthz", &[], b""));
     assert_eq!(wire.head().status, 200);
     assert_eq!(hub.engine.ask(request("POST", "/healthz", &[], b"")).status, 405);
+    for path in ["live", "ready", "live/hub", "ready/default"] {
+        assert_eq!(hub.engine.admin(&format!("/mercure/health/{path}")).status, 200, "{path}");
+    }
+    hub.engine.admin("/mercure/health/liveness").problem(404);
     let native = Engine::start(backend, &[]);
     native.ask(request("GET", "/healthz", &[], b"")).problem(404);
+    native.admin("/mercure/health/live").problem(404);
 }

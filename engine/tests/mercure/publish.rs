@@ -10,6 +10,7 @@ on_both_backends![
     every_topic_of_an_update_needs_the_right,
     every_topic_of_an_update_takes_a_place,
     a_selector_that_somebody_has_takes_no_further_place,
+    hubs_of_protocol_7_publish_public_updates_to_any_topic,
     a_body_that_is_no_form_has_no_fields,
     a_connection_takes_updates_one_after_the_other,
     a_body_beyond_the_bound_is_413,
@@ -123,6 +124,15 @@ fn every_topic_of_an_update_needs_the_right(backend: Backend) {
     }
 }
 
+fn hubs_of_protocol_7_publish_public_updates_to_any_topic(backend: Backend) {
+    let hub = Hub::start(backend, "8", "anonymous\nprotocol_version_compatibility 7");
+    let narrow = token(r#"{"publish":["a"]}"#);
+    assert_eq!(hub.post(&narrow, "topic=b&data=x").status, 200);
+    assert_eq!(hub.post(&narrow, "topic=b&private=on&data=x").status, 401);
+    assert_eq!(hub.post(&narrow, "topic=/.well-known/mercure/x&data=x").status, 403);
+    assert_eq!(hub.post(&token("{}"), "topic=b&data=x").status, 401, "not without the claim");
+}
+
 fn a_body_that_is_no_form_has_no_fields(backend: Backend) {
     let hub = Hub::start(backend, "8", "");
     let bearer = bearer(&all());
@@ -203,7 +213,7 @@ fn every_topic_of_an_update_takes_a_place(backend: Backend) {
 }
 
 fn a_selector_that_somebody_has_takes_no_further_place(backend: Backend) {
-    let flags = ["--topics-max", "2", "--workers", "1"];
+    let flags = ["--topics-max", "2", "--topics-per-subscriber-max", "2", "--workers", "1"];
     let hub = Hub::start_with(backend, "8", "", &flags);
     let token = bearer(&all());
     // A selector and the private events of it: two places.

@@ -41,7 +41,7 @@ pub(super) fn list<L: Lane>(
     }
     let mut out = Vec::with_capacity(512 + body.len());
     say(control, call, asked, |answer| {
-        if none_match.is_some_and(|tags| tags.split(',').any(|one| one.trim() == tag)) {
+        if none_match.is_some_and(|tags| is_among(&tag, tags)) {
             answer.not_modified(&headers, &mut out);
             return;
         }
@@ -50,6 +50,13 @@ pub(super) fn list<L: Lane>(
         answer.document(Status::Ok, &document, &mut out);
     });
     Ok(out)
+}
+
+/// Whether a validator is in a list, by the weak comparison that proxies need which compress (RFC 9110,
+/// section 13.1.2).
+fn is_among(tag: &str, list: &str) -> bool {
+    let strong = |one: &str| one.trim().strip_prefix("W/").unwrap_or(one.trim()).to_owned();
+    list.trim() == "*" || list.split(',').any(|one| strong(one) == tag)
 }
 
 /// Protected resource metadata (RFC 9728, section 3.2).

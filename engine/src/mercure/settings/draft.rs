@@ -99,6 +99,22 @@ impl Draft {
 
     pub(super) fn take(&mut self, directive: &Directive) -> Result<(), String> {
         let words: Vec<&str> = directive.words.iter().map(String::as_str).collect();
+        let needs_words = matches!(
+            directive.name.as_str(),
+            "publisher_jwt"
+                | "subscriber_jwt"
+                | "publisher_jwks_url"
+                | "subscriber_jwks_url"
+                | "cors_origins"
+                | "publish_origins"
+                | "public_urls"
+        );
+        if needs_words && !directive.has_words {
+            return Err("needs a value".into());
+        }
+        if matches!(directive.name.as_str(), "anonymous" | "subscriptions") && !words.is_empty() {
+            return Err("takes no value: it is there, or it is not".into());
+        }
         let one = || match words.as_slice() {
             [word] => Ok(*word),
             _ => Err("needs one value".to_owned()),
@@ -109,11 +125,7 @@ impl Draft {
             "cors_origins" => self.cors_origins = Origins::parse(words.iter().copied())?,
             "publish_origins" => self.publish_origins = Origins::parse(words.iter().copied())?,
             "cookie_name" => self.cookie = Some(value::cookie(one()?)?),
-            "heartbeat" => {
-                let longest = Duration::from_hours(1);
-                self.heartbeat =
-                    Some(value::duration(one()?, Duration::from_secs(1), longest, true)?);
-            }
+            "heartbeat" => self.heartbeat = Some(heartbeat(one()?)?),
             "max_request_body_size" => {
                 let (least, most) = (value::Bytes(64), value::Bytes(1 << 30));
                 // 0 leaves it to a proxy; here the bound of --event-bytes-max is left.
@@ -207,6 +219,36 @@ impl Draft {
                     .into(),
             );
         }
+    }
+}
+
+/// A duration as Go writes it: numbers with units, one after the other.
+fn heartbeat(text: &str) -> Result<Duration, String> {
+    let allowed = "must be a time from 1s to 1h, or 0, such as 40s or 1m30s";
+    let mut seconds = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() && text != "0" {
+        let end = rest.find(|c: char| c.is_ascii_alphabetic()).ok_or(allowed)?;
+        let (number, tail) = rest.split_at(end);
+        let unit_end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let unit_seconds = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(allowed.into()),
+        };
+        let is_number = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let number: f64 = number.parse().ok().filter(|_| is_number).ok_or(allowed)?;
+        seconds += number * unit_seconds;
+        rest = tail;
+    }
+    let holds = seconds == 0.0 || (1.0..=3600.0).contains(&seconds);
+    if holds && !text.is_empty() {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(allowed.into())
     }
 }
 

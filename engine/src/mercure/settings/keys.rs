@@ -71,15 +71,20 @@ fn variable_key(lookup: &dyn Lookup, stem: &str) -> Result<Option<KeySet>, Setti
     let (name, file_name) = (format!("{stem}_KEY"), format!("{stem}_KEY_FILE"));
     let given = |name: &str| lookup.variable(name).filter(|value| !value.is_empty());
     let text = match (given(&name), given(&file_name)) {
-        (Some(text), _) => text,
+        (Some(_), Some(_)) => return wrong(&file_name, format!("{name} is set as well")),
+        (Some(text), None) => text,
         (None, Some(path)) => match lookup.file(&path) {
             Ok(text) => text,
             Err(reason) => return wrong(&file_name, reason),
         },
         (None, None) => return Ok(None),
     };
-    let algorithm = given(&format!("{stem}_ALG"));
-    key(&text, algorithm.as_deref()).map(Some).or_else(|reason| wrong(&name, reason))
+    let algorithm_name = format!("{stem}_ALG");
+    let named = given(&algorithm_name);
+    if let Some(Err(reason)) = named.as_deref().map(algorithm) {
+        return wrong(&algorithm_name, reason);
+    }
+    key(&text, named.as_deref()).map(Some).or_else(|reason| wrong(&name, reason))
 }
 
 fn key(text: &str, named: Option<&str>) -> Result<KeySet, String> {
@@ -88,7 +93,7 @@ fn key(text: &str, named: Option<&str>) -> Result<KeySet, String> {
 }
 
 fn algorithm(name: &str) -> Result<Algorithm, String> {
-    name.parse().map_err(|_| ALGORITHMS.to_owned())
+    name.parse().map_err(|_| format!("{name:?} is none; {ALGORITHMS}"))
 }
 
 /// `KEY [ALGORITHM]`, in place of what there was; a variable that is not set leaves nothing.
@@ -145,6 +150,9 @@ fn issuer_keys(role: &Directive) -> Result<IssuerKeys, String> {
     let mut keys = IssuerKeys::default();
     for source in &role.block {
         let words: Vec<&str> = source.words.iter().map(String::as_str).collect();
+        if !source.has_words {
+            return Err(format!("{} needs a value", source.name));
+        }
         match source.name.as_str() {
             "jwt" => role_key(&words, &mut keys)?,
             "jwks_uri" => add_key_set(&words, &mut keys)?,
