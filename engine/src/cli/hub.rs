@@ -2,7 +2,7 @@
 //!
 //! `mercure::settings` says what they mean; this is where they come from.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -78,6 +78,11 @@ fn settings(speaks: Speaks, file: Option<&Path>) -> Result<Settings, String> {
 /// Where Caddy would listen for these names, without its TLS.
 fn addresses(names: &str, warnings: &mut Vec<String>) -> Result<Vec<SocketAddr>, String> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
+    // Both families, as Caddy does, where this machine has both.
+    let everywhere: IpAddr = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+        Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    };
     for name in names.split([',', ' ']).filter(|name| !name.is_empty()) {
         let (scheme, authority) = name.split_once("://").unwrap_or(("", name));
         let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
@@ -90,7 +95,7 @@ fn addresses(names: &str, warnings: &mut Vec<String>) -> Result<Vec<SocketAddr>,
             "" => 80,
             port => port.parse().map_err(|_| format!("SERVER_NAME has no port in {name}"))?,
         };
-        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let address = SocketAddr::from((everywhere, port));
         if !addresses.contains(&address) {
             addresses.push(address);
         }

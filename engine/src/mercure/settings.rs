@@ -161,12 +161,17 @@ pub fn hub_url(settings: &Settings, host: Option<&str>) -> String {
         return identifier.clone();
     }
     let host = host.unwrap_or("localhost").to_ascii_lowercase();
-    let known = settings
-        .public_origins
-        .iter()
-        .find(|origin| origin.split_once("://").is_some_and(|(_, authority)| authority == host));
+    let known = settings.public_origins.iter().find(|origin| has_authority(origin, &host));
     match known {
         Some(origin) => format!("{origin}{PATH}"),
         None => format!("http://{host}{PATH}"),
     }
+}
+
+/// Whether a `Host` names the authority of an origin. The port of the scheme is as good as none.
+#[must_use]
+pub fn has_authority(origin: &str, host: &str) -> bool {
+    let port = if origin.starts_with("https:") { ":443" } else { ":80" };
+    let bare = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
+    origin.split_once("://").is_some_and(|(_, authority)| bare(authority) == bare(host))
 }

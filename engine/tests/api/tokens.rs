@@ -1,5 +1,6 @@
 //! Tokens: who may publish and subscribe by them, where they may stand, and when they end.
 
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 

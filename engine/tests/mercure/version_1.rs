@@ -262,6 +262,9 @@ fn only_public_urls_are_served(backend: Backend) {
     let mut wire = hub.engine.connect();
     wire.send(format!("GET {HUB}?match=a HTTP/1.1\r\nHost: HUB.example\r\n\r\n"));
     assert_eq!(wire.head().status, 200);
+    let mut wire = hub.engine.connect();
+    wire.send(format!("GET {HUB}?match=a HTTP/1.1\r\nHost: hub.example:443\r\n\r\n"));
+    assert_eq!(wire.head().status, 200, "the scheme's own port");
     // The audience is the URL of that name.
     let mut wire = hub.engine.connect();
     let header = bearer(&access_all());

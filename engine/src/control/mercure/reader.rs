@@ -14,7 +14,7 @@ use crate::http::refusal::Status;
 use crate::http::request::{BodyKind, Method, Request};
 use crate::mercure::answer::{Fault, HUB_ALLOW, HUB_ALLOW_V1, READ_ALLOW};
 use crate::mercure::form::{Form, is_form, is_malformed_type};
-use crate::mercure::settings::{Settings, hub_url};
+use crate::mercure::settings::{Settings, has_authority, hub_url};
 use crate::mercure::subscribe::Ask;
 use crate::mercure::subscription::Filter;
 use crate::mercure::{HEALTH_PATH, METADATA_PATH, PATH, QUERY_TOKEN_V0, Version};
@@ -249,9 +249,6 @@ fn cookies(settings: &Settings) -> Vec<&str> {
 /// Whether the hub is to be reached under this host.
 fn is_public(settings: &Settings, host: Option<&str>) -> bool {
     let origins = &settings.public_origins;
-    origins.is_empty()
-        || origins.iter().any(|origin| {
-            let authority = origin.split_once("://").map(|(_, authority)| authority);
-            authority.zip(host).is_some_and(|(a, h)| a.eq_ignore_ascii_case(h))
-        })
+    let has_host = |host| origins.iter().any(|origin| has_authority(origin, host));
+    origins.is_empty() || host.is_some_and(has_host)
 }
