@@ -39,7 +39,8 @@ fn the_native_interface_is_off_beside_a_hub_unless_asked_for(backend: Backend) {
     let hub = Hub::start(backend, "8", "");
     hub.get("/events/t", &[]).problem(404);
     hub.engine.ask(crate::harness::wire::request("POST", "/events/t", &[], b"x")).problem(404);
-    hub.get("/", &[]).problem(404);
+    let home = hub.get("/", &[]);
+    assert_eq!((home.status, home.header("Content-Type")), (200, Some("text/html; charset=utf-8")));
     let both = Hub::start_with(backend, "8", "anonymous", &["--events", "on"]);
     let mut native = both.engine.subscribe("t");
     let mut mercure = both.stream("topic=*", &[]);
