@@ -34,6 +34,13 @@ pub mod token;
 pub mod topic;
 pub(crate) mod worker;
 
+/// What the benches reach and nobody else should.
+#[doc(hidden)]
+pub mod benching {
+    pub use crate::delivery::bench::{Broadcasts, Walk};
+    pub use crate::sequencer::bench::Numbering;
+}
+
 /// What the fuzz targets reach and nobody else should.
 #[doc(hidden)]
 pub mod fuzzing {

@@ -25,6 +25,8 @@ use crate::ring::RingSender;
 use crate::stats::Stats;
 use crate::submission::{Drafts, Numbered, Origin, Submission};
 
+pub(crate) mod bench;
+
 /// Submissions handled before sleeping workers are rung, so that a burst costs one wake each.
 const BURST_MAX: usize = 256;
 
