@@ -433,7 +433,7 @@ pub(super) async fn read_body<L: Lane>(
     let mut body = Body::new(call.body, Some(content_max as u64))?;
     say_continue(control, socket, buffer, call).await?;
     let mut content = Vec::new();
-    let mut held = Held { control, bytes: 0 };
+    let mut held = Held::new(control);
     let began = Instant::now();
     loop {
         let decoded = body.decode(buffer, &mut content)?;
@@ -451,13 +451,21 @@ pub(super) async fn read_body<L: Lane>(
 }
 
 /// Bytes of one body, counted against those of all bodies of the worker.
-struct Held<'a, L> {
+pub(super) struct Held<'a, L> {
     control: &'a Control<L>,
     bytes: usize,
 }
 
-impl<L> Held<'_, L> {
-    fn set(&mut self, bytes: usize) -> Result<(), Refusal> {
+impl<'a, L> Held<'a, L> {
+    pub(super) fn new(control: &'a Control<L>) -> Self {
+        Held { control, bytes: 0 }
+    }
+
+    /// Counts so many bytes instead of those before.
+    ///
+    /// # Errors
+    /// When all together are more than the worker may hold; they are counted all the same.
+    pub(super) fn set(&mut self, bytes: usize) -> Result<(), Refusal> {
         let all = &self.control.body_bytes;
         all.set(all.get() - self.bytes + bytes);
         self.control.stats().body_bytes.set(all.get() as u64);
