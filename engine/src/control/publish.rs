@@ -23,6 +23,7 @@ use crate::http::body::Body;
 use crate::http::refusal::{Refusal, Status};
 use crate::http::response::CONTINUE;
 use crate::http::route::{EventFields, ObjectFormat};
+use crate::sequencer::Handed;
 use crate::submission::{Drafts, Origin, Submission};
 
 /// Slowest body that is waited for, in bytes a second, after the time a head may take.
@@ -349,8 +350,9 @@ pub(super) fn try_hand_in<L: Lane>(
     }
     let ticket = control.tickets.issue();
     let origin = Origin { worker: control.worker, ticket: ticket.number() };
-    let handed = control.intake.try_send(Submission { drafts, origin });
-    assert!(handed.is_ok(), "the intake has a place for every admitted event");
+    if control.intake.hand_in(Submission { drafts, origin }) == Handed::Numbered {
+        control.nudge.give();
+    }
     control.stats().published.add(count);
     Ok(ticket)
 }

@@ -99,7 +99,7 @@ pub(super) fn hand_over<L: Lane>(
         Ok(slot) => {
             control.stats().gaps.add(u64::from(resume.gap.is_some()));
             control.stats().topics.set(delivery.topics().count() as u64);
-            control.doorbell.ring();
+            control.nudge.give();
             Ok(slot)
         }
         Err(SubscribeError::Full) => Err(CloseReason::ConnectionsMax),
