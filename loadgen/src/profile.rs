@@ -4,7 +4,8 @@
 //! `{subscriber}`, for servers that want to know who comes). The profiles of known servers are
 //! filled in here, and any other server is described by flags.
 
-mod recipe;
+pub(crate) mod field;
+pub(crate) mod recipe;
 mod url;
 
 use crate::client::fleet::{Part, Request, TopicName};
@@ -18,11 +19,11 @@ pub(crate) enum Profile {
     /// GET and POST /events/{topic}; batches as NDJSON to /events
     #[default]
     Downpour,
-    /// The hub of a Mercure server; give the publisher's JWT by --publish-header
+    /// The hub of a Mercure server; tokens by --publish-header and -H, best as @FILE
     Mercure,
     /// Nchan with subscribers at /sub/{topic} and publishers at /pub/{topic}
     Nchan,
-    /// Centrifugo's uni_sse and its HTTP API; give the key by --publish-header
+    /// Centrifugo's uni_sse and its HTTP API; the key by --publish-header, best as @FILE
     Centrifugo,
     /// Any event stream: the URL as it is; publishes only what --publish says
     Generic,
@@ -133,7 +134,7 @@ pub(crate) fn subscribe_request(
         "" | "/" => profile.known().subscribe,
         path => path,
     };
-    let fields = fields(&wishes.headers)?;
+    let fields = field::lines(&wishes.headers)?;
     let text = format!(
         "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\
          Cache-Control: no-cache\r\n{fields}\r\n",
@@ -157,20 +158,6 @@ fn request_parts(text: &str) -> Vec<Part> {
         }
     }
     parts
-}
-
-/// Header fields as they stand in a request.
-fn fields(given: &[String]) -> Result<String, String> {
-    let mut text = String::new();
-    for field in given {
-        let sound = field.split_once(':').is_some_and(|(name, _)| !name.trim().is_empty());
-        if !sound || field.contains(['\r', '\n']) {
-            return Err(format!("{field:?} is no header field; write it as 'Name: value'"));
-        }
-        text.push_str(field);
-        text.push_str("\r\n");
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@
 
 use std::net::SocketAddr;
 
-use super::{Profile, Url, Wishes, fields};
+use super::{Profile, Url, Wishes, field};
 use crate::client::fleet::TopicName;
+use crate::failure::Failure;
 
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,22 +51,36 @@ pub(crate) struct Recipe {
     batch: Option<(Vec<Piece>, Vec<Piece>)>,
 }
 
+/// Method and address of `POST http://host/path`; the method may be left out.
+///
+/// # Errors
+///
+/// If the method is none, or the address is not one of HTTP.
+pub(crate) fn destination(text: &str) -> Result<(&str, &str), String> {
+    let (method, address) = text.split_once(' ').unwrap_or(("POST", text));
+    if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Err(format!("--publish {text:?}: write it as 'POST http://host/path'"));
+    }
+    Url::check(address).map_err(|error| format!("--publish {error}"))?;
+    Ok((method, address))
+}
+
 impl Recipe {
     /// The recipe of a profile and the user's wishes; `None` when nothing is to be published.
     ///
     /// # Errors
     ///
-    /// If an address, a method or a body is not what it must be.
+    /// If an address, a method or a body is not what it must be, or a host is not known.
     pub(crate) fn new(
         profile: Profile,
         url: &Url,
         wishes: &Wishes,
         topic: TopicName,
-    ) -> Result<Option<Recipe>, String> {
+    ) -> Result<Option<Recipe>, Failure> {
         let known = profile.known();
         let (method, target) = match (&wishes.publish, known.publish) {
             (Some(text), _) => {
-                let (method, address) = text.split_once(' ').unwrap_or(("POST", text));
+                let (method, address) = destination(text).map_err(Failure::Usage)?;
                 (method.to_owned(), Url::parse(address)?)
             }
             (None, Some(path)) => ("POST".to_owned(), Url { path: path.to_owned(), ..url.clone() }),
@@ -73,9 +88,10 @@ impl Recipe {
         };
         let body = wishes.publish_body.as_deref().unwrap_or(known.body);
         if body.matches("{data}").count() != 1 {
-            return Err(format!("--publish-body {body:?} must hold {{data}} exactly once"));
+            let text = format!("--publish-body {body:?} must hold {{data}} exactly once");
+            return Err(Failure::Usage(text));
         }
-        let fields = fields(&wishes.publish_headers)?;
+        let fields = field::lines(&wishes.publish_headers).map_err(Failure::Usage)?;
         let head = |path: &str, content_type: &str| {
             template(&format!(
                 "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\n{fields}",
@@ -85,10 +101,10 @@ impl Recipe {
         let may_batch = wishes.batch && wishes.publish.is_none() && wishes.publish_body.is_none();
         let batch = known.batch.filter(|_| may_batch);
         if wishes.batch && batch.is_none() {
-            return Err(format!(
+            return Err(Failure::Usage(format!(
                 "--publish-batch: the profile {} has no request for several events",
                 profile.name()
-            ));
+            )));
         }
         Ok(Some(Recipe {
             address: target.address,
@@ -224,11 +240,15 @@ mod tests {
         let base = url("http://127.0.0.1");
         let new = |wishes: &Wishes| Recipe::new(Profile::Nchan, &base, wishes, topic());
         let body = Wishes { publish_body: Some("x".to_owned()), ..Wishes::default() };
-        assert!(new(&body).unwrap_err().contains("{data}"));
+        assert!(new(&body).unwrap_err().to_string().contains("{data}"));
         let header = Wishes { publish_headers: vec!["x".to_owned()], ..Wishes::default() };
-        assert!(new(&header).unwrap_err().contains("Name: value"));
+        assert!(new(&header).unwrap_err().to_string().contains("Name: value"));
         let batch = Wishes { batch: true, ..Wishes::default() };
-        assert!(new(&batch).unwrap_err().contains("no request for several"));
+        assert!(new(&batch).unwrap_err().to_string().contains("no request for several"));
+        for publish in ["ftp://x", "PATCH it http://x", "post http://x", "PUT  http://x", "PUT "] {
+            let elsewhere = Wishes { publish: Some(publish.to_owned()), ..Wishes::default() };
+            assert!(matches!(new(&elsewhere), Err(Failure::Usage(_))), "{publish}");
+        }
         let silent = Recipe::new(Profile::Generic, &base, &Wishes::default(), topic());
         assert!(silent.unwrap().is_none());
     }

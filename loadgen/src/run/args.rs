@@ -1,12 +1,14 @@
 //! The arguments of `run`, and what can be said about them before anything starts.
 
 mod choice;
+mod sense;
 
 use std::net::IpAddr;
 
 use super::inject::Injection;
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
-use crate::profile::{Profile, Url, Wishes};
+use crate::profile::field::{self, Fields};
+use crate::profile::{Profile, Wishes};
 use crate::report::objective::Objective;
 use crate::report::output;
 use crate::schedule::Arrival;
@@ -97,9 +99,9 @@ pub(crate) struct Args {
     #[arg(long, default_value = "10s", value_name = "TIME", help_heading = "Subscribers")]
     pub(crate) connect_timeout: Span,
 
-    /// Header field of the subscribe request; may be given many times
+    /// Header field of the subscribe request, or @FILE with one on each line; may be given many times
     #[arg(short = 'H', long, value_name = "FIELD", help_heading = "Subscribers")]
-    pub(crate) header: Vec<String>,
+    pub(crate) header: Vec<Fields>,
 
     /// Source addresses to connect from; on loopback they are chosen
     #[arg(long, value_delimiter = ',', value_name = "IP", help_heading = "Subscribers")]
@@ -141,9 +143,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEMPLATE", help_heading = "Publishing")]
     pub(crate) publish_body: Option<String>,
 
-    /// Header field of the publish request; may be given many times
+    /// Header field of the publish request, or @FILE; may be given many times
     #[arg(long, value_name = "FIELD", help_heading = "Publishing")]
-    pub(crate) publish_header: Vec<String>,
+    pub(crate) publish_header: Vec<Fields>,
 
     /// Publisher connections; with more than topics, each has a sequence of its own
     #[arg(long, default_value = "1", value_name = "N", help_heading = "Publishing")]
@@ -182,7 +184,7 @@ pub(crate) struct Args {
     pub(crate) link: Option<Count>,
 
     /// A run saved with --json against 'downpour-load serve': its p99 is shown as the least that
-    /// this rig can measure
+    /// this rig can measure. What calibrate stored is found without this flag
     #[arg(long, value_name = "FILE", help_heading = "Rig")]
     pub(crate) floor: Option<String>,
 
@@ -250,29 +252,6 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 impl Args {
-    /// Refuses what cannot be meant.
-    ///
-    /// # Errors
-    ///
-    /// The flag, and what it takes.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let counts = [
-            ("subscribers", self.subscribers),
-            ("topics", self.topics),
-            ("publishers", self.publishers),
-        ];
-        if let Some((name, _)) = counts.iter().find(|(_, count)| count.0 == 0) {
-            return Err(format!("--{name} 0: give 1 or more"));
-        }
-        if self.duration.0.is_zero() {
-            return Err("--duration 0 measures nothing; give a time, as 10s".to_owned());
-        }
-        if !self.inject.is_empty() && self.pid.is_none() && self.spawn.is_none() {
-            return Err("--inject needs the server's process: give --pid or --spawn".to_owned());
-        }
-        self.urls.iter().try_for_each(|url| Url::without_scheme(url).map(drop))
-    }
-
     /// The same run without its slow subscribers, and without output while it lasts.
     pub(crate) fn without_slow(&self) -> Args {
         let all = self.subscribers.0;
@@ -289,9 +268,9 @@ impl Args {
     /// What was said about the server.
     pub(crate) fn wishes(&self) -> Wishes {
         Wishes {
-            headers: self.header.clone(),
+            headers: field::all(&self.header),
             publish: self.publish.clone(),
-            publish_headers: self.publish_header.clone(),
+            publish_headers: field::all(&self.publish_header),
             publish_body: self.publish_body.clone(),
             batch: self.publish_batch,
         }

@@ -65,6 +65,9 @@ impl std::str::FromStr for SlowPlan {
     }
 }
 
+/// Processors that a list can name: those of the kernel's affinity masks (CPU_SETSIZE).
+const CPUS_MAX: usize = 1_024;
+
 /// A list of processors: `0,2-5`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cpus(pub(crate) Vec<usize>);
@@ -78,6 +81,12 @@ impl std::str::FromStr for Cpus {
             let (from, to) = part.split_once('-').unwrap_or((part, part));
             let (from, to): (usize, usize) =
                 (from.parse().map_err(wrong)?, to.parse().map_err(wrong)?);
+            if from > to || to >= CPUS_MAX {
+                return Err(format!(
+                    "{part:?} is no range of processors; write it upwards, as 2-5, within 0 to {}",
+                    CPUS_MAX - 1
+                ));
+            }
             cpus.extend(from..=to);
         }
         Ok(Cpus(cpus))
@@ -93,7 +102,9 @@ mod tests {
         assert_eq!("zipf:1.1".parse(), Ok(Spread::Zipf(1.1)));
         assert!("zipf:x".parse::<Spread>().is_err());
         assert_eq!("0,2-4".parse(), Ok(Cpus(vec![0, 2, 3, 4])));
-        assert!("a".parse::<Cpus>().is_err());
+        for text in ["a", "", "3-1", "0-", "0-1024", "0,18446744073709551615"] {
+            assert!(text.parse::<Cpus>().is_err(), "{text}");
+        }
         let slow = SlowPlan { share: Share::Part(0.05), bytes_per_second: 1_024 };
         assert_eq!("5%:1KiB/s".parse(), Ok(slow));
         assert!("5%".parse::<SlowPlan>().is_err());
