@@ -114,6 +114,8 @@ async fn read_call<L: Lane>(
                     }
                     let call = Call { hub, ..call(control, &request, &bearer) };
                     buffer.drain(..head_bytes);
+                    // Nobody counts it any more.
+                    buffer.shrink_to(LONG_HEAD_BYTES);
                     return Ok(call);
                 }
                 Ok(Parsed::Partial) => {}

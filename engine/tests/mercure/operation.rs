@@ -23,11 +23,13 @@ fn the_variables_of_a_compose_file_start_a_hub(backend: Backend) {
             "cors_origins http://localhost:3000\nanonymous\nsubscriptions\ndemo\n",
         ),
         ("MERCURE_TRANSPORT_URL", "bolt://mercure.db?size=1000"),
+        ("MERCURE_ALLOW_ANONYMOUS", "1"),
     ];
     let mut engine = Engine::start_with_variables(backend, &[], &variables);
     engine.line("Mercure hub at /.well-known/mercure (protocol 8)");
     engine.line("warning: Mercure's demo has no meaning here");
     engine.line("warning: Mercure's MERCURE_TRANSPORT_URL has no meaning here");
+    engine.line("warning: MERCURE_ALLOW_ANONYMOUS is none of the variables");
     assert!(!engine.printed().contains(KEY), "no key is printed");
     let headers = [bearer(&all()), FORM.into()];
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
