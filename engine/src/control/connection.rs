@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Control;
+use super::pace::{self, TooSoon};
 use super::rights::{self, Bearer, Holder, Publisher};
 use super::socket::{Socket, SocketError};
 use super::{mercure, publish, subscribe};
@@ -19,8 +20,8 @@ use crate::mercure::answer::Fault;
 /// The page behind `GET /`.
 const PAGE: &[u8] = include_bytes!("page.html");
 /// What a refused peer may still send, and for how long, before the connection is closed on it.
-pub(super) const LINGER_BYTES_MAX: usize = 256 << 10;
-pub(super) const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 256 << 10;
+const LINGER: Duration = Duration::from_secs(2);
 
 /// What a request asks for, taken out of the buffer it was read into.
 pub(super) struct Call {
@@ -36,6 +37,20 @@ pub(super) struct Call {
     pub(super) expects_continue: bool,
     /// What it asks of the Mercure hub, if that is whom it asks.
     pub(super) hub: Option<Result<mercure::Asked, Fault>>,
+    pub(super) is_for_hub: bool,
+    /// Whether the answer would be a stream, or the head of one.
+    pub(super) wants_stream: bool,
+    /// Whether it came too soon after others; nothing else of it has been looked at then.
+    pub(super) too_soon: Option<TooSoon>,
+}
+
+/// Who is on the other side.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// The right to be one of the connections, or why there is none.
+    pub(super) pass: Result<Pass, CloseReason>,
+    /// The number that requests are counted by.
+    pub(super) network: u64,
 }
 
 /// What becomes of the connection after a request.
@@ -52,15 +67,18 @@ pub(super) enum After {
 pub(super) async fn serve<L: Lane + 'static>(
     control: Rc<Control<L>>,
     socket: Socket,
-    pass: Result<Pass, CloseReason>,
+    peer: Peer,
 ) -> Option<CloseReason> {
-    let mut pass = Some(pass);
+    let network = peer.network;
+    let mut pass = Some(peer.pass);
     let mut buffer = Vec::new();
     let mut first = true;
     loop {
-        let call = match read_call(&control, &socket, &mut buffer, first).await {
-            Ok(call) => call,
-            Err(reason) => return Some(reason),
+        let read = read_call(&control, &socket, &mut buffer, network, first);
+        let call = match control.crowd.wait(read).await {
+            Some(Ok(call)) => call,
+            Some(Err(reason)) => return Some(reason),
+            None => return Some(CloseReason::Crowded),
         };
         first = false;
         match answer(&control, &socket, &mut buffer, &mut pass, call).await {
@@ -76,6 +94,7 @@ async fn read_call<L: Lane>(
     control: &Control<L>,
     socket: &Socket,
     buffer: &mut Vec<u8>,
+    network: u64,
     first: bool,
 ) -> Result<Call, CloseReason> {
     let config = &control.config;
@@ -83,24 +102,21 @@ async fn read_call<L: Lane>(
     let mut deadline =
         Instant::now() + if idle { config.idle_timeout } else { config.handshake_timeout };
     loop {
+        // A head is read again from its start whenever more of it has arrived.
+        control.turnstile.spend(buffer.len()).await;
         if !buffer.is_empty() {
             match request::parse(buffer, &config.head_limits()) {
                 Ok(Parsed::Complete { request, head_bytes }) => {
-                    // The hub looks at tokens itself, by its own rules.
-                    let mut bearer = match mercure::is_asked(control, &request) {
-                        true => Bearer::Nobody,
-                        false => rights::bearer(control, &request),
-                    };
-                    if matches!(bearer, Bearer::UnknownKey) && rights::wait_for_keys(control).await
-                    {
-                        bearer = rights::bearer(control, &request);
-                    }
-                    let call = call(control, &request, &bearer);
+                    let call = understand(control, &request, network).await;
                     buffer.drain(..head_bytes);
                     return Ok(call);
                 }
                 Ok(Parsed::Partial) => {}
-                Err(refusal) => return Err(refuse(control, socket, None, &refusal).await),
+                Err(refusal) => {
+                    // It counts, and is answered the same: the connection ends in either case.
+                    let _ = control.limits.ask_network(network, control.stats.now_ns());
+                    return Err(refuse(control, socket, None, &refusal).await);
+                }
             }
         }
         match socket.read(buffer, deadline).await {
@@ -128,7 +144,24 @@ async fn read_call<L: Lane>(
     }
 }
 
-fn call<L>(control: &Control<L>, request: &Request<'_>, bearer: &Bearer) -> Call {
+/// Finds out what a request asks for and what it may do.
+async fn understand<L>(control: &Control<L>, request: &Request<'_>, network: u64) -> Call {
+    let too_soon = pace::by_address(control, network);
+    // The hub looks at tokens itself, by its own rules.
+    let looks = too_soon.is_none() && !mercure::is_asked(control, request);
+    let mut bearer = if looks { rights::bearer(control, request) } else { Bearer::Nobody };
+    if matches!(bearer, Bearer::UnknownKey) && rights::wait_for_keys(control).await {
+        bearer = rights::bearer(control, request);
+    }
+    call(control, request, &bearer, too_soon)
+}
+
+fn call<L>(
+    control: &Control<L>,
+    request: &Request<'_>,
+    bearer: &Bearer,
+    too_soon: Option<TooSoon>,
+) -> Call {
     let keep = request.keep_alive && !control.is_draining();
     let is_head = matches!(request.method, Method::Head);
     let route = route::route(request, &control.config.route_rules());
@@ -138,11 +171,24 @@ fn call<L>(control: &Control<L>, request: &Request<'_>, bearer: &Bearer) -> Call
         }
         _ => Ok(None),
     };
-    let publisher = match mercure::is_asked(control, request) {
+    let is_for_hub = mercure::is_asked(control, request);
+    let publisher = match is_for_hub {
         true => Ok(Publisher::Unbound),
         false => rights::publisher(control, request, bearer),
     };
+    let hub = if too_soon.is_none() { mercure::asked(control, request) } else { None };
+    let token = match (bearer, &hub) {
+        (Bearer::Known(holder), _) => Some(holder.token()),
+        (_, Some(Ok(asked))) => asked.token(),
+        _ => None,
+    };
     Call {
+        too_soon: too_soon.or_else(|| pace::by_token(control, token)),
+        is_for_hub,
+        wants_stream: match is_for_hub {
+            true => mercure::is_subscription(request),
+            false => matches!(route, Ok(Route::Subscribe(_) | Route::SubscribeHead(_))),
+        },
         route,
         connection: if keep { Connection::KeepAlive } else { Connection::Close },
         content: if is_head { Content::Omitted } else { Content::Sent },
@@ -151,7 +197,7 @@ fn call<L>(control: &Control<L>, request: &Request<'_>, bearer: &Bearer) -> Call
         subscriber,
         body: request.body,
         expects_continue: request.expect_continue,
-        hub: mercure::asked(control, request),
+        hub,
     }
 }
 
@@ -162,6 +208,9 @@ async fn answer<L: Lane>(
     pass: &mut Option<Result<Pass, CloseReason>>,
     call: Call,
 ) -> After {
+    if let Some(too_soon) = call.too_soon {
+        return pace::answer(control, socket, &call, too_soon).await;
+    }
     if let Some(asked) = &call.hub {
         return mercure::answer(control, socket, buffer, pass, &call, asked).await;
     }
@@ -235,12 +284,18 @@ pub(super) async fn send<L>(
     match socket.write(bytes, deadline).await {
         Ok(()) if closing(call) == Connection::KeepAlive => After::Next,
         Ok(()) => {
-            socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER).await;
+            linger(control, socket).await;
             After::Ended(CloseReason::Answered)
         }
         Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
         Err(SocketError::Broken) => After::Ended(CloseReason::PeerReset),
     }
+}
+
+/// Gives the peer time to take the last answer, unless others need the place.
+pub(super) async fn linger<L>(control: &Control<L>, socket: &Socket) {
+    let linger = socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER);
+    let _ = control.crowd.wait(linger).await;
 }
 
 /// Refuses a request that was understood; the connection goes on where its framing is certain.
@@ -281,7 +336,7 @@ pub(super) async fn refuse<L>(
     let deadline = Instant::now() + control.config.write_timeout;
     match socket.write(&out, deadline).await {
         Ok(()) => {
-            socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER).await;
+            linger(control, socket).await;
             CloseReason::Refused
         }
         Err(SocketError::Late) => CloseReason::WriteTimeout,

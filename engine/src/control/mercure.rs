@@ -10,10 +10,10 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Control;
-use super::connection::{After, Call, LINGER, LINGER_BYTES_MAX};
+use super::connection::{After, Call, linger};
 use super::publish::{Failed, hand_in, read_body};
 use super::rights::{Holder, unix_seconds};
 use super::socket::{Socket, SocketError};
@@ -39,9 +39,11 @@ use crate::token::{Dialect, Rights};
 use crate::topic::{Interest, PAIRS_MAX, Resume, Standing, pairs};
 
 mod roster;
+mod shed;
 
 use roster::Roster;
 pub(crate) use roster::{announce, depart};
+pub(super) use shed::{send_away, too_soon};
 
 /// The id that asks for everything kept.
 const EARLIEST: &str = "earliest";
@@ -67,7 +69,16 @@ pub(super) struct Asked {
     hub_url: String,
     /// The request's target without its query.
     path: String,
+    /// The token, if there is one; it was found to be good.
+    token: Option<Rc<[u8]>>,
     what: What,
+}
+
+impl Asked {
+    /// What requests of one bearer are counted by.
+    pub(super) fn token(&self) -> Option<&[u8]> {
+        self.token.as_deref()
+    }
 }
 
 enum What {
@@ -81,6 +92,11 @@ enum What {
 /// Whether a request is for the hub.
 pub(super) fn is_asked<L>(control: &Control<L>, request: &Request<'_>) -> bool {
     control.hub.is_some() && is_ours(request.path)
+}
+
+/// Whether a request for the hub asks for a stream.
+pub(super) fn is_subscription(request: &Request<'_>) -> bool {
+    request.path == PATH && matches!(request.method, Method::Get | Method::Head)
 }
 
 /// What a request asks of the hub, if it is for it.
@@ -153,7 +169,8 @@ impl<'a> Reader<'a> {
                 What::Subscriptions { filter, none_match }
             }
         };
-        Ok(Asked { version, hub_url: self.hub_url, path: request.path.to_owned(), what })
+        let token = self.token.token().map(Rc::from);
+        Ok(Asked { version, hub_url: self.hub_url, path: request.path.to_owned(), token, what })
     }
 
     /// The rights that the token gives in a role; none without a token.
@@ -333,7 +350,7 @@ async fn send<L>(
     match socket.write(out, Instant::now() + control.config.write_timeout).await {
         Ok(()) if closing(call, body_is_read) == Connection::KeepAlive => After::Next,
         Ok(()) => {
-            socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER).await;
+            linger(control, socket).await;
             After::Ended(CloseReason::Answered)
         }
         Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
@@ -385,18 +402,9 @@ async fn subscribe<L: Lane>(
         }
         Err(reason) => Err(reason),
     };
-    let Err(reason) = started else { return After::Streaming };
-    // Never another status: an EventSource would give up for ever.
-    let mut out = Vec::new();
-    say(control, call, asked, |answer| {
-        Answer { connection: Connection::Close, ..answer }.stream(ask.version, None, &mut out);
-    });
-    let retry_ms = control.delivery.borrow_mut().retry_ms();
-    out.extend_from_slice(format!("retry: {retry_ms}\n\n").as_bytes());
-    match socket.write(&out, Instant::now() + control.config.write_timeout).await {
-        Ok(()) => After::Ended(reason),
-        Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
-        Err(SocketError::Broken) => After::Ended(CloseReason::PeerReset),
+    match started {
+        Ok(()) => After::Streaming,
+        Err(reason) => send_away(control, socket, call, Duration::ZERO, reason).await,
     }
 }
 
