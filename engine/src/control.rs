@@ -22,8 +22,8 @@ use crate::delivery::Delivery;
 use crate::event::{Draft, Epoch};
 use crate::limits::Limits;
 use crate::ring::{Admission, Doorbell};
+use crate::sequencer::Intake;
 use crate::stats::{Stats, WorkerStats};
-use crate::submission::Submission;
 use crate::token::Verifiers;
 
 pub(crate) mod accept;
@@ -33,6 +33,7 @@ mod connection;
 pub(crate) mod crowd;
 pub(crate) mod mercure;
 mod metrics;
+pub(crate) mod nudge;
 mod pace;
 mod publish;
 mod rights;
@@ -42,6 +43,7 @@ pub(crate) mod tickets;
 pub(crate) mod turnstile;
 
 use crowd::Crowd;
+use nudge::Nudge;
 use tickets::Tickets;
 use turnstile::Turnstile;
 
@@ -61,12 +63,14 @@ pub(crate) struct Control<L> {
     /// Borrowed for single steps only, never across a wait.
     pub(crate) delivery: RefCell<Delivery<L>>,
     pub(crate) tickets: Tickets,
-    pub(crate) intake: Sender<Submission>,
+    pub(crate) intake: Intake,
     pub(crate) room: Arc<Room>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) stats: Arc<Stats>,
-    /// Rung when a task has given the delivery lane something to do.
+    /// What other threads ring when they have given the pump something to do.
     pub(crate) doorbell: Arc<Doorbell>,
+    /// What a task gives when it has.
+    pub(crate) nudge: Nudge,
     pub(crate) key: RefCell<Option<PublishKey>>,
     /// The Mercure hub, if there is one.
     pub(crate) hub: Option<Arc<mercure::Hub>>,

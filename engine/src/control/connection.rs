@@ -3,8 +3,11 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
+
 use super::Control;
 use super::pace::{self, TooSoon};
+use super::publish::Held;
 use super::rights::{self, Bearer, Holder, Publisher};
 use super::socket::{Socket, SocketError};
 use super::{mercure, publish, subscribe};
@@ -15,10 +18,11 @@ use crate::http::request::{self, BodyKind, Method, Parsed, Request};
 use crate::http::response::{Connection, Content, Reply};
 use crate::http::route::{self, Route};
 use crate::limits::Pass;
-use crate::mercure::answer::Fault;
 
 /// The page behind `GET /`.
 const PAGE: &[u8] = include_bytes!("page.html");
+/// A head that is longer is counted among the bodies that are being read.
+const LONG_HEAD_BYTES: usize = 16 << 10;
 /// What a refused peer may still send, and for how long, before the connection is closed on it.
 const LINGER_BYTES_MAX: usize = 256 << 10;
 const LINGER: Duration = Duration::from_secs(2);
@@ -36,7 +40,7 @@ pub(super) struct Call {
     pub(super) body: BodyKind,
     pub(super) expects_continue: bool,
     /// What it asks of the Mercure hub, if that is whom it asks.
-    pub(super) hub: Option<Result<mercure::Asked, Fault>>,
+    pub(super) hub: Option<Result<mercure::Asked, mercure::Denied>>,
     pub(super) is_for_hub: bool,
     /// Whether the answer would be a stream, or the head of one.
     pub(super) wants_stream: bool,
@@ -101,10 +105,18 @@ async fn read_call<L: Lane>(
     let mut idle = !first && buffer.is_empty();
     let mut deadline =
         Instant::now() + if idle { config.idle_timeout } else { config.handshake_timeout };
+    let mut held = Held::new(control);
+    let mut looked_at = 0;
     loop {
-        // A head is read again from its start whenever more of it has arrived.
+        // A head is read again from its start when more of it has arrived.
         control.turnstile.spend(buffer.len()).await;
-        if !buffer.is_empty() {
+        if buffer.len() > LONG_HEAD_BYTES
+            && let Err(refusal) = held.set(buffer.capacity())
+        {
+            return Err(refuse(control, socket, None, &refusal).await);
+        }
+        if !buffer.is_empty() && is_worth_reading(buffer, looked_at) {
+            looked_at = buffer.len();
             match request::parse(buffer, &config.head_limits()) {
                 Ok(Parsed::Complete { request, head_bytes }) => {
                     let call = understand(control, &request, network).await;
@@ -147,19 +159,45 @@ async fn read_call<L: Lane>(
 /// Finds out what a request asks for and what it may do.
 async fn understand<L>(control: &Control<L>, request: &Request<'_>, network: u64) -> Call {
     let too_soon = pace::by_address(control, network);
+    if too_soon.is_some() {
+        return call(control, request, &Bearer::Nobody, None, too_soon);
+    }
     // The hub looks at tokens itself, by its own rules.
-    let looks = too_soon.is_none() && !mercure::is_asked(control, request);
-    let mut bearer = if looks { rights::bearer(control, request) } else { Bearer::Nobody };
+    let mut bearer = match mercure::is_asked(control, request) {
+        true => Bearer::Nobody,
+        false => rights::bearer(control, request),
+    };
     if matches!(bearer, Bearer::UnknownKey) && rights::wait_for_keys(control).await {
         bearer = rights::bearer(control, request);
     }
-    call(control, request, &bearer, too_soon)
+    let mut hub = mercure::asked(control, request);
+    let waits = matches!(&hub, Some(Err(denied)) if denied.key_is_unknown);
+    if waits && rights::wait_for_keys(control).await {
+        hub = mercure::asked(control, request);
+    }
+    let too_soon = match (&bearer, &hub) {
+        (Bearer::Known(holder), _) => pace::by_token(control, holder.token()),
+        (_, Some(Ok(asked))) => asked.token().and_then(|token| pace::by_token(control, token)),
+        _ => None,
+    };
+    call(control, request, &bearer, hub, too_soon)
+}
+
+/// Whether a head of which `looked_at` bytes were read before should be read again: at once, but a long
+/// one only when it has come to an end or to double its length, so that one that comes byte by byte
+/// does not cost its length for each.
+fn is_worth_reading(buffer: &[u8], looked_at: usize) -> bool {
+    let fresh = &buffer[looked_at.saturating_sub(3)..];
+    buffer.len() <= LONG_HEAD_BYTES
+        || buffer.len() >= 2 * looked_at
+        || memmem::find(fresh, b"\r\n\r\n").is_some()
 }
 
 fn call<L>(
     control: &Control<L>,
     request: &Request<'_>,
     bearer: &Bearer,
+    hub: Option<Result<mercure::Asked, mercure::Denied>>,
     too_soon: Option<TooSoon>,
 ) -> Call {
     let keep = request.keep_alive && !control.is_draining();
@@ -176,14 +214,8 @@ fn call<L>(
         true => Ok(Publisher::Unbound),
         false => rights::publisher(control, request, bearer),
     };
-    let hub = if too_soon.is_none() { mercure::asked(control, request) } else { None };
-    let token = match (bearer, &hub) {
-        (Bearer::Known(holder), _) => Some(holder.token()),
-        (_, Some(Ok(asked))) => asked.token(),
-        _ => None,
-    };
     Call {
-        too_soon: too_soon.or_else(|| pace::by_token(control, token)),
+        too_soon,
         is_for_hub,
         wants_stream: match is_for_hub {
             true => mercure::is_subscription(request),

@@ -37,8 +37,8 @@ pub(super) fn by_address<L>(control: &Control<L>, network: u64) -> Option<TooSoo
 }
 
 /// Counts a request of whoever shows a good token.
-pub(super) fn by_token<L>(control: &Control<L>, token: Option<&[u8]>) -> Option<TooSoon> {
-    let asked = control.limits.ask_token(token?, control.stats.now_ns());
+pub(super) fn by_token<L>(control: &Control<L>, token: &[u8]) -> Option<TooSoon> {
+    let asked = control.limits.ask_token(token, control.stats.now_ns());
     asked.err().map(|wait| TooSoon { wait, who: Who::Token })
 }
 

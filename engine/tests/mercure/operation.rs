@@ -11,6 +11,7 @@ on_both_backends![
     what_has_no_meaning_is_named_and_what_nobody_knows_is_refused,
     who_asks_too_often_is_told_when_to_come_back,
     the_admin_interface_counts_who_listens_through_selectors,
+    the_health_check_of_compose_files_is_answered,
 ];
 
 fn the_variables_of_a_compose_file_start_a_hub(backend: Backend) {
@@ -140,4 +141,21 @@ fn the_admin_interface_counts_who_listens_through_selectors(backend: Backend) {
     assert!(topics.contains(&r#"["*"]"#.to_owned()), "{topics:?}");
     assert!(topics.contains(&r#"["rooms/1"]"#.to_owned()), "{topics:?}");
     drop((named, several, all_topics));
+}
+
+fn the_health_check_of_compose_files_is_answered(backend: Backend) {
+    let hub = Hub::start(backend, "8", "public_urls https://hub.example");
+    let answer = hub.get("/healthz", &[]);
+    assert_eq!((answer.status, answer.text()), (200, "ok\n"), "under any name");
+    let mut wire = hub.engine.connect();
+    wire.send(request("HEAD", "/healthz", &[], b""));
+    assert_eq!(wire.head().status, 200);
+    assert_eq!(hub.engine.ask(request("POST", "/healthz", &[], b"")).status, 405);
+    for path in ["live", "ready", "live/hub", "ready/default"] {
+        assert_eq!(hub.engine.admin(&format!("/mercure/health/{path}")).status, 200, "{path}");
+    }
+    hub.engine.admin("/mercure/health/liveness").problem(404);
+    let native = Engine::start(backend, &[]);
+    native.ask(request("GET", "/healthz", &[], b"")).problem(404);
+    native.admin("/mercure/health/live").problem(404);
 }

@@ -92,7 +92,7 @@ fn request_lines() -> Vec<Vector> {
     let host = "\r\nHost: localhost\r\n\r\n";
     let mut all = Vec::new();
     for method in list(
-        "get¦Get¦GETT¦GE¦G\0T¦CONNECT¦PRI¦TRACK¦DEBUG¦PROPFIND¦SEARCH¦QUERY¦GET,POST¦GET\t¦\
+        "get¦Get¦GETT¦GE¦G\0T¦CONNECT¦PRI¦TRACK¦DEBUG¦PROPFIND¦SEARCH¦GET,POST¦GET\t¦\
     (GET)¦\u{130}¦GET/¦MOVE¦SUBSCRIBE¦M-SEARCH¦AAAAAAAAAAAAAAAAA",
     ) {
         all.push(refused(format!("{method} /events/{VICTIM} HTTP/1.1{host}{}", hidden())));
