@@ -402,8 +402,8 @@ impl<L: Lane> Delivery<L> {
     }
 
     /// Subscribers of the topic of this name.
-    pub(crate) fn subscribers_of(&self, name: &str) -> usize {
-        self.topics.sets_of(name).map_or(0, |sets| self.subscriber_count(sets))
+    pub(crate) fn subscribers_of(&self, name: &str, private: bool) -> usize {
+        self.subscriber_count(&self.topics.listening_sets(name, private))
     }
 
     /// Subscribers of each topic are those of the sets that have it.

@@ -226,13 +226,6 @@ impl Topics {
         self.index(name, private).is_some()
     }
 
-    /// The sets that have the public topic of this name, if it exists.
-    #[must_use]
-    pub fn sets_of(&self, name: &str) -> Option<&[SetIndex]> {
-        let index = self.index(name, false)?;
-        Some(&self.topics[index as usize].sets)
-    }
-
     /// Appends the next event to the histories of its topics; `touched` is called with each set that
     /// it comes to, once.
     ///

@@ -31,6 +31,9 @@ const FRAME_TEXT_BYTES_MIN: usize = 48;
 /// A connection that is not a stream: its head (16 KiB) and its task (4 KiB).
 const REQUEST_BYTES: usize = 20 << 10;
 
+/// Table in which the requests of addresses, or of tokens, are counted.
+pub const RATES_BYTES: usize = 1 << 20;
+
 /// What does not grow: code, thread stacks in use, io_uring queues, the allocator's slack. Per
 /// worker, rounded up.
 const WORKER_BYTES: usize = 16 << 20;
@@ -69,6 +72,7 @@ impl Config {
     #[must_use]
     pub fn memory_bound(&self) -> MemoryBound {
         let mut terms = self.user_terms();
+        terms.extend(self.request_terms());
         terms.extend(self.kernel_terms());
         // The kernel doubles SO_SNDBUF for its own bookkeeping (socket(7)).
         let stalled_subscriber_bytes = self.socket_send_bytes.map(|bytes| bytes * 2);
@@ -137,6 +141,19 @@ impl Config {
                 "a quarter of the histories, at least one event".into(),
             ),
             term(
+                "the workers themselves",
+                workers * WORKER_BYTES,
+                format!("{workers} × {}", Amount(WORKER_BYTES)),
+            ),
+        ]
+    }
+
+    /// What publishers, and connections before their stream, take.
+    fn request_terms(&self) -> [Term; 3] {
+        let workers = self.workers;
+        let term = |what, bytes, how| Term { side: Side::User, what, how, bytes };
+        [
+            term(
                 "request heads",
                 workers * REQUESTS_PER_WORKER_MAX * REQUEST_BYTES,
                 format!("{workers} workers × {REQUESTS_PER_WORKER_MAX} × {REQUEST_BYTES} B"),
@@ -147,9 +164,10 @@ impl Config {
                 format!("{workers} workers × {}", Amount(self.bodies_bytes_max())),
             ),
             term(
-                "the workers themselves",
-                workers * WORKER_BYTES,
-                format!("{workers} × {}", Amount(WORKER_BYTES)),
+                "rates of requests",
+                self.rates.count() * RATES_BYTES,
+                "a table for each of --requests-per-address-max and --requests-per-token-max"
+                    .into(),
             ),
         ]
     }

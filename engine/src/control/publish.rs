@@ -206,6 +206,7 @@ impl Lines {
         let mut body = Body::new(call.body, None)?;
         say_continue(control, socket, buffer, call).await?;
         let mut content = Vec::new();
+        let mut held = Held::new(control);
         loop {
             content.clear();
             let decoded = body.decode(buffer, &mut content);
@@ -216,10 +217,11 @@ impl Lines {
             if decoded?.done {
                 break;
             }
+            held.set(content.capacity() + self.splitter.kept_bytes())?;
             let deadline = Instant::now() + control.config.idle_timeout;
             match socket.read(buffer, deadline).await {
                 Ok(0) => return Err(Failed::Ended(CloseReason::PeerClosed)),
-                Ok(_) => {}
+                Ok(count) => control.turnstile.spend(count).await,
                 Err(SocketError::Late) => return Err(quiet(control.config.idle_timeout).into()),
                 Err(SocketError::Broken) => return Err(Failed::Ended(CloseReason::PeerReset)),
             }
@@ -444,8 +446,9 @@ pub(super) async fn read_body<L: Lane>(
         held.set(content.capacity())?;
         let grace = Duration::from_millis(content.len() as u64 * 1000 / BODY_RATE_MIN);
         let deadline = began + control.config.handshake_timeout + grace;
-        if socket.read(buffer, deadline).await? == 0 {
-            return Err(Failed::Ended(CloseReason::PeerClosed));
+        match socket.read(buffer, deadline).await? {
+            0 => return Err(Failed::Ended(CloseReason::PeerClosed)),
+            count => control.turnstile.spend(count).await,
         }
     }
 }

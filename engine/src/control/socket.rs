@@ -54,7 +54,10 @@ impl Socket {
         deadline: Instant,
     ) -> Result<usize, SocketError> {
         loop {
-            buffer.reserve(READ_BYTES);
+            // What is there is filled first: a head that comes in pieces takes no more than its bound.
+            if buffer.len() == buffer.capacity() {
+                buffer.reserve(READ_BYTES);
+            }
             let spare = rustix::buffer::spare_capacity(buffer);
             match rustix::net::recv(self.fd(), spare, RecvFlags::DONTWAIT) {
                 Ok((count, _)) => return Ok(count),

@@ -164,6 +164,21 @@ impl Topics {
         self.views.len()
     }
 
+    /// The sets that get events of a topic, each once: those that have it, and those of selectors that
+    /// match its name.
+    #[must_use]
+    pub fn listening_sets(&self, name: &str, private: bool) -> Vec<SetIndex> {
+        let topic = self.index(name, private).map(|index| &self.topics[index as usize]);
+        let mut sets: Vec<SetIndex> = topic.map_or(Vec::new(), |topic| topic.sets.clone());
+        let index = if private { &self.views.private } else { &self.views.public };
+        let mut views = Vec::new();
+        index.find(name, &mut views);
+        sets.extend(views.iter().flat_map(|view| self.views.sets(*view)));
+        sets.sort_unstable();
+        sets.dedup();
+        sets
+    }
+
     pub(super) fn has_view(&self, key: &ViewKey) -> bool {
         self.views.by_key.contains_key(key)
     }
