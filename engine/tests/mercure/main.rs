@@ -8,9 +8,11 @@ mod harness;
 
 mod access;
 mod hostile;
+mod keys;
 mod operation;
 mod pages;
 mod publish;
+mod query;
 mod replay;
 mod rig;
 mod subscribe;
