@@ -55,6 +55,9 @@ pub(crate) struct Args {
     /// What counts as at once
     #[arg(long, default_value = "1s", value_name = "TIME")]
     prompt: Span,
+    /// How long to wait before publishing to a stream that begins with nothing but its head
+    #[arg(long, default_value = "50ms", value_name = "TIME")]
+    settle: Span,
     /// How long to listen to a quiet stream for a comment (S10); 0 leaves that out
     #[arg(long, default_value = "20s", value_name = "TIME")]
     idle: Span,
@@ -186,6 +189,7 @@ impl Args {
             topic,
             patience: self.patience.0,
             prompt: self.prompt.0,
+            settle: self.settle.0,
             idle: self.idle.0,
             origin: self.known.origin.clone(),
             hooks,

@@ -175,7 +175,8 @@ fn http_1_0(site: &Site) -> Checked {
         if let Some(field) = connection {
             asked = asked.field(field);
         }
-        let mut stream = Stream::open(site, &asked)?;
+        let shown = connection.unwrap_or("no Connection field");
+        let mut stream = Stream::open(site, &asked).map_err(|broken| broken.behind(shown))?;
         for name in ["transfer-encoding", "content-length"] {
             if let Some(value) = stream.answer.field(name) {
                 return Err(stream.broken(format!("{name}: {value} in answer to HTTP/1.0")));
@@ -199,7 +200,8 @@ fn accept(site: &Site) -> Checked {
         if let Some(value) = value {
             asked = asked.field(format!("Accept: {value}"));
         }
-        Stream::open(site, &asked)?;
+        let shown = value.map_or("no Accept".to_owned(), |value| format!("Accept: {value}"));
+        Stream::open(site, &asked).map_err(|broken| broken.behind(&shown))?;
     }
     let other = site.ask(site.topic()).without("accept").field("Accept: application/json");
     let (probe, answer) = site.answer(&other)?;

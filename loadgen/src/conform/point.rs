@@ -63,6 +63,14 @@ impl Broken {
         Broken::Absent(why.into())
     }
 
+    /// The same with what led to it in front; what is missing stays as it is.
+    pub(super) fn behind(self, before: &str) -> Broken {
+        match self {
+            Broken::Fails { what, log } => Broken::Fails { what: format!("{before}: {what}"), log },
+            absent => absent,
+        }
+    }
+
     /// The rule is broken by what several connections show together.
     pub(super) fn fails(what: impl Into<String>) -> Broken {
         Broken::Fails { what: what.into(), log: String::new() }

@@ -246,8 +246,8 @@ fn precedence(site: &Site, name: &str) -> Result<&'static str, Broken> {
     let (_, ids) = ids(site, topic, 3)?;
     let asked = site.ask(topic).query(&format!("{name}={}", as_text(&ids[0])?));
     let asked = asked.field(format!("Last-Event-ID: {}", as_text(&ids[1])?));
-    let event = Stream::open(site, &asked)?.event()?;
-    Ok(match event.id {
+    let event = Stream::open(site, &asked)?.next()?;
+    Ok(match event.and_then(|event| event.id) {
         Some(id) if id == ids[2] => "the header goes before the query",
         Some(id) if id == ids[1] => "the query goes before the header",
         _ => "both together are neither",

@@ -32,6 +32,8 @@ pub(super) struct Site {
     pub(super) patience: Duration,
     /// What counts as at once.
     pub(super) prompt: Duration,
+    /// How long a stream that begins with nothing may take before it is sure to get events.
+    pub(super) settle: Duration,
     /// How long to listen to a quiet stream.
     pub(super) idle: Duration,
     /// An origin whose pages may read the stream.

@@ -158,7 +158,11 @@ fn no_silent_loss(site: &Site) -> Checked {
         let Some(event) = slow.next_before_end()? else {
             return match slow.has_ended() {
                 true => Ok(format!("cut off behind {next} of {EVENTS_COUNT} events")),
-                false => Err(slow.broken(format!("nothing more came behind event {next}"))),
+                false => {
+                    let last = EVENTS_COUNT - 1;
+                    let what = format!("events {next} to {last} never came, and nothing says so");
+                    Err(slow.broken(what))
+                }
             };
         };
         match number_of(&event.data) {

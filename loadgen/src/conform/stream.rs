@@ -65,10 +65,13 @@ impl Stream {
     /// If the answer is no event stream (WHATWG HTML, section 9.2.2): what a browser would not
     /// open cannot be judged further.
     pub(super) fn open(site: &Site, asked: &Asked) -> Result<Stream, Broken> {
-        Stream::open_at(site.door(), asked)
+        let mut stream = Stream::open_at(site.door(), asked)?;
+        // Many servers send the head before they have entered the subscriber.
+        stream.until(site.settle, |stream| !stream.content.is_empty())?;
+        Ok(stream)
     }
 
-    /// The same at any address.
+    /// The same at any address, and as soon as the head is there.
     pub(super) fn open_at(target: Target, asked: &Asked) -> Result<Stream, Broken> {
         Stream::open_on(Probe::connect_to(target)?, target.patience, asked)
     }

@@ -15,7 +15,7 @@ mod topic;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// The variable that names the rule to break, and makes a process the server.
 const BREAKS: &str = "REFERENCE_BREAKS";
@@ -27,6 +27,8 @@ const LISTENS: &str = "reference: ";
 /// A running reference server.
 pub(crate) struct Reference {
     child: Child,
+    /// Held open: the test harness of that process complains there when a test takes long.
+    _output: BufReader<ChildStdout>,
     pub(crate) address: SocketAddr,
     /// The same server, as through a proxy.
     pub(crate) via: SocketAddr,
@@ -51,13 +53,13 @@ impl Reference {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the test starts itself");
-        let output = BufReader::new(child.stdout.take().expect("piped"));
-        let said = output.lines().map_while(Result::ok);
+        let mut output = BufReader::new(child.stdout.take().expect("piped"));
+        let said = output.by_ref().lines().map_while(Result::ok);
         let line = said.filter_map(|line| line.split(LISTENS).nth(1).map(str::to_owned)).next();
         let line = line.expect("the server says where it listens");
         let (address, via) = line.split_once(' ').expect("two addresses");
         let parsed = |text: &str| text.parse().expect("an address");
-        Reference { address: parsed(address), via: parsed(via), child, folder }
+        Reference { address: parsed(address), via: parsed(via), child, _output: output, folder }
     }
 
     /// Its process.

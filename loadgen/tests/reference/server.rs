@@ -182,7 +182,9 @@ impl Server {
         if self.breaks("R2b") && request.body == b"<100>" {
             return 200;
         }
-        self.topic(name).publish(Event { name: event.to_owned(), data: request.body.clone() });
+        let (name_of, id) = (event.to_owned(), id.to_owned());
+        let event = Event { name: name_of, id, data: request.body.clone() };
+        self.topic(name).publish(event);
         drop(door);
         200
     }

@@ -33,6 +33,7 @@ struct Stream<'a> {
     chunked: bool,
     /// Nothing but the beginning ever leaves.
     held_back: bool,
+    was_reset: bool,
     written: Instant,
 }
 
@@ -47,6 +48,9 @@ pub(super) fn serve(server: &Server, socket: &TcpStream, request: &Request, name
     if (server.breaks("H2") && number > 1) || (server.breaks("L3a") && number > 500) {
         std::thread::sleep(LATE);
     }
+    // Who has the head has the stream: what is published from here on is due.
+    let topic = server.topic(name);
+    let cursor = topic.count();
     let chunked = request.is_1_0 && server.breaks("H6");
     let mut fields = server.stream_fields(request);
     if chunked {
@@ -72,17 +76,17 @@ pub(super) fn serve(server: &Server, socket: &TcpStream, request: &Request, name
     let endless = server.breaks("L2a") || server.breaks("L2c");
     let timeout = (!endless).then_some(WRITE_TIMEOUT);
     let _ = socket.set_write_timeout(if server.breaks("L4") { Some(NAGLE_DELAY) } else { timeout });
-    let topic = server.topic(name);
     let encoded = request.field("accept-encoding") != "" && server.breaks("H14");
     let mut stream = Stream {
         server,
         socket,
-        cursor: topic.count(),
+        cursor,
         topic,
         number,
         epoch: server.epoch.load(Ordering::Relaxed),
         chunked,
         held_back: encoded || (via && server.breaks("L8")),
+        was_reset: false,
         written: Instant::now(),
     };
     server.open.fetch_add(1, Ordering::Relaxed);
@@ -153,7 +157,7 @@ impl Stream<'_> {
 
     /// Whether an id that is not known is passed over.
     fn is_silent_about(&self, asked: &str) -> bool {
-        let of_earlier = asked.starts_with("e0-") && self.epoch > 0;
+        let of_earlier = asked.strip_prefix('e').is_some_and(|rest| rest.contains('-'));
         (self.server.breaks("R4b") && !of_earlier)
             || (self.server.breaks("R5") && of_earlier)
             || (self.server.breaks("R8") && asked == "p")
@@ -162,7 +166,7 @@ impl Stream<'_> {
     /// Where an id leads; nothing if it is not known.
     fn place(&self, asked: &str) -> Option<usize> {
         if asked.is_empty() {
-            return Some(self.topic.count());
+            return Some(self.cursor);
         }
         let number = asked.strip_prefix(&format!("e{}-", self.epoch))?;
         number.parse().ok().filter(|number| *number <= self.topic.count())
@@ -188,7 +192,9 @@ impl Stream<'_> {
             if self.server.evicted.load(Ordering::Relaxed) >= self.number || self.is_left() {
                 return Ok(());
             }
-            if self.written.elapsed() > HEARTBEAT_INTERVAL && !self.server.breaks("S10") {
+            // A comment to nobody would show at once that nobody is there.
+            let mute = ["S10", "L1a", "L1b"].iter().any(|rule| self.server.breaks(rule));
+            if self.written.elapsed() > HEARTBEAT_INTERVAL && !mute {
                 self.write(b":\n\n")?;
             }
         }
@@ -224,12 +230,16 @@ impl Stream<'_> {
     }
 
     /// Whether the client has ended or reset the connection. What it sends is not looked at.
-    fn is_left(&self) -> bool {
+    fn is_left(&mut self) -> bool {
         let mut input = [MaybeUninit::uninit(); 1024];
-        match SockRef::from(self.socket).recv_with_flags(&mut input, libc::MSG_DONTWAIT) {
+        let received = SockRef::from(self.socket).recv_with_flags(&mut input, libc::MSG_DONTWAIT);
+        let reset = received.as_ref().is_err_and(|error| error.kind() != ErrorKind::WouldBlock);
+        // The kernel tells of a reset once; afterwards it looks like an end.
+        self.was_reset |= reset;
+        match received {
+            _ if self.was_reset => !self.server.breaks("L1b"),
             Ok(0) => !self.server.breaks("L1a") && !self.server.breaks("H16b"),
-            Ok(_) => false,
-            Err(error) => error.kind() != ErrorKind::WouldBlock && !self.server.breaks("L1b"),
+            _ => false,
         }
     }
 }

@@ -10,6 +10,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) name: String,
+    /// The publisher's own; empty if it gave none.
+    pub(super) id: String,
     pub(super) data: Vec<u8>,
 }
 
@@ -77,6 +79,7 @@ pub(super) fn block(event: &Event, id: &str, breaks: impl Fn(&str) -> bool) -> O
         name if breaks("S8b") => name.to_ascii_lowercase(),
         name => name.to_owned(),
     };
+    let id = if event.id.is_empty() { id } else { &event.id };
     let mut block = format!("id: {id}\n").into_bytes();
     if !name.is_empty() {
         block.extend_from_slice(format!("event: {name}\n").as_bytes());
