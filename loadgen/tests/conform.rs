@@ -102,7 +102,7 @@ fn beside(point: &str) -> (&'static [&'static str], Option<&'static str>) {
         "S9a" => (&["S9b"], None),
         "L3a" => (&[], Some("L3a,L6")),
         // Thousands of streams that it does not let go would hold up this machine.
-        "L1b" => (&[], Some("L1,L6,L7,L8")),
+        "L1a" | "L1b" => (&[], Some("L1,L6,L7,L8")),
         // These publish beside a stopped reader as well.
         "L2a" => (&["L2b", "L2c", "L4"], None),
         // Who leaves out what a reader does not take has no need to cut it off.

@@ -94,6 +94,9 @@ fn end_is_noticed(site: &Site) -> Checked {
 /// A reset leaves no socket in the kernel; only the server knows what it still holds for it.
 fn reset_is_noticed(site: &Site) -> Checked {
     let count = || site.hooks.open_count(site.patience);
+    count()?;
+    // Streams of the points before, and what stood between them and the server, are going yet.
+    std::thread::sleep(site.prompt);
     let before = count()?;
     let topic = site.topic();
     let streams = (0..GONE_COUNT).map(|_| site.open(topic)).collect::<Result<Vec<_>, _>>()?;

@@ -5,7 +5,8 @@
 //!
 //! This module knows nothing of event streams.
 
-use std::fs;
+mod diag;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -143,23 +144,14 @@ fn total(text: &str, name: &str) -> Option<u64> {
     Some(values.sum::<f64>() as u64)
 }
 
-/// Whether the kernel of this machine holds the server's end of a connection; `None` where it
-/// never did, because the server runs elsewhere.
-pub(super) fn server_end_is_open(server: SocketAddr, client: SocketAddr) -> bool {
-    let ends = format!("{:04X} {:04X}", server.port(), client.port());
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|path| {
-        fs::read_to_string(path).is_ok_and(|text| text.lines().any(|line| is_open(line, &ends)))
-    })
-}
+/// States of a socket whose process has not closed it (tcp_states.h): ESTABLISHED, and CLOSE_WAIT,
+/// which lasts until the process does.
+const OPEN_STATES: [u8; 2] = [1, 8];
 
-/// Whether a line of /proc/net/tcp is of a socket between two ports that its process has not
-/// closed: ESTABLISHED (01) or CLOSE_WAIT (08), which lasts until the process closes it.
-fn is_open(line: &str, ends: &str) -> bool {
-    let mut words = line.split_whitespace().skip(1);
-    let port = |address: Option<&str>| Some(address?.rsplit(':').next()?.to_owned());
-    let (local, remote) = (port(words.next()), port(words.next()));
-    let found = local.zip(remote).map(|(local, remote)| format!("{local} {remote}"));
-    found.as_deref() == Some(ends) && matches!(words.next(), Some("01" | "08"))
+/// Whether the kernel of this machine holds the server's end of a connection, and the server has
+/// not closed it. Never so where the server runs elsewhere.
+pub(super) fn server_end_is_open(server: SocketAddr, client: SocketAddr) -> bool {
+    diag::state(server, client).is_some_and(|state| OPEN_STATES.contains(&state))
 }
 
 #[cfg(test)]
@@ -169,16 +161,18 @@ mod tests {
 
     #[test]
     fn the_servers_end_is_open_until_its_process_closes_it() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let server = listener.local_addr().expect("bound");
-        let ours = TcpStream::connect(server).expect("it listens");
-        let client = ours.local_addr().expect("bound");
-        let (theirs, _) = listener.accept().expect("a connection");
-        assert!(server_end_is_open(server, client));
-        drop(ours);
-        assert!(server_end_is_open(server, client), "the server has not closed it yet");
-        drop(theirs);
-        assert!(!server_end_is_open(server, client));
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(host).expect("a port");
+            let server = listener.local_addr().expect("bound");
+            let ours = TcpStream::connect(server).expect("it listens");
+            let client = ours.local_addr().expect("bound");
+            let (theirs, _) = listener.accept().expect("a connection");
+            assert!(server_end_is_open(server, client));
+            drop(ours);
+            assert!(server_end_is_open(server, client), "the server has not closed it yet");
+            drop(theirs);
+            assert!(!server_end_is_open(server, client));
+        }
     }
 
     #[test]
