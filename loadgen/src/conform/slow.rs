@@ -153,6 +153,8 @@ fn no_silent_loss(site: &Site) -> Checked {
     let mut reader = site.open(topic)?;
     let mut slow = stopped(site, topic)?;
     fill(site, topic, &mut reader, 0)?;
+    // A server that gives up on slow readers may take a moment to see that this is one.
+    std::thread::sleep(site.prompt / 2);
     let (mut next, mut told, mut name) = (0, false, None);
     while next < EVENTS_COUNT {
         let Some(event) = slow.next_before_end()? else {
