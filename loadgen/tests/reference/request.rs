@@ -100,7 +100,7 @@ impl Reader<'_> {
             return Err(Refusal::Http2);
         }
         let mut request = parse(&head, self.breaks).ok_or(Refusal::Status(400))?;
-        if request.field("expect") != "" {
+        if !request.field("expect").is_empty() {
             let _ = (&*self.socket).write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         let length = request.field("content-length").parse().unwrap_or(0);
@@ -142,7 +142,7 @@ fn parse(head: &[u8], breaks: &dyn Fn(&str) -> bool) -> Option<Request> {
         request.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let lengths: Vec<&String> = lengths.map(|(_, value)| value).collect();
     let sound = |value: &String| value.bytes().all(|byte| byte.is_ascii_digit());
-    let framed = request.field("transfer-encoding") != "";
+    let framed = !request.field("transfer-encoding").is_empty();
     if lengths.len() > 1 || !lengths.iter().all(|value| sound(value)) || framed {
         return None;
     }
@@ -171,10 +171,12 @@ fn decoded(text: &str) -> String {
     while let Some((&first, behind)) = rest.split_first() {
         let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
         let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match escaped.filter(|_| first == b'%') {
-            Some(byte) => (out.push(byte), rest = &behind[2..]).1,
-            None => (out.push(first), rest = behind).1,
-        }
+        let (byte, width) = match escaped.filter(|_| first == b'%') {
+            Some(byte) => (byte, 3),
+            None => (first, 1),
+        };
+        out.push(byte);
+        rest = &rest[width..];
     }
     String::from_utf8_lossy(&out).into_owned()
 }

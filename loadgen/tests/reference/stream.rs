@@ -76,7 +76,7 @@ pub(super) fn serve(server: &Server, socket: &TcpStream, request: &Request, name
     let endless = server.breaks("L2a") || server.breaks("L2c");
     let timeout = (!endless).then_some(WRITE_TIMEOUT);
     let _ = socket.set_write_timeout(if server.breaks("L4") { Some(NAGLE_DELAY) } else { timeout });
-    let encoded = request.field("accept-encoding") != "" && server.breaks("H14");
+    let encoded = !request.field("accept-encoding").is_empty() && server.breaks("H14");
     let mut stream = Stream {
         server,
         socket,
