@@ -103,9 +103,9 @@ fn judge_all(args: &Args) -> Result<Vec<Judged>, Stop> {
     }
     let summary = report::summary(&judged);
     if quiet {
-        eprintln!("{summary}")
+        eprintln!("{summary}");
     } else {
-        println!("\n{summary}")
+        println!("\n{summary}");
     }
     let [json, tap, junit, md] = files;
     let write = |path: &Option<String>, text: &dyn Fn() -> String| match path {

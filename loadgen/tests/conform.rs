@@ -132,7 +132,7 @@ fn each_is_found(group: &str) {
 fn found_wrongly(id: &str, group: &str) -> Option<String> {
     let (more, only) = beside(id);
     let server = start(id);
-    let short = ["--patience", "4s", "--prompt", "900ms", "--connections-max", "20"];
+    let short = ["--patience", "4s", "--prompt", "2s", "--connections-max", "20"];
     // A point that is not asked about cannot fail: the whole group is, where it can be.
     let all_but_limit: Vec<String> = points()
         .into_iter()
@@ -211,7 +211,8 @@ fn a_server_without_faults_passes_whatever_its_framing_and_line_ends() {
         let server = Server::start(&[&wire[..], &["--retry", "2s"]].concat());
         let only =
             "H1,H2,H3,H4,H5,H6,H12,H14,S1,S2,S3a,S4,S5,S6,S7,S8a,S9,R1,R2,R3,R4,R7a,R8,L4,L7";
-        let output = conform(&server, &["--strict", "--patience", "10s", "--only", only]);
+        let output =
+            conform(&server, &["--strict", "--patience", "10s", "--prompt", "10s", "--only", only]);
         assert_eq!(failed(&output), BTreeSet::new(), "{wire:?}: {output:?}");
         assert!(outcomes(&output).len() > 25, "{output:?}");
     }

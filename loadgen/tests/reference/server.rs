@@ -17,7 +17,7 @@ const ORIGIN: &str = "https://page.test";
 /// Bytes of an event, at most.
 const EVENT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What "too late" is for a rule about time.
-pub(super) const LATE: Duration = Duration::from_millis(1_500);
+pub(super) const LATE: Duration = Duration::from_secs(3);
 
 /// What all connections share. Every atomic is a counter of its own: nothing else is read
 /// because of its value, so all of them are Relaxed.
