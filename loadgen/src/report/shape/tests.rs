@@ -30,7 +30,9 @@ fn a_hump_at_either_delay_of_an_acknowledgement_is_named() {
 
 #[test]
 fn what_only_looks_like_a_delayed_acknowledgement_is_not_named() {
-    let near_misses: [(&str, &[(u64, u64, u64)]); 5] = [
+    /// From and to in milliseconds, and how many.
+    type Parts = &'static [(u64, u64, u64)];
+    let near_misses: [(&str, Parts); 5] = [
         ("nothing at all", &[]),
         ("a handful", &[(40, 45, 10)]),
         ("a hump elsewhere", &[(80, 90, 100)]),
