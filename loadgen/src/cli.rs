@@ -2,6 +2,7 @@
 //!
 //! Arguments are declared beside the command that reads them, so this file stays a table.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -65,6 +66,33 @@ impl Cli {
             Command::Serve(args) => crate::serve::run(args),
             Command::Doctor(args) => crate::doctor::run(&args),
         }
+    }
+}
+
+/// The command line as a report keeps it: what authorises requests is left out.
+pub(crate) fn command() -> Vec<String> {
+    let words = std::env::args_os();
+    words.map(|word| crate::profile::field::without_secrets(&word.to_string_lossy())).collect()
+}
+
+/// Whether `run` takes these arguments, its URL among them.
+///
+/// # Errors
+///
+/// What it would say.
+pub(crate) fn check_run(arguments: &[String]) -> Result<(), String> {
+    let words = ["downpour-load", "run"].into_iter().map(OsString::from);
+    let words = words.chain(arguments.iter().map(OsString::from)).collect();
+    let parsed = Cli::try_parse_from(crate::scenario::expand(words)?);
+    // Its last paragraph points to the help of a command that was not given.
+    let text = |error: clap::Error| {
+        let text = error.to_string();
+        let text = text.split("\n\nFor more information").next().unwrap_or_default();
+        text.trim_start_matches("error: ").trim_end().to_owned()
+    };
+    match parsed.map_err(text)?.command {
+        Command::Run(args) => args.check(),
+        _ => unreachable!("the command is run"),
     }
 }
 

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::amount::{Count, Share};
+use crate::cli;
 use crate::report::file;
 use crate::report::objective::Objective;
 use crate::report::unit::count;
@@ -76,6 +77,12 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// What stays the same in the command line of every trial.
+    fn arguments(&self) -> Vec<String> {
+        let spawn = self.spawn.iter().flat_map(|line| ["--spawn".to_owned(), line.clone()]);
+        self.run.iter().cloned().chain(spawn).collect()
+    }
+
     /// What about the arguments cannot be.
     fn check(&self) -> Result<(), String> {
         let (Count(lowest), Count(highest)) = (self.from, self.to);
@@ -85,7 +92,13 @@ impl Args {
         if self.repeats == 0 {
             return Err("--repeats 0 tries nothing; give 1 or more".to_owned());
         }
-        frontier(self.frontier.as_deref()).map(drop)
+        let flags = [format!("--{}", self.vary), lowest.to_string()];
+        let fixed = frontier(self.frontier.as_deref())?;
+        fixed.iter().try_for_each(|fixed| {
+            let fixed = fixed.iter().flatten();
+            let flags = flags.iter().chain(fixed.clone()).cloned();
+            cli::check_run(&self.arguments().into_iter().chain(flags).collect::<Vec<_>>())
+        })
     }
 }
 
@@ -143,18 +156,13 @@ fn find(args: Args) -> Result<Found, String> {
     let (Count(lowest), Count(highest)) = (args.from, args.to);
     let range = Range { lowest, highest, precision: args.precision, repeats: args.repeats };
     let fixed = frontier(args.frontier.as_deref())?;
-    let spawn = args.spawn.into_iter().flat_map(|line| ["--spawn".to_owned(), line]);
+    let arguments = args.arguments();
     // A JSON document on standard output must stand there alone.
     let tell: fn(String) = match args.json.as_deref() {
         Some("-") => |line| eprintln!("{line}"),
         _ => |line| println!("{line}"),
     };
-    let setting = Setting {
-        between: args.between,
-        objectives: args.objectives,
-        arguments: args.run.into_iter().chain(spawn).collect(),
-        tell,
-    };
+    let setting = Setting { between: args.between, objectives: args.objectives, arguments, tell };
     let mut searches = Vec::new();
     for fixed in &fixed {
         searches.push(search(&args.vary, range, &setting, fixed.as_ref())?);

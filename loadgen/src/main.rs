@@ -17,6 +17,7 @@ mod conform;
 mod connect;
 mod decoder;
 mod doctor;
+mod failure;
 mod find;
 mod http;
 mod ledger;

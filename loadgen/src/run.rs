@@ -37,22 +37,17 @@ use std::process::ExitCode;
 
 pub(crate) use args::Args;
 
+use crate::failure::Failure;
 use crate::report::model::verdict::Status;
 use crate::report::model::{Run, metric};
 use crate::report::{confidence, shape, text};
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    if let Err(error) = args.check() {
-        eprintln!("downpour-load run: {error}");
-        return ExitCode::from(2);
-    }
-    match measure(args) {
+    let finished = args.check().map_err(Failure::Usage).and_then(|()| measure(args));
+    match finished {
         Ok(finished) => present(args, &finished),
-        Err(error) => {
-            eprintln!("downpour-load run: {error}");
-            ExitCode::from(1)
-        }
+        Err(failure) => failure.tell(args.scenario_kind),
     }
 }
 
@@ -67,8 +62,8 @@ pub(crate) struct Finished {
 /// # Errors
 ///
 /// Why nothing could be measured.
-pub(crate) fn measure(args: &Args) -> Result<Finished, String> {
-    let floor = floor::Stored::read(args.floor.as_deref())?;
+fn measure(args: &Args) -> Result<Finished, Failure> {
+    let floor = floor::Stored::read(args.floor.as_deref()).map_err(Failure::Usage)?;
     let alone = match args.isolation {
         true => Some(once(&args.without_slow())?).filter(|alone| alone.signal.is_none()),
         false => None,
@@ -87,7 +82,7 @@ pub(crate) fn measure(args: &Args) -> Result<Finished, String> {
     Ok(finished)
 }
 
-fn once(args: &Args) -> Result<Finished, String> {
+fn once(args: &Args) -> Result<Finished, Failure> {
     let plan = plan::Plan::new(args)?;
     let mut evidence = phases::carry_out(args, plan)?;
     let signal = evidence.signal;
@@ -106,8 +101,7 @@ fn present(args: &Args, finished: &Finished) -> ExitCode {
         print!("{}", text::report(run, args.latency));
     }
     if let Err(error) = written {
-        eprintln!("downpour-load run: {error}");
-        return ExitCode::from(1);
+        return Failure::Broken(error).tell(args.scenario_kind);
     }
     exit_code(run, *signal, args.strict)
 }

@@ -23,7 +23,9 @@ pub(crate) fn expand(command: Vec<OsString>) -> Result<Vec<OsString>, String> {
 }
 
 fn path(command: &[OsString]) -> Option<String> {
-    let mut words = command.iter().skip(2).map(|word| word.to_string_lossy());
+    // What stands behind `--` is for another command, which reads its file itself.
+    let words = command.iter().skip(2).map(|word| word.to_string_lossy());
+    let mut words = words.take_while(|word| word != "--");
     while let Some(word) = words.next() {
         if word == "--scenario" {
             return words.next().map(|path| path.into_owned());
@@ -109,8 +111,10 @@ mod tests {
 
     #[test]
     fn a_command_without_a_scenario_stays_as_it_is() {
-        let line = words("downpour-load run http://h:1 --rate 5");
-        assert_eq!(expand(line.clone()), Ok(line));
+        for line in ["downpour-load run http://h:1 --rate 5", "x find -- --scenario /nonexistent"] {
+            let line = words(line);
+            assert_eq!(expand(line.clone()), Ok(line));
+        }
     }
 
     #[test]

@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
 use crate::clock;
+use crate::failure::Failure;
+use crate::profile::Url;
+use crate::profile::field::Fields;
 use crate::report::file;
 use crate::serve::process::{ServerProcess, Signal};
 use fleet::{CutBy, Fleet};
@@ -71,12 +74,12 @@ pub(crate) struct Args {
     /// Body of a publish, with {data} in it
     #[arg(long, default_value = "{data}", value_name = "TEMPLATE")]
     publish_body: String,
-    /// Header field of the subscribe request; may be given many times
+    /// Header field of the subscribe request, or @FILE with one on each line; may be given many times
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
-    headers: Vec<String>,
-    /// Header field of the publish request; may be given many times
+    headers: Vec<Fields>,
+    /// Header field of the publish request, or @FILE; may be given many times
     #[arg(long = "publish-header", value_name = "FIELD")]
-    publish_headers: Vec<String>,
+    publish_headers: Vec<Fields>,
     /// How connections are cut off
     #[arg(long, value_enum, default_value = "rst", value_name = "HOW")]
     cut: CutBy,
@@ -112,7 +115,9 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: Args) -> ExitCode {
     let json = args.json.clone();
-    let result = Storm::new(args).and_then(Storm::run).and_then(|outcome| {
+    let result = args.check().map_err(Failure::Usage);
+    let result = result.and_then(|()| Storm::new(args)).and_then(|storm| {
+        let outcome = storm.run()?;
         if json.as_deref() != Some("-") {
             print!("{}", outcome.text());
         }
@@ -124,10 +129,30 @@ pub(crate) fn run(args: Args) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_BROKEN),
-        Err(error) => {
-            eprintln!("downpour-load storm: {error}");
-            ExitCode::from(1)
+        Err(failure) => failure.tell("storm"),
+    }
+}
+
+impl Args {
+    /// Refuses what cannot be meant.
+    fn check(&self) -> Result<(), String> {
+        if self.cut == CutBy::Server && self.spawn.is_none() {
+            return Err("--cut server needs --spawn: only then can it be started again".to_owned());
         }
+        if self.rate.from != self.rate.to || self.size.min != self.size.max {
+            return Err("a storm has one --rate and one --size; ranges are for run".to_owned());
+        }
+        if self.subscribers.0 == 0 {
+            return Err("--subscribers 0 leaves nobody to cut off; give 1 or more".to_owned());
+        }
+        if !self.publish_body.contains("{data}") {
+            let body = &self.publish_body;
+            return Err(format!(
+                "--publish-body {body:?} needs {{data}}: nothing is proved without"
+            ));
+        }
+        let publish = self.publish.as_deref().unwrap_or(&self.url);
+        Url::check(&self.url).and_then(|()| Url::check(publish))
     }
 }
 
@@ -145,17 +170,8 @@ struct Storm {
 }
 
 impl Storm {
-    fn new(args: Args) -> Result<Self, String> {
-        if args.cut == CutBy::Server && args.spawn.is_none() {
-            return Err("--cut server needs --spawn: only then can it be started again".to_owned());
-        }
-        if args.rate.from != args.rate.to || args.size.min != args.size.max {
-            return Err("a storm has one --rate and one --size; ranges are for run".to_owned());
-        }
+    fn new(args: Args) -> Result<Self, Failure> {
         let subscribers = usize::try_from(args.subscribers.0).unwrap_or(usize::MAX);
-        if subscribers == 0 {
-            return Err("--subscribers 0 leaves nobody to cut off".to_owned());
-        }
         let target = target::subscribing(&args.url, &args.headers, args.back, Payloads::new())?;
         let server = match &args.spawn {
             None => None,
@@ -214,16 +230,13 @@ impl Storm {
         self.finish(up, waves)
     }
 
-    fn publish(&self) -> Result<Publisher, String> {
+    fn publish(&self) -> Result<Publisher, Failure> {
         let url = self.args.publish.as_ref().unwrap_or(&self.args.url);
         let publishing = target::publishing(url, &self.args.publish_headers, self.args.rate.from)?;
         let size = self.args.size.min;
         let payloads = self.fleet.payloads().clone();
-        let (before, behind) = self
-            .args
-            .publish_body
-            .split_once("{data}")
-            .ok_or("--publish-body needs {data} in it: without it nothing can be proved")?;
+        let (before, behind) =
+            self.args.publish_body.split_once("{data}").expect("checked at the start");
         let (before, behind) = (before.as_bytes().to_vec(), behind.as_bytes().to_vec());
         let body = move |number| [&before[..], &payloads.write(number, size), &behind].concat();
         Ok(Publisher::start(publishing, body))

@@ -19,6 +19,8 @@
 #![expect(unsafe_code, reason = "shared rings and buffers have no safe interface")]
 
 mod buffers;
+mod content;
+mod tag;
 #[cfg(test)]
 mod tests;
 
@@ -26,11 +28,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use io_uring::types::{Fixed, RecvMsgOut, SubmitArgs, Timespec};
+use io_uring::types::{Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use socket2::{SockAddr, Socket};
 
 use buffers::{BUFFERS, Buffers};
+use content::CONTROL_BYTES;
+
+pub(crate) use content::Content;
+pub(crate) use tag::{Completion, Kind, Tag};
 
 /// Submission entries: connects and receives are handed over this many at a time.
 const SUBMISSIONS: u32 = 512;
@@ -59,78 +65,9 @@ const SOCKET_URING_OP_SIOCINQ: u32 = 0;
 /// The buffer group of every ring.
 const GROUP: u16 = 0;
 
-/// Bytes that the kernel needs for one SCM_TIMESTAMPNS control message: header and timespec.
-const CONTROL_BYTES: usize = 32;
-
 /// IORING_RECVSEND_POLL_FIRST: a receive is asked for before there can be anything to receive, so
 /// the kernel need not try at once (linux/io_uring.h).
 const POLL_FIRST: u16 = 1;
-
-/// Whose completion it is: carried through the kernel as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tag {
-    /// What was asked for.
-    pub(crate) kind: Kind,
-    /// The session of the slot that asked: slots are used again.
-    pub(crate) session: u16,
-    /// The slot.
-    pub(crate) slot: u32,
-}
-
-/// The kinds of requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Kind {
-    Connect = 1,
-    Send = 2,
-    Receive = 3,
-    Read = 4,
-    Cancel = 5,
-    Close = 6,
-    Unread = 7,
-}
-
-impl Tag {
-    fn pack(self) -> u64 {
-        (self.kind as u64) << 48 | u64::from(self.session) << 32 | u64::from(self.slot)
-    }
-
-    fn unpack(data: u64) -> Tag {
-        let kind = match data >> 48 {
-            1 => Kind::Connect,
-            2 => Kind::Send,
-            3 => Kind::Receive,
-            4 => Kind::Read,
-            5 => Kind::Cancel,
-            6 => Kind::Close,
-            7 => Kind::Unread,
-            other => unreachable!("a completion of unknown kind {other}"),
-        };
-        Tag { kind, session: (data >> 32) as u16, slot: data as u32 }
-    }
-}
-
-/// A finished request, or one piece of a receive that goes on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Completion {
-    /// Whose it is.
-    pub(crate) tag: Tag,
-    /// Bytes, or a negated errno.
-    pub(crate) result: i32,
-    /// Whether more completions of this request will come.
-    pub(crate) more: bool,
-    /// The buffer it brings, to be recycled.
-    pub(crate) buffer: Option<u16>,
-}
-
-/// What a receive brought.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Content<'a> {
-    /// The bytes.
-    pub(crate) bytes: &'a [u8],
-    /// When the kernel received the last of them, if it stamps.
-    pub(crate) stamp_ns: Option<u64>,
-}
 
 /// One ring, its table and its buffers.
 pub(crate) struct Ring {
@@ -384,13 +321,9 @@ impl Ring {
         let length = usize::try_from(completion.result).ok().filter(|&length| length > 0)?;
         let buffer = &self.buffers.buffer(completion.buffer?)[..length];
         if !self.stamped || completion.tag.kind == Kind::Read {
-            return Some(Content { bytes: buffer, stamp_ns: None });
+            return Some(Content::plain(buffer));
         }
-        let message = RecvMsgOut::parse(buffer, &self.message).ok()?;
-        let stamp_ns = stamp(message.control_data());
-        // The payload starts behind a header and a control area of fixed sizes.
-        let start = length - message.payload_data().len();
-        Some(Content { bytes: &buffer[start..], stamp_ns }).filter(|c| !c.bytes.is_empty())
+        Content::stamped(buffer, &self.message)
     }
 
     /// Gives a buffer back to the kernel.
@@ -422,19 +355,4 @@ impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ring").field("stamped", &self.stamped).finish_non_exhaustive()
     }
-}
-
-/// The receive stamp in a control area: SCM_TIMESTAMPNS, a timespec of CLOCK_REALTIME
-/// (socket(7), SO_TIMESTAMPNS).
-fn stamp(control: &[u8]) -> Option<u64> {
-    let number = |at: usize| -> Option<u64> {
-        Some(u64::from_ne_bytes(control.get(at..at + 8)?.try_into().expect("eight bytes")))
-    };
-    let level = i32::from_ne_bytes(control.get(8..12)?.try_into().expect("four bytes"));
-    let kind = i32::from_ne_bytes(control.get(12..16)?.try_into().expect("four bytes"));
-    if (level, kind) != (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
-        return None;
-    }
-    let stamp_ns = number(16)? * 1_000_000_000 + number(24)?;
-    (stamp_ns > 0).then_some(stamp_ns)
 }

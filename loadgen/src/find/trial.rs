@@ -121,7 +121,7 @@ fn says_something(run: &Run) -> bool {
     let mut invalid = run.verdict.reasons.iter().filter(|it| it.status == Status::Invalid);
     invalid.all(|reason| match reason.code.as_str() {
         "connections" => run.connect.errors.local == 0,
-        "publish_blocked" => true,
+        "publish_blocked" | "refused" => true,
         _ => false,
     })
 }

@@ -1,13 +1,19 @@
 //! The arguments of `run`, and what can be said about them before anything starts.
 
+mod choice;
+mod sense;
+
 use std::net::IpAddr;
 
 use super::inject::Injection;
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
-use crate::profile::{Profile, Url, Wishes};
+use crate::profile::field::{self, Fields};
+use crate::profile::{Profile, Wishes};
 use crate::report::objective::Objective;
 use crate::report::output;
 use crate::schedule::Arrival;
+
+pub(crate) use choice::{Close, Cpus, SlowPlan, Spread, Stamps};
 
 /// Probes where nobody asked for a number: a thousand events give 64,000 samples of them.
 const PROBES_COUNT: usize = 64;
@@ -93,9 +99,9 @@ pub(crate) struct Args {
     #[arg(long, default_value = "10s", value_name = "TIME", help_heading = "Subscribers")]
     pub(crate) connect_timeout: Span,
 
-    /// Header field of the subscribe request; may be given many times
+    /// Header field of the subscribe request, or @FILE with one on each line; may be given many times
     #[arg(short = 'H', long, value_name = "FIELD", help_heading = "Subscribers")]
-    pub(crate) header: Vec<String>,
+    pub(crate) header: Vec<Fields>,
 
     /// Source addresses to connect from; on loopback they are chosen
     #[arg(long, value_delimiter = ',', value_name = "IP", help_heading = "Subscribers")]
@@ -137,9 +143,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEMPLATE", help_heading = "Publishing")]
     pub(crate) publish_body: Option<String>,
 
-    /// Header field of the publish request; may be given many times
+    /// Header field of the publish request, or @FILE; may be given many times
     #[arg(long, value_name = "FIELD", help_heading = "Publishing")]
-    pub(crate) publish_header: Vec<String>,
+    pub(crate) publish_header: Vec<Fields>,
 
     /// Publisher connections; with more than topics, each has a sequence of its own
     #[arg(long, default_value = "1", value_name = "N", help_heading = "Publishing")]
@@ -178,7 +184,7 @@ pub(crate) struct Args {
     pub(crate) link: Option<Count>,
 
     /// A run saved with --json against 'downpour-load serve': its p99 is shown as the least that
-    /// this rig can measure
+    /// this rig can measure. What calibrate stored is found without this flag
     #[arg(long, value_name = "FILE", help_heading = "Rig")]
     pub(crate) floor: Option<String>,
 
@@ -235,88 +241,6 @@ pub(crate) struct Args {
     pub(crate) scenario_kind: &'static str,
 }
 
-/// How subscribers are spread over topics.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Spread {
-    /// As many to each.
-    Even,
-    /// By Zipf's law with this exponent.
-    Zipf(f64),
-}
-
-impl std::str::FromStr for Spread {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Spread, String> {
-        if matches!(text, "even" | "const" | "uniform") {
-            return Ok(Spread::Even);
-        }
-        let exponent = text.strip_prefix("zipf:").and_then(|exponent| exponent.parse().ok());
-        exponent
-            .filter(|exponent: &f64| (0.0..=10.0).contains(exponent))
-            .map(Spread::Zipf)
-            .ok_or_else(|| format!("{text:?} is neither even nor zipf:EXPONENT (0 to 10)"))
-    }
-}
-
-/// How subscribers close.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(crate) enum Close {
-    /// With a reset (SO_LINGER 0)
-    #[default]
-    Rst,
-    /// In order
-    Fin,
-}
-
-/// Where an arrival is stamped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(crate) enum Stamps {
-    /// Kernel
-    #[default]
-    Auto,
-    /// When the kernel received it
-    Kernel,
-    /// When this program read it
-    User,
-}
-
-/// Subscribers that read slowly.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct SlowPlan {
-    pub(crate) share: Share,
-    pub(crate) bytes_per_second: u64,
-}
-
-impl std::str::FromStr for SlowPlan {
-    type Err = String;
-    fn from_str(text: &str) -> Result<SlowPlan, String> {
-        let (share, rate) = text
-            .split_once(':')
-            .ok_or_else(|| format!("{text:?} is not SHARE:BYTES_PER_SECOND, as 5%:1KiB"))?;
-        let Bytes(bytes_per_second) = rate.trim_end_matches("/s").parse()?;
-        Ok(SlowPlan { share: share.parse()?, bytes_per_second })
-    }
-}
-
-/// A list of processors: `0,2-5`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Cpus(pub(crate) Vec<usize>);
-
-impl std::str::FromStr for Cpus {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Cpus, String> {
-        let wrong = |_| format!("{text:?} is no list of processors; write it as 0,2-5");
-        let mut cpus = Vec::new();
-        for part in text.split(',') {
-            let (from, to) = part.split_once('-').unwrap_or((part, part));
-            let (from, to): (usize, usize) =
-                (from.parse().map_err(wrong)?, to.parse().map_err(wrong)?);
-            cpus.extend(from..=to);
-        }
-        Ok(Cpus(cpus))
-    }
-}
-
 fn objective(text: &str) -> Result<Objective, String> {
     Objective::parse(text)
 }
@@ -328,29 +252,6 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 impl Args {
-    /// Refuses what cannot be meant.
-    ///
-    /// # Errors
-    ///
-    /// The flag, and what it takes.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let counts = [
-            ("subscribers", self.subscribers),
-            ("topics", self.topics),
-            ("publishers", self.publishers),
-        ];
-        if let Some((name, _)) = counts.iter().find(|(_, count)| count.0 == 0) {
-            return Err(format!("--{name} 0: give 1 or more"));
-        }
-        if self.duration.0.is_zero() {
-            return Err("--duration 0 measures nothing; give a time, as 10s".to_owned());
-        }
-        if !self.inject.is_empty() && self.pid.is_none() && self.spawn.is_none() {
-            return Err("--inject needs the server's process: give --pid or --spawn".to_owned());
-        }
-        self.urls.iter().try_for_each(|url| Url::without_scheme(url).map(drop))
-    }
-
     /// The same run without its slow subscribers, and without output while it lasts.
     pub(crate) fn without_slow(&self) -> Args {
         let all = self.subscribers.0;
@@ -367,9 +268,9 @@ impl Args {
     /// What was said about the server.
     pub(crate) fn wishes(&self) -> Wishes {
         Wishes {
-            headers: self.header.clone(),
+            headers: field::all(&self.header),
             publish: self.publish.clone(),
-            publish_headers: self.publish_header.clone(),
+            publish_headers: field::all(&self.publish_header),
             publish_body: self.publish_body.clone(),
             batch: self.publish_batch,
         }
@@ -397,21 +298,5 @@ impl Args {
     fn processor_count(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.cpus.as_ref().map_or_else(all, |cpus| cpus.0.len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn special_arguments_are_read() {
-        assert_eq!("zipf:1.1".parse(), Ok(Spread::Zipf(1.1)));
-        assert!("zipf:x".parse::<Spread>().is_err());
-        assert_eq!("0,2-4".parse(), Ok(Cpus(vec![0, 2, 3, 4])));
-        assert!("a".parse::<Cpus>().is_err());
-        let slow = SlowPlan { share: Share::Part(0.05), bytes_per_second: 1_024 };
-        assert_eq!("5%:1KiB/s".parse(), Ok(slow));
-        assert!("5%".parse::<SlowPlan>().is_err());
     }
 }

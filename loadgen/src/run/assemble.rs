@@ -26,8 +26,7 @@ use events::Summary;
 
 /// Makes the report of a run, without verdict and objectives.
 pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
-    let command = std::env::args().collect();
-    let mut run = Run::new(command, args.seed, evidence.course.began_ns);
+    let mut run = Run::new(crate::cli::command(), args.seed, evidence.course.began_ns);
     run.name.clone_from(&args.name);
     run.labels = args.label.iter().cloned().collect();
     run.interrupted = evidence.signal.is_some();

@@ -21,10 +21,11 @@ pub(crate) fn default_path() -> Option<PathBuf> {
 
 /// A stored run that floors are taken from.
 #[derive(Debug)]
-pub(super) struct Stored {
-    floor: RigFloor,
-    plan: Plan,
-    asked_for: bool,
+pub(super) enum Stored {
+    /// One that has what is needed.
+    Sound { floor: RigFloor, plan: Box<Plan>, asked_for: bool },
+    /// One that was found and cannot be used, and why.
+    Unsound(String),
 }
 
 impl Stored {
@@ -41,22 +42,34 @@ impl Stored {
         };
         match (one(&path), asked_for) {
             (Ok((floor, plan)), _) => {
-                Ok(Some(Stored { floor, plan, asked_for: asked_for.is_some() }))
+                let (plan, asked_for) = (Box::new(plan), asked_for.is_some());
+                Ok(Some(Stored::Sound { floor, plan, asked_for }))
             }
             (Err(error), Some(_)) => Err(format!("--floor {error}")),
-            (Err(_), None) => Ok(None),
+            (Err(error), None) => Ok(Some(Stored::Unsound(error))),
         }
     }
 
     /// Puts the floor into a report, or says why it does not fit.
     pub(super) fn enter(self, run: &mut Run) {
-        let unlike = unlike(&self.plan, &run.plan);
+        if run.plan.rate.is_empty() {
+            // A floor is one of published events.
+            return;
+        }
+        let (floor, plan, asked_for) = match self {
+            Stored::Sound { floor, plan, asked_for } => (floor, plan, asked_for),
+            Stored::Unsound(why) => {
+                run.notes.push(format!("the rig floor cannot be used: {why}"));
+                return;
+            }
+        };
+        let unlike = unlike(&plan, &run.plan);
         if !unlike.is_empty() {
-            let source = &self.floor.source;
+            let source = &floor.source;
             run.notes.push(format!("the rig floor of {source} is of another plan: {unlike}"));
         }
-        if unlike.is_empty() || self.asked_for {
-            run.rig.floor = Some(self.floor);
+        if unlike.is_empty() || asked_for {
+            run.rig.floor = Some(floor);
         }
     }
 }
@@ -74,7 +87,7 @@ fn unlike(floor: &Plan, run: &Plan) -> String {
     let bytes = |plan: &Plan| plan.size.as_ref().map_or(0, |size| size.max_bytes);
     let pairs = [
         ("subscribers", floor.subscribers.to_string(), run.subscribers.to_string()),
-        ("rate", format!("{:?}", ends(floor)), format!("{:?}", ends(run))),
+        ("events/s", rate(floor), rate(run)),
         ("bytes", bytes(floor).to_string(), bytes(run).to_string()),
         ("topics", floor.topics.to_string(), run.topics.to_string()),
         ("threads", floor.threads.to_string(), run.threads.to_string()),
@@ -85,18 +98,23 @@ fn unlike(floor: &Plan, run: &Plan) -> String {
     texts.join("; ")
 }
 
-/// The rates at both ends of a plan.
-fn ends(plan: &Plan) -> Vec<f64> {
-    plan.rate.iter().map(|[_, rate]| *rate).collect()
+/// The rates of a plan as on the command line.
+fn rate(plan: &Plan) -> String {
+    let rates: Vec<String> = plan.rate.iter().map(|[_, rate]| rate.to_string()).collect();
+    rates.join(":")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn plan(subscribers: u64) -> Plan {
+        Plan { subscribers, rate: vec![[0.0, 20.0]], ..Plan::default() }
+    }
+
     fn stored(subscribers: u64, asked_for: bool) -> Stored {
         let floor = RigFloor { source: "floor.json".to_owned(), p99: 210_000 };
-        Stored { floor, plan: Plan { subscribers, ..Plan::default() }, asked_for }
+        Stored::Sound { floor, plan: Box::new(plan(subscribers)), asked_for }
     }
 
     #[test]
@@ -104,9 +122,17 @@ mod tests {
         for (subscribers, asked_for, shown, noted) in
             [(0, false, true, false), (7, false, false, true), (7, true, true, true)]
         {
-            let mut run = Run::default();
+            let mut run = Run { plan: plan(0), ..Run::default() };
             stored(subscribers, asked_for).enter(&mut run);
             assert_eq!((run.rig.floor.is_some(), !run.notes.is_empty()), (shown, noted));
         }
+    }
+
+    #[test]
+    fn a_run_that_publishes_nothing_has_no_floor_and_no_word_about_one() {
+        let mut run = Run::default();
+        stored(7, false).enter(&mut run);
+        Stored::Unsound("floor.json: not JSON".to_owned()).enter(&mut run);
+        assert!(run.rig.floor.is_none() && run.notes.is_empty(), "{:?}", run.notes);
     }
 }

@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+use std::time::Duration;
+
 use super::procfs;
 use crate::amount::Span;
 use crate::clock;
@@ -40,10 +42,12 @@ impl std::str::FromStr for Injection {
             || format!("{text:?}: give sigstop:LENGTH@TIME, as sigstop:1.4s@30s, or sigkill@TIME");
         let (act, at) = text.split_once('@').ok_or_else(wrong)?;
         let act = match act.split_once(':') {
-            Some(("sigstop", length)) => {
-                let Span(length) = length.parse()?;
-                Act::Stop { length_ns: clock::ns(length) }
-            }
+            Some(("sigstop", length)) => match length.parse()? {
+                Span(length) if length.is_zero() => {
+                    return Err(format!("{text:?} stops for no time; give one, as 1.4s"));
+                }
+                Span(length) => Act::Stop { length_ns: clock::ns(length) },
+            },
             None if act == "sigkill" => Act::Kill,
             _ => return Err(wrong()),
         };
@@ -54,11 +58,31 @@ impl std::str::FromStr for Injection {
 
 impl fmt::Display for Injection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = unit::length(self.at_ns);
+        let text = |ns| unit::length(ns).replace(' ', "");
+        let at = text(self.at_ns);
         match self.act {
-            Act::Stop { length_ns } => write!(f, "sigstop:{}@{at}", unit::length(length_ns)),
+            Act::Stop { length_ns } => write!(f, "sigstop:{}@{at}", text(length_ns)),
             Act::Kill => write!(f, "sigkill@{at}"),
         }
+    }
+}
+
+impl Injection {
+    /// Refuses a fault whose time never comes.
+    ///
+    /// # Errors
+    ///
+    /// What it says, and what it may say.
+    pub(super) fn check(&self, window: Duration) -> Result<(), String> {
+        let window_ns = clock::ns(window);
+        if self.at_ns < window_ns {
+            return Ok(());
+        }
+        Err(format!(
+            "--inject {self}: the measured window is over by then; give a time before {}, or a \
+             longer --duration",
+            unit::length(window_ns)
+        ))
     }
 }
 
@@ -144,11 +168,29 @@ mod tests {
     fn a_fault_is_read_as_it_is_written() {
         let stop = Injection { act: Act::Stop { length_ns: 1_400_000_000 }, at_ns: 30_000_000_000 };
         assert_eq!("sigstop:1.4s@30s".parse(), Ok(stop));
+        assert_eq!(stop.to_string(), "sigstop:1.4s@30s");
         let kill = Injection { act: Act::Kill, at_ns: 2_000_000_000 };
         assert_eq!("sigkill@2s".parse(), Ok(kill));
-        for text in ["sigstop@3s", "sigkill:1s@3s", "sigstop:1s", "sigterm@1s", "", "sigkill@"] {
+        for text in [
+            "sigstop@3s",
+            "sigkill:1s@3s",
+            "sigstop:1s",
+            "sigstop:0s@1s",
+            "sigterm@1s",
+            "sigkill@-1s",
+            "sigkill@",
+            "",
+        ] {
             assert!(text.parse::<Injection>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_fault_behind_the_window_is_refused() {
+        let kill: Injection = "sigkill@10s".parse().expect("a fault");
+        assert_eq!(kill.check(Duration::from_secs(11)), Ok(()));
+        let error = kill.check(Duration::from_secs(10)).unwrap_err();
+        assert!(error.contains("sigkill@10") && error.contains("before 10"), "{error}");
     }
 
     #[test]

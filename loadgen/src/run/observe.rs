@@ -110,7 +110,9 @@ impl Observer {
         let Some(usage) = procfs::usage(&self.processes, with_memory) else { return };
         let now_ns = clock::now_ns();
         let cores = self.last.map(|(at_ns, before)| {
-            let busy = usage.user_ns + usage.sys_ns - (before.user_ns + before.sys_ns);
+            // Processes that ended take their time with them.
+            let busy =
+                (usage.user_ns + usage.sys_ns).saturating_sub(before.user_ns + before.sys_ns);
             busy as f64 / (now_ns - at_ns).max(1) as f64
         });
         self.last = Some((now_ns, usage));
@@ -122,7 +124,8 @@ impl Observer {
     /// The cost on the server's side; `None` if it was not observed.
     pub(super) fn server(&self, load: &Load) -> Option<Server> {
         let (from, to) = (self.window.0.as_ref()?, self.window.1.as_ref()?);
-        let (start, end) = (from.server?, to.server?);
+        // A server that is gone by then was seen last by a row.
+        let (start, end) = (from.server?, to.server.or(self.last.map(|(_, usage)| usage))?);
         let cpu_ns = CpuTime {
             user: end.user_ns.saturating_sub(start.user_ns),
             sys: end.sys_ns.saturating_sub(start.sys_ns),

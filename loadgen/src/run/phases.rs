@@ -92,7 +92,7 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
     let pid = args.pid.or(server.as_ref().map(ServerProcess::id));
     let mut observer = Observer::new(pid);
     observer.before = Some(observer.look(0));
-    let packs = plan.packs(args)?;
+    let packs = plan.packs(args);
     let readers = plan.readers(&packs[0], args.subscribers.0 as usize);
     let cpus = args.cpus.as_ref().map(|cpus| cpus.0.as_slice()).unwrap_or_default();
     let course = plan.course(args, clock::now_ns());
@@ -155,9 +155,8 @@ fn signals() -> Result<Arc<AtomicUsize>, String> {
 /// Finds out at once that nobody listens, rather than after a ramp of refused connects.
 fn is_there(plan: &Plan) -> Result<(), String> {
     for url in &plan.urls {
-        let refused = std::net::TcpStream::connect_timeout(&url.address, PROBE_TIMEOUT)
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused);
-        if refused {
+        let refused = std::io::ErrorKind::ConnectionRefused;
+        if accepts(url).is_err_and(|error| error.kind() == refused) {
             return Err(format!(
                 "nobody listens at {}; start the server first, or let --spawn do it",
                 url.authority
@@ -167,11 +166,25 @@ fn is_there(plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
+fn accepts(url: &crate::profile::Url) -> std::io::Result<std::net::TcpStream> {
+    std::net::TcpStream::connect_timeout(&url.address, PROBE_TIMEOUT)
+}
+
 fn spawn(args: &Args, plan: &Plan) -> Result<Option<ServerProcess>, String> {
     let Some(line) = &args.spawn else { return is_there(plan).map(|()| None) };
+    // It would be measured in place of the server that cannot have its address.
+    if let Some(url) = plan.urls.iter().find(|url| accepts(url).is_ok()) {
+        return Err(format!(
+            "--spawn {line:?}: something listens at {} already; stop it, or measure it without \
+             --spawn",
+            url.authority
+        ));
+    }
     let explain = |error: std::io::Error| format!("--spawn {line:?}: {error}");
     let mut server = ServerProcess::shell(line).map_err(explain)?;
-    server.wait_for(plan.urls[0].address).map_err(explain)?;
+    for url in &plan.urls {
+        server.wait_for(url.address).map_err(explain)?;
+    }
     Ok(Some(server))
 }
 

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::args::{Args, Close, Spread, Stamps};
-use crate::amount::Rate;
+use crate::amount::{Count, Rate};
 use crate::client::course::{self, Course};
 use crate::client::deal::Deal;
-use crate::client::fleet::{Pack, Slow, TopicName, Topics};
+use crate::client::fleet::{Pack, Request, Slow, TopicName, Topics};
 use crate::client::socket::{self, Setup};
 use crate::client::source::Sources;
 use crate::clock;
+use crate::failure::Failure;
 use crate::profile::{self, Recipe, Url};
 use crate::schedule::{Outline, Schedule};
 
@@ -34,7 +35,7 @@ pub(super) struct Plan {
     pub(super) schedule: Schedule,
     pub(super) sources: Arc<Sources>,
     pub(super) stamped: bool,
-    topic: TopicName,
+    request: Arc<Request>,
 }
 
 impl Plan {
@@ -43,26 +44,19 @@ impl Plan {
     /// # Errors
     ///
     /// What about the flags cannot be.
-    pub(super) fn new(args: &Args) -> Result<Plan, String> {
+    pub(super) fn new(args: &Args) -> Result<Plan, Failure> {
         let urls: Vec<Url> =
             args.urls.iter().map(|url| Url::parse(url)).collect::<Result<_, _>>()?;
-        let number = |name: &str, count: u64| -> Result<u32, String> {
-            u32::try_from(count)
-                .ok()
-                .filter(|&count| count > 0)
-                .ok_or_else(|| format!("--{name} {count}: give 1 to {}", u32::MAX))
-        };
-        number("subscribers", args.subscribers.0)?;
-        let topics = number("topics", args.topics.0)?;
-        let publishers = number("publishers", args.publishers.0)?;
+        let number = |count: Count| u32::try_from(count.0).expect("checked with the flags");
+        let (topics, publishers) = (number(args.topics), number(args.publishers));
         let topic = TopicName { name: args.topic.clone(), numbered: topics > 1 };
         let recipe = match args.no_publish {
             true => None,
             false => Recipe::new(args.profile, &urls[0], &args.wishes(), topic.clone())?,
         };
-        if let Some(cpu) = args.publisher_cpu {
-            check_cpu("publisher-cpu", cpu)?;
-        }
+        let request =
+            profile::subscribe_request(args.profile, &urls[0], &args.wishes(), topic.clone())
+                .map_err(Failure::Usage)?;
         let outline = Outline {
             rate: recipe.is_some().then_some(args.rate),
             arrival: args.arrival,
@@ -72,9 +66,10 @@ impl Plan {
             publishers,
             seed: args.seed,
         };
-        let schedule = Schedule::new(&outline)?;
+        let schedule = Schedule::new(&outline).map_err(Failure::Usage)?;
         let targets: Vec<SocketAddr> = urls.iter().map(|url| url.address).collect();
-        let sources = Sources::new(args.subscribers.0 as usize, &targets, &args.source)?;
+        let sources = Sources::new(args.subscribers.0 as usize, &targets, &args.source)
+            .map_err(Failure::Usage)?;
         Ok(Plan {
             stamped: args.ts != Stamps::User,
             sources: Arc::new(sources),
@@ -82,7 +77,7 @@ impl Plan {
             recipe,
             outline,
             schedule,
-            topic,
+            request: Arc::new(request),
         })
     }
 
@@ -105,20 +100,10 @@ impl Plan {
     }
 
     /// What each reading thread is given.
-    ///
-    /// # Errors
-    ///
-    /// If a header field is none.
-    pub(super) fn packs(&self, args: &Args) -> Result<Vec<Pack>, String> {
+    pub(super) fn packs(&self, args: &Args) -> Vec<Pack> {
         let (threads, probes) = (args.thread_count(), args.probe_count());
         let subscribers = args.subscribers.0 as usize;
         let limit = socket::raise_descriptor_limit().saturating_sub(SPARE_DESCRIPTORS);
-        let request = profile::subscribe_request(
-            args.profile,
-            &self.urls[0],
-            &args.wishes(),
-            self.topic.clone(),
-        )?;
         let slow = args.slow.map(|slow| Slow {
             count: slow.share.of(subscribers),
             of: subscribers,
@@ -135,7 +120,7 @@ impl Plan {
                 reset_on_close: args.close == Close::Rst,
                 receive_bytes: slow.map(|_| args.slow_rcvbuf.0 as usize),
             },
-            request: Arc::new(request),
+            request: self.request.clone(),
             topics: self.topics(args),
             connect_rate: args.connect_rate.map(|Rate { from, .. }| from),
             connect_timeout_ns: clock::ns(args.connect_timeout.0),
@@ -153,7 +138,7 @@ impl Plan {
             gather_ns: if pack.deal.is_probing(thread) { 0 } else { pack.gather_ns },
             ..pack.clone()
         };
-        Ok((0..pack.deal.thread_count()).map(one).collect())
+        (0..pack.deal.thread_count()).map(one).collect()
     }
 
     /// Subscribers by topic, the slow ones left out.
@@ -171,12 +156,4 @@ impl Plan {
             Spread::Zipf(exponent) => Topics::zipf(self.outline.topics, exponent),
         }
     }
-}
-
-/// Whether a thread can be pinned to a processor, found out on a thread that does nothing else.
-fn check_cpu(flag: &str, cpu: usize) -> Result<(), String> {
-    std::thread::spawn(move || clock::pin(cpu))
-        .join()
-        .expect("pinning does not panic")
-        .map_err(|error| format!("--{flag} {cpu}: {error}"))
 }

@@ -43,6 +43,18 @@ pub(crate) fn processes(pid: u32) -> Vec<u32> {
     found
 }
 
+/// Whether there is such a process.
+pub(crate) fn exists(pid: u32) -> bool {
+    stat_fields(pid).is_some()
+}
+
+/// The processors that threads of this process may run on, as the kernel lists them: `0-3,8`.
+pub(crate) fn allowed_cpus() -> Option<String> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    Some(line.trim().to_owned())
+}
+
 /// Looks at the processes of a server; `None` when none is there.
 pub(crate) fn usage(processes: &[u32], memory: bool) -> Option<Usage> {
     let mut sum = Usage::default();

@@ -76,7 +76,9 @@ fn load(run: &Run, found: &mut Vec<Reason>) {
     {
         found.push(unsent(run, ratio));
     }
-    if run.publish.is_some() && (run.counts.events as f64) < EVENTS_MIN {
+    if let Some(reason) = refused(run) {
+        found.push(reason);
+    } else if run.publish.is_some() && (run.counts.events as f64) < EVENTS_MIN {
         let text = format!(
             "{} events show little of how events differ; measure longer",
             run.counts.events
@@ -95,6 +97,25 @@ fn load(run: &Run, found: &mut Vec<Reason>) {
             text,
         });
     }
+}
+
+/// A server that took no event at all: nothing was measured, and a script must not take that for
+/// a result.
+fn refused(run: &Run) -> Option<Reason> {
+    let publish = run.publish.as_ref().filter(|publish| publish.sent > 0 && publish.acked == 0);
+    let publish = publish.filter(|_| !run.interrupted)?;
+    let statuses: Vec<String> =
+        publish.refused.iter().map(|(status, count)| format!("{status} for {count}")).collect();
+    let why = match statuses.is_empty() {
+        true => "no answer came".to_owned(),
+        false => format!("it answered {}", statuses.join(", ")),
+    };
+    let text = format!(
+        "the server accepted none of {} events: {why}; see --publish, --publish-header and \
+         --profile",
+        publish.sent
+    );
+    Some(reason("refused", Status::Invalid, 0.0, 1.0, text))
 }
 
 /// Who is to blame for events that were not sent: the server, if they were at hand and it did not
@@ -235,6 +256,12 @@ mod tests {
             run.publish = Some(Publish { planned: 100, withheld: 40, ..Publish::default() });
         };
         assert_eq!(status(both, &none), of("rate", Status::Invalid));
+        let refused = |run: &mut Run| {
+            let refused = [("401".to_owned(), 7)].into();
+            run.counts.events = 0;
+            run.publish = Some(Publish { planned: 7, sent: 7, refused, ..Publish::default() });
+        };
+        assert_eq!(status(refused, &none), of("refused", Status::Invalid));
         let kernel = Circumstances { kernel_stamps: true, ..none };
         assert_eq!(
             status(|run| run.rig.busiest_thread = Some(0.9), &kernel),

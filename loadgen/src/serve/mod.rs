@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::failure::Failure;
 use injector::Injector;
 use journal::Journal;
 use script::{Fault, Framing, LineEnd, Order, ResumeGap, Script, Wire};
@@ -90,24 +91,22 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> ExitCode {
     match serve(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("downpour-load serve: {error}");
-            ExitCode::from(1)
-        }
+        Err(failure) => failure.tell("serve"),
     }
 }
 
-fn serve(args: Args) -> Result<(), String> {
+fn serve(args: Args) -> Result<(), Failure> {
     let script = match &args.script {
         None => Script::default(),
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| error.to_string())
             .and_then(|text| Script::from_toml(&text))
-            .map_err(|error| format!("--script {}: {error}", path.display()))?,
+            .map_err(|error| Failure::Usage(format!("--script {}: {error}", path.display())))?,
     };
     let wire = args.wire.or(script.wire);
     if wire.write_bytes_max == Some(0) {
-        return Err("--write-bytes-max 0 would write nothing; give 1 or more".to_owned());
+        let text = "--write-bytes-max 0 would write nothing; give 1 or more";
+        return Err(Failure::Usage(text.to_owned()));
     }
     let faults = script.faults.into_iter().chain(args.faults).collect();
     let journal: Box<dyn Write> = match &args.journal {
@@ -130,7 +129,7 @@ fn serve(args: Args) -> Result<(), String> {
     stop_stream(args.until_stdin_ends)
         .and_then(|stop| Server::new(parts(stop)))
         .and_then(Server::run)
-        .map_err(|error| error.to_string())
+        .map_err(|error| Failure::Broken(error.to_string()))
 }
 
 fn writer(wire: &Wire) -> Writer {

@@ -5,6 +5,8 @@
 //!
 //! What a subscriber makes of its bytes is `member.rs`; when waves come is `storm.rs`.
 
+mod wave;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::io::{self, Read, Write};
@@ -13,13 +15,13 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use socket2::SockRef;
 
 use super::account::{Account, WaveAccount};
 use super::dial;
 use super::member::{Back, Member, Part, State, Unusable};
 use super::payload::Payloads;
-use super::plan::Cut;
+
+pub(super) use wave::CutBy;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -31,22 +33,8 @@ const CONNECTING_MAX: usize = 100;
 /// Longest wait for a connection and for a response head.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A cut whose bytes have not come by then is made all the same: the stream is idle.
-const CUT_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// Readiness taken from the kernel at once.
 const EVENTS_PER_POLL: usize = 1024;
-
-/// How connections are cut off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum CutBy {
-    /// By a reset (RST), as a crashed client or a broken path
-    Rst,
-    /// By an orderly end (FIN), as a closed page
-    Fin,
-    /// By the server: it is killed and started again, and everybody loses the connection
-    Server,
-}
 
 /// What the fleet subscribes to.
 #[derive(Debug, Clone)]
@@ -131,54 +119,6 @@ impl Fleet {
     /// Whether every member has an open stream, or none for good.
     pub(super) fn is_settled(&self) -> bool {
         self.open as u64 + self.account.gone == self.members.len() as u64
-    }
-
-    /// From now on everybody connects when its time has come, however many others do.
-    pub(super) fn release_herd(&mut self) {
-        self.connecting_max = usize::MAX;
-    }
-
-    /// Begins a wave: arms the cuts on those members whose stream is open.
-    pub(super) fn arm(&mut self, cuts: &[Cut]) -> io::Result<()> {
-        let now = Instant::now();
-        for cut in cuts {
-            let index = cut.subscriber;
-            if !self.choose(index) {
-                continue;
-            }
-            if cut.after_bytes == 0 {
-                self.cut(index, now)?;
-            } else {
-                self.members[index].cut_after = Some(cut.after_bytes);
-                self.set_timer(now + CUT_TIMEOUT, index, Due::CutTimeout);
-            }
-        }
-        Ok(())
-    }
-
-    /// Begins a wave in which every open stream is about to end by itself.
-    pub(super) fn expect_all_lost(&mut self) {
-        for index in 0..self.members.len() {
-            self.choose(index);
-        }
-    }
-
-    /// Ends a wave, finished or not.
-    pub(super) fn end_wave(&mut self) -> WaveAccount {
-        for member in &mut self.members {
-            member.part = Part::None;
-        }
-        std::mem::take(&mut self.wave)
-    }
-
-    fn choose(&mut self, index: usize) -> bool {
-        let member = &mut self.members[index];
-        let chosen = member.state == State::Open && member.part == Part::None;
-        if chosen {
-            member.part = Part::Chosen;
-            self.wave.pending += 1;
-        }
-        chosen
     }
 
     /// Takes what sockets and timers have, and waits for it at most until `until`.
@@ -330,21 +270,6 @@ impl Fleet {
             self.account.caught_up(since.elapsed());
             member.catching_up = None;
         }
-    }
-
-    /// Cuts a member off in the way of this storm.
-    fn cut(&mut self, index: usize, now: Instant) -> io::Result<()> {
-        if let Some(socket) = &self.sockets[index] {
-            match self.cut_by {
-                CutBy::Rst => SockRef::from(socket).set_linger(Some(Duration::ZERO))?,
-                // The end goes out before the close, which would be a reset if bytes are unread.
-                // A peer that has gone already is as good as cut.
-                CutBy::Fin => drop(socket.shutdown(std::net::Shutdown::Write)),
-                CutBy::Server => {}
-            }
-        }
-        self.disconnect(index, now);
-        Ok(())
     }
 
     /// The connection ended without our doing.

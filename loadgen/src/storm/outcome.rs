@@ -54,7 +54,7 @@ impl Outcome {
     /// The storm as a run to save.
     pub(super) fn run(&self) -> Run {
         let seed = self.args.seed;
-        let mut run = Run::new(std::env::args().collect(), seed, self.started_unix_ns);
+        let mut run = Run::new(crate::cli::command(), seed, self.started_unix_ns);
         run.target = self.target();
         run.plan = self.plan();
         run.clock = clock();

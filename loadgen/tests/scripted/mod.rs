@@ -8,6 +8,13 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
+/// An address that nothing else listens on: each test has a number, each process of tests a network
+/// of loopback, so that several may run at a time, servers that share their ports included.
+pub(crate) fn own_address(test: u8) -> String {
+    let process = std::process::id();
+    format!("127.{}.{}.{}:8080", 128 + test, process / 250 % 250, 1 + process % 250)
+}
+
 /// A running `downpour-load serve` on a port of its own.
 pub(crate) struct Server {
     child: Child,

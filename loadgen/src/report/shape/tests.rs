@@ -3,6 +3,9 @@
 use super::*;
 use crate::report::model::metric::new_histogram;
 
+/// From and to, in milliseconds, and how many samples between.
+type Group = (u64, u64, u64);
+
 /// Samples spread evenly from one time to another.
 fn even(histogram: &mut Histogram<u64>, from_ns: u64, to_ns: u64, count: u64) {
     for number in 0..count {
@@ -30,9 +33,7 @@ fn a_hump_at_either_delay_of_an_acknowledgement_is_named() {
 
 #[test]
 fn what_only_looks_like_a_delayed_acknowledgement_is_not_named() {
-    /// From and to in milliseconds, and how many.
-    type Parts = &'static [(u64, u64, u64)];
-    let near_misses: [(&str, Parts); 5] = [
+    let near_misses: [(&str, &[Group]); 5] = [
         ("nothing at all", &[]),
         ("a handful", &[(40, 45, 10)]),
         ("a hump elsewhere", &[(80, 90, 100)]),
