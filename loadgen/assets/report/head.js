@@ -173,7 +173,12 @@ function tiles(one) {
     tile(
       "lost",
       unknown(lost) ? ["unknown", ""] : [count(lost), ""],
-      unknown(run.counts.expected) ? null : `of ${count(run.counts.expected)} due`,
+      [
+        unknown(run.counts.expected) ? null : `of ${count(run.counts.expected)} due`,
+        run.counts.unread ? `${count(run.counts.unread)} more unread at the end` : null,
+      ]
+        .filter(Boolean)
+        .join("; ") || null,
       lost > 0,
     ),
     tile("CPU per delivery", timed(s?.cpu_per_delivery_ns), "server, kernel included"),

@@ -62,6 +62,10 @@ function planFacts(run) {
     ["protocol", target.http ? `HTTP/${target.http}${target.tls ? ", " + target.tls : ""}` : null],
     ["path", target.loopback ? "loopback: no wire, no interrupts" : null],
     ["plan", plan(run)],
+    ["topics are shared", p.distribution],
+    ["injected", (p.injected ?? []).join(", ")],
+    ["load generator", withWhat(p)],
+    ["phases", run.timeline.map((span) => `${span.phase} ${length(span.length_ns)}`).join(", ")],
     ["connect plan", unknown(p.connect_rate) ? "as fast as possible" : rate(p.connect_rate)],
     ["horizon", length(p.horizon_ns)],
     ["stamp", p.stamp],
@@ -70,6 +74,26 @@ function planFacts(run) {
     ["seed", String(run.seed)],
     ...Object.entries(run.labels),
   ];
+}
+
+// How many of what the load generator used.
+function withWhat(p) {
+  const some = (n, one, many = one + "s") => (n ? `${count(n)} ${n === 1 ? one : many}` : null);
+  return [
+    some(p.threads, "thread"),
+    some(p.publishers, "publisher connection"),
+    some(p.sources, "source address", "source addresses"),
+    some(p.probes, "probe"),
+  ]
+    .filter(Boolean)
+    .join(", ");
+}
+
+// What the link alone needs for an event, and how that is made up.
+function linkFloor(floor) {
+  if (!floor) return null;
+  const { time_ns, wire_bytes_per_delivery, link_bits_per_second } = floor;
+  return `${time(time_ns)} an event: ${bytes(wire_bytes_per_delivery)} a delivery at ${short(link_bits_per_second)}bit/s`;
 }
 
 function rigFacts({ rig, metrics }, histograms) {
@@ -93,7 +117,9 @@ function rigFacts({ rig, metrics }, histograms) {
     ["client hold", max("client.hold")],
     ["hiccups", max("rig.hiccup")],
     ["softnet drops", count(rig.softnet.dropped)],
+    ["softnet out of budget", count(rig.softnet.squeezed)],
     ["steal", percent(rig.steal)],
+    ["link floor", linkFloor(rig.bandwidth_floor)],
     ["rig floor", rig.floor ? `p99 ${time(rig.floor.p99)} (${rig.floor.source})` : null],
     ...Object.entries(rig.limits),
   ];

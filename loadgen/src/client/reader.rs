@@ -11,6 +11,7 @@
 mod disturb;
 mod session;
 mod start;
+mod unread;
 
 use std::sync::Arc;
 
@@ -174,7 +175,8 @@ impl Reader {
 
     fn session(&self, local: usize, opened_ns: u64) -> Session {
         let order = self.order(local);
-        Session { local, order, topic: self.pack.topics.of(order as usize), opened_ns }
+        let topic = self.pack.topics.of(order as usize);
+        Session { local, order, topic, opened_ns, unread: false }
     }
 
     fn slot(&self, local: usize) -> (usize, u32) {
@@ -237,15 +239,20 @@ impl Reader {
 
     fn end(mut self, reports: &crossbeam_channel::Sender<Report>) -> Outcome {
         let now_ns = clock::now_ns();
+        let (unread, slow) = (self.unread(now_ns), self.unread_of_slow());
         for local in 0..self.subscribers.len() {
             if self.subscribers[local].is_open() {
                 let session = self.session(local, self.subscribers[local].opened_ns);
+                let session = Session { unread: unread.has(local), ..session };
                 self.recorder.end_session(session, now_ns, self.course.is_drained());
             }
         }
         self.report(reports);
-        let unread_bytes = self.unread_bytes();
-        Outcome { unread_bytes, ..self.recorder.finish() }
+        Outcome {
+            slow_unread_bytes: slow.bytes(),
+            unread_bytes: unread.bytes(),
+            ..self.recorder.finish()
+        }
     }
 }
 

@@ -56,8 +56,6 @@ pub(crate) struct Bank {
     pub(crate) corrupt: u64,
     /// Events without a stamp of this run, or of another topic.
     pub(crate) foreign: u64,
-    /// Arrivals after the horizon.
-    pub(crate) late: u64,
     /// Arrivals at a subscriber that was just connecting, or too old to be told from duplicates.
     pub(crate) ambiguous: u64,
     /// Reads that brought several events.
@@ -123,7 +121,6 @@ impl Default for Bank {
             out_of_order: 0,
             corrupt: 0,
             foreign: 0,
-            late: 0,
             ambiguous: 0,
             coalesced_reads: 0,
             gaps_announced: 0,
@@ -171,7 +168,6 @@ impl Bank {
         self.out_of_order += other.out_of_order;
         self.corrupt += other.corrupt;
         self.foreign += other.foreign;
-        self.late += other.late;
         self.ambiguous += other.ambiguous;
         self.coalesced_reads += other.coalesced_reads;
         self.gaps_announced += other.gaps_announced;

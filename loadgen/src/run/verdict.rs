@@ -120,11 +120,15 @@ fn client(run: &Run, circumstances: &Circumstances, found: &mut Vec<Reason>) {
     if let Some(busy) = run.rig.busiest_thread
         && busy > BUSY_SHARE_MAX
     {
-        // With kernel stamps a busy reader is late to read, not late to stamp.
-        let status = if circumstances.kernel_stamps { Status::Suspect } else { Status::Invalid };
+        // With kernel stamps a busy reader is late to read, not late to stamp; unless it is so late
+        // that a full socket holds up the server.
+        let behind = [run.counts.late, run.counts.unread].iter().any(|count| *count > Some(0));
+        let stamped = circumstances.kernel_stamps && !behind;
+        let status = if stamped { Status::Suspect } else { Status::Invalid };
         let text = "a reading thread was nearly always busy; use more --threads or machines";
         found.push(reason("client_cpu", status, busy, BUSY_SHARE_MAX, text.to_owned()));
     }
+    found.extend(unread(run));
     if let (Some(hold), Some(delivery)) = (p99(run, metric::CLIENT_HOLD), delivery) {
         let share = hold / delivery.max(1.0);
         if share > HOLD_SHARE_MAX && !circumstances.kernel_stamps {
@@ -141,6 +145,30 @@ fn client(run: &Run, circumstances: &Circumstances, found: &mut Vec<Reason>) {
             found.push(reason("slip", Status::Suspect, slip, limit, text));
         }
     }
+}
+
+/// Who is behind with deliveries that were still on their way when the run ended: this program, if
+/// they lay in its sockets; else the server.
+fn unread(run: &Run) -> Option<Reason> {
+    let count = run.counts.unread.filter(|&count| count > 0)?;
+    let (status, text) = match run.counts.unread_bytes {
+        Some(0) => (
+            Status::Suspect,
+            format!(
+                "the server was still delivering when the run ended: {count} deliveries were past \
+                 the horizon and on their way, so they are not counted as lost"
+            ),
+        ),
+        _ => (
+            Status::Invalid,
+            format!(
+                "{count} deliveries were due and still unread when the run ended: this program did \
+                 not keep up with what lay in its sockets. They are not counted as lost; use more \
+                 --threads or machines, or a smaller load"
+            ),
+        ),
+    };
+    Some(reason("unread", status, count as f64, 0.0, text))
 }
 
 /// Was the machine in order?
@@ -240,6 +268,20 @@ mod tests {
             status(|run| run.rig.busiest_thread = Some(0.9), &kernel),
             of("client_cpu", Status::Suspect)
         );
+        let late = |run: &mut Run| {
+            run.rig.busiest_thread = Some(0.9);
+            run.counts.late = Some(1);
+        };
+        assert_eq!(status(late, &kernel), of("client_cpu", Status::Invalid));
+        let unread = |bytes| {
+            move |run: &mut Run| {
+                run.counts.unread = Some(7);
+                run.counts.unread_bytes = bytes;
+            }
+        };
+        assert_eq!(status(unread(Some(0)), &none), of("unread", Status::Suspect));
+        assert_eq!(status(unread(Some(900)), &none), of("unread", Status::Invalid));
+        assert_eq!(status(unread(None), &none), of("unread", Status::Invalid));
         let step = Circumstances { clock_step_ns: Some(-5_000_000), ..none };
         assert_eq!(status(|_| {}, &step), of("clock_step", Status::Invalid));
         assert_eq!(
