@@ -26,8 +26,23 @@ fn save(folder: &Path, name: &str, faults: &[&str]) -> PathBuf {
     let url = format!("http://{}", server.address);
     let file = path.to_str().expect("text");
     let output = load(&[
-        "run", &url, "--quiet", "--json", file, "--name", name, "-c", "10", "--rate", "100",
-        "--duration", "1s", "--warmup", "100ms", "--horizon", "1s",
+        "run",
+        &url,
+        "--quiet",
+        "--json",
+        file,
+        "--name",
+        name,
+        "-c",
+        "10",
+        "--rate",
+        "100",
+        "--duration",
+        "1s",
+        "--warmup",
+        "100ms",
+        "--horizon",
+        "1s",
     ]);
     // 4: a short run on a busy machine is no good measurement, and a report all the same.
     assert!(matches!(output.status.code(), Some(0 | 4)), "{}", said(&output));

@@ -124,7 +124,7 @@ function storm(state) {
     ]),
   );
   const proof = runs.map(({ run, name }) => [
-    name,
+    single(state) ? "across the cut" : name,
     unknown(run.storm.replay_gap)
       ? "unknown"
       : { text: count(run.storm.replay_gap), class: run.storm.replay_gap ? "bad" : null },
@@ -133,7 +133,7 @@ function storm(state) {
   return section(
     "storm",
     "Reconnect storm",
-    "Connections were dropped at once and came back as clients do, each from the last event it had seen.",
+    "Connections were dropped at once and came back as clients do, each from the last event it had seen. Of each wave the chart has three points: half, 99 % and all of the dropped.",
     returnChart(state, runs),
     table(["", "dropped", "back", "half after", "99 % after", "all after"], rows, "Waves of the storm"),
     table(["", "missing without notice", "received twice"], proof, "What was missing across the cut"),
@@ -149,7 +149,6 @@ function returnChart(state, runs) {
         name: single(state) ? `wave ${i + 1}` : `${name}, wave ${i + 1}`,
         color: single(state) ? COLORS[i % COLORS.length] : color,
         points: [
-          [0, 0],
           [wave.back_50_ns, 0.5],
           [wave.back_99_ns, 0.99],
           [wave.back_all_ns, 1],
@@ -159,14 +158,9 @@ function returnChart(state, runs) {
   if (!waves.some(({ points }) => points.length > 1)) return null;
   const last = Math.max(...waves.flatMap(({ points }) => points.map(([at]) => at)));
   const share = (v) => `${Math.round(v * 100)} %`;
-  // Between two points that are known, a straight line.
-  const at = (points, x) => {
-    const i = points.findIndex(([to]) => to >= x);
-    if (i < 1) return i === 0 ? points[0][1] : points[points.length - 1][1];
-    const [[x0, y0], [x1, y1]] = [points[i - 1], points[i]];
-    return y0 + ((y1 - y0) * (x - x0)) / Math.max(1, x1 - x0);
-  };
-  const stops = Array.from({ length: 40 }, (_, i) => (last * (i + 1)) / 40);
+  const stops = [...new Set(waves.flatMap(({ points }) => points.map(([at]) => at)))].sort((a, b) => a - b);
+  // What is known: how many had come back by then at least.
+  const at = (points, x) => points.filter(([when]) => when <= x).pop()?.[1];
   return [
     el("div", { class: "bar" }, single(state) ? keys(waves.map((one) => [one.name, one.color, null])) : runKeys(state)),
     chart({
@@ -179,11 +173,11 @@ function returnChart(state, runs) {
       yShow: share,
       yName: "share of the dropped that are back",
       xName: "time since the cut",
-      layers: waves.flatMap(({ points, color }) => [lineLayer(points, color), dotLayer(points, color)]),
+      layers: waves.flatMap(({ points, color }) => [lineLayer(points, color, "dash"), dotLayer(points, color)]),
       stops,
       read: (x) => ({
         lead: time(x),
-        items: waves.map(({ name, color, points }) => ({ name, color, text: share(at(points, x)) })),
+        items: waves.map(({ name, color, points }) => ({ name, color, text: unknown(at(points, x)) ? "less than half" : `${share(at(points, x))} at least` })),
       }),
     }),
   ];

@@ -163,6 +163,18 @@ function tiles(one) {
       timed(percentile(histograms[all], 50)),
       all === "last" ? "until every subscriber has the event" : "first to last arrival of an event",
     ),
+    tile("p50 until back", timed(percentile(histograms["reconnect.recover"], 50)), "drop to open stream"),
+    tile(
+      "p99 until back",
+      timed(percentile(histograms["reconnect.recover"], 99)),
+      run.storm ? `${count(run.storm.waves.length)} wave${run.storm.waves.length === 1 ? "" : "s"}` : null,
+    ),
+    tile(
+      "missing without notice",
+      unknown(run.storm?.replay_gap) ? null : [count(run.storm.replay_gap), ""],
+      "across the cut",
+      run.storm?.replay_gap > 0,
+    ),
     tile(
       "deliveries",
       unknown(run.rates.deliveries)
@@ -195,7 +207,7 @@ function tiles(one) {
     ),
   ].filter(Boolean);
   // Full rows: four to a row when that comes out even, else three.
-  return el("dl", { class: figures.length % 4 && figures.length > 4 ? "tiles three" : "tiles" }, figures);
+  return el("dl", { class: figures.length % 4 ? "tiles three" : "tiles" }, figures);
 }
 
 function objectives() {

@@ -255,7 +255,9 @@ function publishing(state) {
     single(state) && kept.length && kept[0].run.rates.achieved_ratio < 0.99
       ? el("p", { class: "bad" }, `Only ${percent(kept[0].run.rates.achieved_ratio)} of the plan was sent.`)
       : null,
-    latencies.length ? table(["", "p50", "p99", "p99.9", "max"], latencies, "Latency of publishing") : null,
+    latencies.length
+      ? [el("h3", {}, "How late"), table(["", "p50", "p99", "p99.9", "max"], latencies, "Latency of publishing")]
+      : null,
   );
 }
 

@@ -20,7 +20,7 @@ function phases({ run }) {
   return [
     shadeLayer(beginOf(run), 0, "warm-up"),
     shadeLayer(end, endOf(run), "drain"),
-    ...run.marks.map((mark) => markLayer(since(run, mark.t_ns), mark.text)),
+    marksLayer(run.marks.map((mark) => [since(run, mark.t_ns), mark.text])),
   ];
 }
 

@@ -147,6 +147,7 @@ async function open(files) {
 // The sections of a page with one run, and of one with several.
 const ALONE = [
   objectives,
+  storm,
   latency,
   percentileTable,
   heat,
@@ -155,7 +156,6 @@ const ALONE = [
   fairness,
   integrity,
   publishing,
-  storm,
   slow,
   connects,
   server,

@@ -67,7 +67,7 @@ function planFacts(run) {
     ["load generator", withWhat(p)],
     ["phases", run.timeline.map((span) => `${span.phase} ${length(span.length_ns)}`).join(", ")],
     ["connect plan", unknown(p.connect_rate) ? "as fast as possible" : rate(p.connect_rate)],
-    ["horizon", length(p.horizon_ns)],
+    ["horizon", p.horizon_ns ? length(p.horizon_ns) : null],
     ["stamp", p.stamp],
     ["arrival is", ARRIVALS[clock.rx] ?? clock.rx],
     ["clock", CLOCKS[clock.mode] ?? clock.mode],
@@ -96,6 +96,12 @@ function linkFloor(floor) {
   return `${time(time_ns)} an event: ${bytes(wire_bytes_per_delivery)} a delivery at ${short(link_bits_per_second)}bit/s`;
 }
 
+// How busy the busiest reading thread was, and how long it waited for a processor beside that.
+function busiest({ busiest_thread, busiest_thread_waited }) {
+  if (unknown(busiest_thread_waited)) return percent(busiest_thread);
+  return `${percent(busiest_thread)}, and waited for a CPU ${percent(busiest_thread_waited)} more`;
+}
+
 function rigFacts({ rig, metrics }, histograms) {
   const machine = [
     rig.cpu_model,
@@ -111,8 +117,8 @@ function rigFacts({ rig, metrics }, histograms) {
     ["kernel", rig.kernel],
     ["governor", rig.governor],
     ["pinned to", rig.cpus.length ? `CPU ${rig.cpus.join(", ")}` : null],
-    ["busiest thread", percent(rig.busiest_thread)],
-    ["waited for a CPU", time(rig.runqueue_wait_ns)],
+    ["busiest thread", busiest(rig)],
+    ["all threads waited for a CPU", time(rig.runqueue_wait_ns)],
     ["own lateness", slip],
     ["client hold", max("client.hold")],
     ["hiccups", max("rig.hiccup")],

@@ -58,6 +58,7 @@ pub(super) struct Reader {
     connecting: u64,
     interval: u64,
     cpu_ns: u64,
+    waited_ns: u64,
     request: Vec<u8>,
     /// Reused from turn to turn.
     harvest: Vec<Completion>,
@@ -104,6 +105,7 @@ impl Reader {
             random: fastrand::Rng::with_seed(pack.seed),
             interval: course.interval(clock::now_ns()),
             cpu_ns: clock::thread_cpu_ns(),
+            waited_ns: clock::thread_waited_ns().unwrap_or(0),
             subscribers,
             rings,
             watch,
@@ -220,6 +222,9 @@ impl Reader {
         let mut tally = std::mem::take(&mut self.recorder.tally);
         tally.cpu_ns = cpu_ns - self.cpu_ns;
         self.cpu_ns = cpu_ns;
+        let waited_ns = clock::thread_waited_ns().unwrap_or(0);
+        tally.waited_ns = waited_ns - self.waited_ns;
+        self.waited_ns = waited_ns;
         // Nobody listens any more only when the run was given up.
         let _ = reports.send(Report { interval: self.interval, thread: self.pack.thread, tally });
     }

@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     pub(crate) wire_bytes: u64,
     /// Processor time of the thread.
     pub(crate) cpu_ns: u64,
+    /// How long it was ready to run and had no processor; 0 where the kernel does not say.
+    pub(crate) waited_ns: u64,
 }
 
 /// Deliveries.
@@ -100,6 +102,7 @@ impl Default for Tally {
             },
             wire_bytes: 0,
             cpu_ns: 0,
+            waited_ns: 0,
         }
     }
 }
@@ -148,6 +151,7 @@ impl Tally {
         self.connects.merge(&other.connects);
         self.wire_bytes += other.wire_bytes;
         self.cpu_ns += other.cpu_ns;
+        self.waited_ns += other.waited_ns;
     }
 }
 

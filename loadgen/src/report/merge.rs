@@ -319,6 +319,7 @@ fn rig(runs: &[Run]) -> host::Rig {
     let slowest = runs.iter().filter_map(|run| run.rig.floor.clone()).max_by_key(|floor| floor.p99);
     host::Rig {
         busiest_thread: worst(|rig| rig.busiest_thread),
+        busiest_thread_waited: worst(|rig| rig.busiest_thread_waited),
         steal: worst(|rig| rig.steal),
         runqueue_wait_ns: whole(runs, |run| run.rig.runqueue_wait_ns),
         softnet: host::Softnet {

@@ -103,7 +103,8 @@ pub(crate) fn plan(plan: &Plan) -> String {
 /// What the load generator used and did beside publishing and reading, in one line.
 fn means(plan: &Plan) -> Option<String> {
     let some = |count: u64, one: &str, many: &str| {
-        (count > 0).then(|| format!("{} {}", unit::count(count), if count == 1 { one } else { many }))
+        (count > 0)
+            .then(|| format!("{} {}", unit::count(count), if count == 1 { one } else { many }))
     };
     let mut parts: Vec<String> = [
         some(plan.threads.into(), "thread", "threads"),

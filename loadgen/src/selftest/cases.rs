@@ -45,7 +45,11 @@ pub(super) fn all() -> Vec<Case> {
             })
             .quick(),
         Case::new("a publisher held up for 2 s", HELD_UP, &["stall:by=2s,event=200"], held_up),
-        Case::new("more than the rig can do", SATURATED, &[], saturated).with("--cpus 0").quick(),
+        Case::new("more than the rig can do", SATURATED, &[], saturated).with("--cpus 0"),
+        Case::new("a reader without a processor", STARVED, &[], starved)
+            .with("--cpus 0 --threads 1")
+            .disturbed(Disturbance::Hog { cpu: 0, threads: 40 })
+            .quick(),
         Case::new("one fault of each kind in a million", MILLION, &RARE, one_in_a_million),
         Case::new("first connected, first served", BIASED, &[], first_is_first),
         Case::new("last connected, first served", BIASED, &[], last_is_first)
@@ -71,6 +75,10 @@ const HELD_UP: Load = Load { subscribers: 2, events_per_second: 100, seconds: 6,
 /// check its sum and to enter it; a million events a second to publish beside it.
 const SATURATED: Load =
     Load { subscribers: 400, events_per_second: 1_000_000, seconds: 1, size: 128 };
+
+/// 100,000 deliveries a second: a tenth of a processor's time for this tool, of which it gets a
+/// fortieth.
+const STARVED: Load = Load { subscribers: 50, events_per_second: 2_000, seconds: 4, size: 128 };
 
 /// A little over a million deliveries.
 const MILLION: Load = Load { subscribers: 500, events_per_second: 300, seconds: 7, size: 128 };
@@ -252,12 +260,24 @@ fn held_up(evidence: &Evidence) -> Vec<Finding> {
 }
 
 fn saturated(evidence: &Evidence) -> Vec<Finding> {
+    invalid(evidence, |codes| !codes.is_empty())
+}
+
+/// The server delivered everything, and this program did not get to it: that is no loss.
+fn starved(evidence: &Evidence) -> Vec<Finding> {
+    let mut findings = invalid(evidence, |codes| codes.contains(&"client_cpu"));
+    findings.push(exactly(&evidence.run, "lost", 0));
+    findings
+}
+
+/// The verdict is INVALID, for reasons that are as they should be.
+fn invalid(evidence: &Evidence, right: fn(&[&str]) -> bool) -> Vec<Finding> {
     let verdict = &evidence.run.verdict;
     let invalid = verdict.reasons.iter().filter(|reason| reason.status == Status::Invalid);
     let codes: Vec<&str> = invalid.map(|reason| reason.code.as_str()).collect();
     let text = format!("{} {}", verdict.status.word(), codes.join(" "));
     vec![
-        Finding::new(verdict.status == Status::Invalid && !codes.is_empty(), text),
+        Finding::new(verdict.status == Status::Invalid && right(&codes), text),
         Finding::new(evidence.code == Some(EXIT_INVALID), format!("exit code {:?}", evidence.code)),
     ]
 }

@@ -129,11 +129,7 @@ fn what_a_stream_with_more_to_read_has_not_brought_is_unread_and_what_it_has_ski
     lost.sort_unstable();
     assert_eq!(
         lost,
-        [
-            (Kind::Lost, 0, Some(13), 1),
-            (Kind::Lost, 0, Some(16), 4),
-            (Kind::Lost, 1, Some(13), 1),
-        ]
+        [(Kind::Lost, 0, Some(13), 1), (Kind::Lost, 0, Some(16), 4), (Kind::Lost, 1, Some(13), 1),]
     );
 }
 

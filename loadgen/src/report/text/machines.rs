@@ -60,7 +60,9 @@ pub(super) fn rig(lines: &mut Vec<String>, run: &Run) {
     let rig = &run.rig;
     let parts: Vec<String> = [
         rig.busiest_thread.map(|share| format!("busiest thread {}", unit::percent(share))),
-        rig.runqueue_wait_ns.map(|ns| format!("waited for a CPU {}", unit::time(ns))),
+        rig.busiest_thread_waited
+            .map(|share| format!("and waited for a CPU {} more", unit::percent(share))),
+        rig.runqueue_wait_ns.map(|ns| format!("all threads waited {}", unit::time(ns))),
         rig.softnet.dropped.map(|n| format!("softnet drops {n}")),
         rig.softnet.squeezed.filter(|&n| n > 0).map(|n| format!("softnet out of budget {n}")),
         rig.steal.map(|share| format!("steal {}", unit::percent(share))),
