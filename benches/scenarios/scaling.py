@@ -4,19 +4,23 @@
 Each curve varies one thing and measures at every point with an engine that nobody has used yet:
 
 subscribers   1,000 to 1,000,000 of one topic: CPU per delivery, time to the last one, memory each;
-              beside a bare send(2) loop as far as that goes
-topics        1 to 100,000, subscribers spread evenly, by Zipf's law, or all on one
+              beside bare sends to as many bare sockets, and a bare send(2) loop as far as that goes
+topics        1 to 100,000, subscribers spread evenly, by Zipf's law, or all on one; beside a bare
+              loop that sends each event to as few, where its descriptors suffice
 sizes         64 B to 64 KiB of data
 rates         1 event a second to saturation
 workers       one, and two that share the second CPU with the load generator
 handshakes    streams opened a second, and what one costs the engine
 
 Points are kept in points.json of the results, so a curve may be measured in pieces; a point that is
-measured again replaces itself. --plot draws what is there. CPU per delivery should be flat, within
-15 %, along the first two curves.
+measured again replaces itself. At each point all lines are measured in every round, in an order that
+turns; a figure is the median of its rounds. --beside takes a second build along. --plot draws what
+is there. CPU per delivery should be flat, within 15 %, along the first two curves.
 """
 
+import argparse
 import json
+import statistics
 import subprocess
 
 import lone
@@ -33,10 +37,16 @@ EVENT_COUNT_MIN = 5  # in a measured window, whatever --seconds says
 WARM_UP_S = 2
 FLAT_MAX = 1.15
 SLACK_S = 300
+FOREIGN_SOCKETS_MAX = 100
 PLOTS = rig.ROOT / "docs"
 DISTS = {"even": "even", "zipf": "zipf:1", "one hot": "zipf:8"}
-# What is beside the engine: a bare send(2) loop has a descriptor for each subscriber.
+# What is beside the engine: a bare send(2) loop has a descriptor for each subscriber; bare sockets
+# are held by many threads, and nobody waits for what they receive.
 FLOOR, FLOOR_SUBSCRIBERS_MAX = "bare loop", 15_000
+SENDS, BROADCASTS = "bare sends", 5
+BESIDE = "engine before"
+# A bare loop knows one topic, so most events never come: nobody need wait for them.
+HORIZON_S, FLOOR_HORIZON_S = 60, 3
 
 CURVES = {
     "subscribers": [1_000, 10_000, 100_000, 1_000_000],
@@ -74,6 +84,10 @@ def read_options():
                         help="folder of the plots (docs)")
     parser.add_argument("--subscribers", type=int, default=20_000,
                         help="where they are not what varies (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--beside", type=scenario.folder,
+                        help="folder with the engine of another build, measured as well")
+    parser.add_argument("--line", action="append", help="only these lines of the curves")
     parser.add_argument("--seconds", type=int, default=10, help="measured window (%(default)s)")
     return parser.parse_args()
 
@@ -84,46 +98,86 @@ def chosen(curve, options):
 
 def measure_curve(curve, points, options):
     for x in chosen(curve, options):
-        for line in lines_at(curve, x):
-            print(f"{curve}: {x:,}{'' if line == 'engine' else f', {line}'}", flush=True)
-            figures = POINTS[curve](x, line, options)
-            said = ", ".join(f"{name} {value:,.4g}" for name, value in figures.items() if value)
-            print(f"  {said}", flush=True)
-            points.setdefault(curve, {}).setdefault(line, {})[str(x)] = figures
-            rig.write_json(options.out / "points.json", points)
+        lines = lines_at(curve, x, options)
+        rounds = {line: [] for line in lines}
+        for number in range(options.rounds):
+            turned = lines[number % len(lines):] + lines[:number % len(lines)]
+            for line in turned:
+                print(f"{curve}: {x:,}, {line}", flush=True)
+                figures = POINTS[curve](x, line, options)
+                said = ", ".join(f"{name} {value:,.4g}" for name, value in figures.items()
+                                 if value)
+                print(f"  {said}", flush=True)
+                rounds[line].append(figures)
+                of_curve = points.setdefault(curve, {}).setdefault(line, {})
+                of_curve[str(x)] = medians(rounds[line]) | {"rounds": rounds[line]}
+                rig.write_json(options.out / "points.json", points)
 
 
-def lines_at(curve, x):
+def medians(rounds):
+    """Each figure's median over the rounds that have it."""
+    found = {}
+    for name in rounds[0]:
+        values = [figures[name] for figures in rounds if figures[name] is not None]
+        found[name] = statistics.median(values) if values else None
+    return found
+
+
+def lines_at(curve, x, options):
     """The lines that a curve has at a point."""
-    if curve == "topics":
-        return DISTS if x > 1 else ["even"]  # one topic is spread in one way only
-    has_floor = curve == "subscribers" and x <= FLOOR_SUBSCRIBERS_MAX
-    return ["engine", FLOOR] if has_floor else ["engine"]
+    # One topic is spread in one way only.
+    lines = list(DISTS) if curve == "topics" and x > 1 else ["engine"]
+    if curve == "topics" and x == 1:
+        lines = ["even"]
+    if curve == "subscribers":
+        lines.append(SENDS)
+    beside = {"subscribers": x, "topics": options.subscribers}.get(curve)
+    if beside and beside <= FLOOR_SUBSCRIBERS_MAX and (curve != "topics" or x <= beside):
+        lines.append(FLOOR)
+    if options.beside:
+        lines.append(BESIDE)
+    return [line for line in lines if not options.line or line in options.line]
 
 
 def subscribers(count, line, options):
-    return fan_out(options, count, DELIVERIES_PER_S / count, is_floor=line == FLOOR)
+    if line == SENDS:
+        return bare_sends(count, options)
+    return fan_out(options, count, DELIVERIES_PER_S / count, line=line)
 
 
-def topics(count, dist, options):
+def bare_sends(count, options):
+    """The cost of a send to each of so many sockets that nobody waits at."""
+    said = finish(["taskset", "-c", str(options.server_cpu), f"{options.bin}/floor-pairs",
+                   "--pairs", str(count), "--broadcasts", str(BROADCASTS + 1),
+                   "--read-cpu", str(options.client_cpu)], options)
+    machine.wait_for_rest(rig.tcp_sockets()[0] - 2 * count + FOREIGN_SOCKETS_MAX)
+    # The first one grows what later ones find.
+    costs = json.loads(said)["cpu_ns_per_send"][1:]
+    return {"cpu_us": statistics.median(costs) / 1e3}
+
+
+def topics(count, line, options):
     rate = min(DELIVERIES_PER_S * count / options.subscribers, EVENTS_PER_S_MAX)
+    if line == FLOOR:
+        return fan_out(options, options.subscribers, rate, line=line,
+                       each=options.subscribers // count)
     return fan_out(options, options.subscribers, rate, "--topics", str(count), "--dist",
-                   DISTS[dist])
+                   DISTS.get(line, "even"), line=line)
 
 
-def sizes(count, _, options):
+def sizes(count, line, options):
     rate = min(DELIVERIES_PER_S, BYTES_PER_S / count) / SIZES_SUBSCRIBERS
-    return fan_out(options, SIZES_SUBSCRIBERS, rate, "--size", str(count))
+    return fan_out(options, SIZES_SUBSCRIBERS, rate, "--size", str(count), line=line)
 
 
-def workers(count, _, options):
+def workers(count, line, options):
     return fan_out(options, options.subscribers, DELIVERIES_PER_S / options.subscribers,
-                   workers=count)
+                   workers=count, line=line)
 
 
-def handshakes(count, _, options):
+def handshakes(count, line, options):
     """All that a stream costs up to its first byte; the engine's CPU time is that of its ramp."""
-    with engine(options) as running:
+    with engine(options, line=line) as running:
         before = lone.cpu_s(running)
         report = load(running, options, count, ["connect", "--duration", "1s", "--warmup", "0s"])
         busy = lone.cpu_s(running) - before
@@ -131,9 +185,9 @@ def handshakes(count, _, options):
             "streams_per_cpu_s": count / busy if busy else None}
 
 
-def rates(rate, _, options):
+def rates(rate, line, options):
     """The bare client: it keeps up with a thousand subscribers for longer than any other."""
-    with engine(options) as running:
+    with engine(options, line=line) as running:
         command = ["taskset", "-c", str(options.client_cpu), f"{options.bin}/floor-receive",
                    "--connect", f"127.0.0.1:{running.port}", "--subscribers", "1000",
                    "--rate", str(rate), "--publish", "lines", "--warm-up", str(WARM_UP_S),
@@ -154,13 +208,15 @@ POINTS = {"subscribers": subscribers, "topics": topics, "sizes": sizes, "rates":
           "workers": workers, "handshakes": handshakes}
 
 
-def fan_out(options, count, rate, *flags, workers=1, is_floor=False):
+def fan_out(options, count, rate, *flags, workers=1, line="engine", each=None):
     """A run of the load generator, which proves every delivery."""
-    with floor(options) if is_floor else engine(options, workers) as running:
+    running = floor(options, each) if line == FLOOR else engine(options, workers, line)
+    horizon_s = FLOOR_HORIZON_S if each else HORIZON_S
+    with running as running:
         seconds = max(options.seconds, EVENT_COUNT_MIN / rate)
         report = load(running, options, count, [
             "run", "--rate", f"{rate:.6f}", "--publish-batch", "--warmup", f"{WARM_UP_S}s",
-            "--duration", f"{seconds:.3f}s", "--horizon", "60s", *flags])
+            "--duration", f"{seconds:.3f}s", "--horizon", f"{horizon_s}s", *flags])
     counts, server, metrics = report["counts"], report["server"], report["metrics"]
     last = metrics.get("last", {})
     memory = server["mem_per_conn"]
@@ -173,13 +229,17 @@ def fan_out(options, count, rate, *flags, workers=1, is_floor=False):
             "client_busy": report["rig"]["busiest_thread"]}
 
 
-def engine(options, workers=1):
+def engine(options, workers=1, line="engine"):
+    if line == BESIDE:
+        options = argparse.Namespace(**vars(options) | {"bin": options.beside})
     return lone.serving(options, cpus=[options.server_cpu, options.client_cpu][:workers])
 
 
-def floor(options):
-    return rig.serving(rig.known_servers()["floor-send"], options.server_cpu, options.bin,
-                       options.out / "floor.log")
+def floor(options, each):
+    known = rig.known_servers()["floor-send"]
+    words = f"{known.command} --each {each}" if each else known.command
+    server = rig.Server(known.name, words)
+    return rig.serving(server, options.server_cpu, options.bin, options.out / "floor.log")
 
 
 def load(running, options, count, words):
@@ -251,7 +311,7 @@ def flatness(points):
     said = []
     for curve in ("subscribers", "topics"):
         for line, by_x in points.get(curve, {}).items():
-            if line == FLOOR:
+            if line in (FLOOR, SENDS, BESIDE):
                 continue
             cpu = {int(x): figures["cpu_us"] for x, figures in by_x.items() if figures["cpu_us"]}
             if len(cpu) < 2:

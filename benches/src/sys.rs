@@ -105,8 +105,26 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 pub fn own_descriptor_table() -> io::Result<()> {
     // SAFETY: the call takes no pointer. It changes what descriptor numbers mean in this thread:
     // a descriptor opened by another thread afterwards does not exist here. Callers keep to that
-    // by opening, using and dropping their sockets in the thread that called this.
+    // by opening, using and dropping their sockets in the thread that called this, and in threads
+    // that it has started since, which share its table.
     checked(unsafe { libc::unshare(libc::CLONE_FILES) }).map(drop)
+}
+
+/// Keeps the calling thread on one CPU.
+///
+/// # Errors
+/// Those of `sched_setaffinity(2)`: there is no such CPU.
+pub fn stay_on_cpu(cpu: usize) -> io::Result<()> {
+    // SAFETY: a mask is plain bits, and all of them unset is a mask.
+    let mut mask: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    let cpus_max = 8 * size_of::<libc::cpu_set_t>();
+    if cpu >= cpus_max {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: the number is within the mask.
+    unsafe { libc::CPU_SET(cpu, &mut mask) };
+    // SAFETY: the kernel reads one mask of the given size from a live local; 0 is this thread.
+    checked(unsafe { libc::sched_setaffinity(0, size_of_val(&mask), &raw const mask) }).map(drop)
 }
 
 /// Nanoseconds of the monotonic clock, which all processes of a machine read alike.

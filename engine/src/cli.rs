@@ -1,6 +1,7 @@
 //! What the program does with its command line and its signals.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -28,12 +29,15 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match command {
-        Command::Serve(args) => resolved(*args, serve),
+        Command::Serve(args) => {
+            let file = args.mercure_file.clone();
+            resolved(*args, |config| serve(config, file.as_deref()))
+        }
         Command::Doctor(args) => resolved(*args, examine),
     }
 }
 
-fn resolved(mut args: ServeArgs, run: fn(&Config) -> ExitCode) -> ExitCode {
+fn resolved(mut args: ServeArgs, run: impl FnOnce(&Config) -> ExitCode) -> ExitCode {
     if let Err(error) = hub::read(&mut args) {
         eprintln!("error: Mercure hub: {error}");
         return ExitCode::from(USAGE);
@@ -54,7 +58,8 @@ fn examine(config: &Config) -> ExitCode {
     if report.has_problem() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn serve(config: &Config) -> ExitCode {
+/// `hub_file` has directives of the hub, to be read again for its keys.
+fn serve(config: &Config, hub_file: Option<&Path>) -> ExitCode {
     raise_limits();
     // Before the first thread, so that no signal finds its default.
     let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
@@ -78,7 +83,10 @@ fn serve(config: &Config) -> ExitCode {
         if signal != SIGHUP {
             break;
         }
-        match engine.reload_keys() {
+        let hub = hub::read_again(config, hub_file);
+        let reloaded =
+            hub.and_then(|hub| engine.reload_keys(hub.as_ref()).map_err(|error| error.to_string()));
+        match reloaded {
             Ok(true) => eprintln!("downpour: SIGHUP: the keys were read again"),
             Ok(false) => eprintln!("downpour: SIGHUP: there is no file of keys to read"),
             Err(error) => eprintln!("downpour: SIGHUP: {error}; nothing was changed"),

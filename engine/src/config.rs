@@ -117,6 +117,11 @@ pub struct Config {
     pub mercure: Option<Arc<Settings>>,
 }
 
+/// A request head beside a Mercure hub, in bytes, and its target: a subscriber names its topics, up to
+/// a thousand, in the query, and a token may list two thousand in a header.
+const HUB_HEAD_BYTES: usize = 256 << 10;
+const HUB_TARGET_BYTES: usize = 192 << 10;
+
 /// A configuration that cannot hold: which flag, its value, and what would be allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -243,7 +248,7 @@ impl Config {
     pub fn token_check(&self, role: Role) -> Option<&TokenCheck> {
         match role {
             Role::Native => self.tokens.as_ref().map(|tokens| &tokens.check),
-            Role::Publisher | Role::Subscriber => None,
+            _ => self.mercure.as_ref()?.token_check(role),
         }
     }
 
@@ -256,7 +261,12 @@ impl Config {
     /// What a request head may cost.
     #[must_use]
     pub fn head_limits(&self) -> Limits {
-        Limits::default()
+        match self.mercure {
+            Some(_) => {
+                Limits { head_bytes_max: HUB_HEAD_BYTES, target_bytes_max: HUB_TARGET_BYTES }
+            }
+            None => Limits::default(),
+        }
     }
 
     /// What the router has to know.

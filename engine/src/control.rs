@@ -21,8 +21,8 @@ use crate::delivery::Delivery;
 use crate::event::{Draft, Epoch};
 use crate::limits::Limits;
 use crate::ring::{Admission, Doorbell};
+use crate::sequencer::Intake;
 use crate::stats::{Stats, WorkerStats};
-use crate::submission::Submission;
 use crate::token::Verifiers;
 
 pub(crate) mod accept;
@@ -31,12 +31,14 @@ pub(crate) mod command;
 mod connection;
 pub(crate) mod mercure;
 mod metrics;
+pub(crate) mod nudge;
 mod publish;
 mod rights;
 pub(crate) mod socket;
 mod subscribe;
 pub(crate) mod tickets;
 
+use nudge::Nudge;
 use tickets::Tickets;
 
 /// Room on all rings, in events and in bytes.
@@ -55,12 +57,14 @@ pub(crate) struct Control<L> {
     /// Borrowed for single steps only, never across a wait.
     pub(crate) delivery: RefCell<Delivery<L>>,
     pub(crate) tickets: Tickets,
-    pub(crate) intake: Sender<Submission>,
+    pub(crate) intake: Intake,
     pub(crate) room: Arc<Room>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) stats: Arc<Stats>,
-    /// Rung when a task has given the delivery lane something to do.
+    /// What other threads ring when they have given the pump something to do.
     pub(crate) doorbell: Arc<Doorbell>,
+    /// What a task gives when it has.
+    pub(crate) nudge: Nudge,
     pub(crate) key: RefCell<Option<PublishKey>>,
     /// The Mercure hub, if there is one.
     pub(crate) hub: Option<Arc<mercure::Hub>>,

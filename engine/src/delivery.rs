@@ -32,6 +32,7 @@ use crate::stats::{Stats, WorkerStats};
 use crate::topic::{Bounds, Interest, Resume, SetIndex, Standing, Topics};
 
 mod audience;
+pub(crate) mod bench;
 pub(crate) mod descriptor;
 pub(crate) mod epoll;
 pub(crate) mod lane;

@@ -31,6 +31,7 @@ use crate::control::mercure::Hub;
 use crate::event::Epoch;
 use crate::keys::Keys;
 use crate::limits::Limits;
+use crate::mercure::settings::Settings;
 use crate::ring::{Admission, Doorbell, RingReceiver, RingSender, ring};
 use crate::sequencer::Sequencer;
 use crate::stats::Stats;
@@ -180,18 +181,18 @@ impl Engine {
     }
 
     /// Reads the files of the publish key and of the keys of tokens again; false when there is none
-    /// to read.
+    /// to read. `hub` has the settings of the Mercure hub as they are now, whose keys come into force.
     ///
     /// # Errors
     /// When a file is bad; all keys stay as they were.
-    pub fn reload_keys(&self) -> Result<bool, StartError> {
+    pub fn reload_keys(&self, hub: Option<&Settings>) -> Result<bool, StartError> {
         let key = read_key(self.config.publish_key_file.as_deref())?;
-        let files_count = self.keys.read_files().map_err(StartError)?;
+        let files_count = self.keys.read_again(hub).map_err(StartError)?;
         for handle in &self.handles {
             handle.send(Command::Key(key.clone()));
         }
         send_verifiers(&self.handles, &self.keys.verifiers());
-        Ok(key.is_some() || files_count > 0)
+        Ok(key.is_some() || files_count > 0 || hub.is_some())
     }
 
     /// Stops taking connections and events, tells every subscriber when to come back, and waits until

@@ -44,7 +44,8 @@ pub const ALTERNATES_BYTES_MAX: usize = 64 << 10;
 pub const HEAD_BYTES_MAX: usize = LONG_TOPIC_BYTES_MAX + ALTERNATES_BYTES_MAX + (1 << 10);
 /// Longest reconnection time a publisher may set, in milliseconds: one day.
 pub const RETRY_MS_MAX: u64 = 86_400_000;
-/// The event name the engine itself uses; a publisher cannot use it.
+/// The event name the engine itself uses; a publisher cannot use it, but in Mercure's form, whose hub
+/// keeps it for nobody.
 pub const GAP_EVENT: &str = "gap";
 
 /// What a publisher gives.
@@ -84,13 +85,13 @@ pub enum Form {
 pub enum EventError {
     /// Topic empty, longer than [`TOPIC_BYTES_MAX`], or with a control character.
     Topic,
-    /// Topic empty, longer than [`LONG_TOPIC_BYTES_MAX`], or with a control character.
+    /// Topic longer than [`LONG_TOPIC_BYTES_MAX`].
     LongTopic,
     /// More than [`ALTERNATES_MAX`] alternates, or [`ALTERNATES_BYTES_MAX`] bytes of them.
     Alternates,
     /// Event name longer than [`NAME_BYTES_MAX`], or with NUL, CR or LF.
     Name,
-    /// Event name is [`GAP_EVENT`].
+    /// Event name is [`GAP_EVENT`], in the native form.
     NameReserved,
     /// Id empty, longer than [`ID_BYTES_MAX`], or with NUL, CR or LF.
     Id,
@@ -107,11 +108,9 @@ impl fmt::Display for EventError {
                 f,
                 "`topic` must be 1 to {TOPIC_BYTES_MAX} bytes of UTF-8 without control characters"
             ),
-            EventError::LongTopic => write!(
-                f,
-                "`topic` must be 1 to {LONG_TOPIC_BYTES_MAX} bytes of UTF-8 without control \
-                 characters"
-            ),
+            EventError::LongTopic => {
+                write!(f, "`topic` must be at most {LONG_TOPIC_BYTES_MAX} bytes of UTF-8")
+            }
             EventError::Alternates => write!(
                 f,
                 "an event may have {ALTERNATES_MAX} topics beside the first, with \
@@ -164,7 +163,7 @@ impl Event<'_> {
             Form::Native => (TOPIC_BYTES_MAX, EventError::Topic),
             Form::Mercure => (LONG_TOPIC_BYTES_MAX, EventError::LongTopic),
         };
-        if !is_name(self.topic, bytes_max) {
+        if !self.may_name(self.topic, bytes_max) {
             return Err(error);
         }
         self.check_alternates(bytes_max, error)?;
@@ -172,7 +171,7 @@ impl Event<'_> {
             if name.len() > NAME_BYTES_MAX || breaks_a_line(name) {
                 return Err(EventError::Name);
             }
-            if name == GAP_EVENT {
+            if name == GAP_EVENT && self.form == Form::Native {
                 return Err(EventError::NameReserved);
             }
         }
@@ -191,8 +190,16 @@ impl Event<'_> {
         }
     }
 
+    /// Mercure's hub takes any text for a topic; what else is asked of one there is asked before.
+    fn may_name(&self, topic: &str, bytes_max: usize) -> bool {
+        match self.form {
+            Form::Native => is_name(topic, bytes_max),
+            Form::Mercure => topic.len() <= bytes_max,
+        }
+    }
+
     fn check_alternates(&self, bytes_max: usize, error: EventError) -> Result<(), EventError> {
-        if !self.alternates.iter().all(|topic| is_name(topic, bytes_max)) {
+        if !self.alternates.iter().all(|topic| self.may_name(topic, bytes_max)) {
             return Err(error);
         }
         let bytes: usize = self.alternates.iter().map(|topic| topic.len() + 2).sum();

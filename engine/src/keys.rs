@@ -24,9 +24,10 @@ use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::config::Config;
-use crate::config::token::{ASK_INTERVAL, Role};
+use crate::config::token::{ASK_INTERVAL, Role, TokenCheck};
+use crate::mercure::settings::Settings;
 use crate::token::key::{KEYS_BYTES_MAX, KeySet};
-use crate::token::{Algorithm, Issuer, Verifier, Verifiers};
+use crate::token::{Algorithm, HubVerifiers, Issuer, Verifier, Verifiers};
 
 /// How long one fetch may take in all. A start waits for it, and so does who has a new key.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,16 +49,25 @@ struct Source {
     issuer: usize,
     place: Place,
     algorithm: Option<Algorithm>,
+    /// What its keys may be for; empty = anything.
+    allowed: Vec<Algorithm>,
     keys: KeySet,
     /// Whether the last attempt has failed, which is said once.
     failing: bool,
+}
+
+/// Which tokens are good, and the keys that say so.
+#[derive(Debug)]
+struct Known {
+    checks: Vec<(Role, TokenCheck)>,
+    sources: Vec<Source>,
 }
 
 /// All keys of the engine.
 #[derive(Debug)]
 pub(crate) struct Keys {
     config: Arc<Config>,
-    sources: Mutex<Vec<Source>>,
+    known: Mutex<Known>,
     agent: Agent,
 }
 
@@ -67,53 +77,52 @@ impl Keys {
     /// # Errors
     /// Which file is bad, and why. A URL that does not answer is no error: it will be asked again.
     pub(crate) fn read(config: Arc<Config>) -> Result<Keys, String> {
-        let sources = Mutex::new(sources(&config));
-        let keys = Keys { config, sources, agent: agent() };
-        keys.read_files()?;
+        let mut known = Known::new(&config, None);
+        known.read_files()?;
+        let keys = Keys { config, known: Mutex::new(known), agent: agent() };
         keys.fetch();
         Ok(keys)
     }
 
-    /// Reads the files again; how many there are.
+    /// Reads the files again; how many there are. `hub` has the hub's settings as they are now: their
+    /// keys come into force, and nothing else of them.
     ///
     /// # Errors
     /// Which file is bad, and why; then nothing has changed.
-    pub(crate) fn read_files(&self) -> Result<usize, String> {
-        let mut sources = self.sources();
-        let mut read = Vec::new();
-        for (index, source) in sources.iter().enumerate() {
-            if let Place::File(path) = &source.place {
-                read.push((index, keys_of_file(path, source.algorithm)?));
-            }
+    pub(crate) fn read_again(&self, hub: Option<&Settings>) -> Result<usize, String> {
+        let mut fresh = Known::new(&self.config, hub);
+        let files_count = fresh.read_files()?;
+        let mut known = self.known();
+        let places = |known: &Known| -> Vec<(Role, usize, String)> {
+            known.urls().map(|(source, url)| (source.role, source.issuer, url.to_owned())).collect()
+        };
+        if places(&fresh) != places(&known) {
+            return Err("the URLs of key sets have changed, which needs a restart".into());
         }
-        let files_count = read.len();
-        for (index, keys) in read {
-            sources[index].keys = keys;
+        let is_url = |source: &&mut Source| matches!(source.place, Place::Url(_));
+        let fetched = known.sources.iter_mut().filter(is_url);
+        for (source, fetched) in fresh.sources.iter_mut().filter(is_url).zip(fetched) {
+            source.keys = std::mem::take(&mut fetched.keys);
+            source.failing = fetched.failing;
         }
+        *known = fresh;
         Ok(files_count)
     }
 
     /// Whether anything is fetched at all.
     pub(crate) fn has_urls(&self) -> bool {
-        self.sources().iter().any(|source| matches!(source.place, Place::Url(_)))
+        self.known().urls().next().is_some()
     }
 
     /// What workers check tokens with, as of now.
     pub(crate) fn verifiers(&self) -> Arc<Verifiers> {
-        let sources = self.sources();
-        let verifier = |role| {
-            let check = self.config.token_check(role)?;
-            let issuers = check.issuers.iter().enumerate().map(|(index, issuer)| {
-                let mut keys = issuer.given.clone();
-                let own = sources.iter().filter(|s| s.role == role && s.issuer == index);
-                own.for_each(|source| keys.extend(source.keys.clone()));
-                Issuer { name: issuer.name.clone(), keys }
-            });
-            let issuers = issuers.collect();
-            Some(Verifier::new(check.dialect, issuers, check.audiences.clone(), check.needs_expiry))
-        };
-        let [native, publishers, subscribers] = Role::ALL.map(verifier);
-        Arc::new(Verifiers { native, publishers, subscribers })
+        let known = self.known();
+        let of = |role| known.verifier(role);
+        Arc::new(Verifiers {
+            native: of(Role::Native),
+            publishers: HubVerifiers { v0: of(Role::PublisherV0), v1: of(Role::PublisherV1) },
+            subscribers: HubVerifiers { v0: of(Role::SubscriberV0), v1: of(Role::SubscriberV1) },
+        })
     }
 
     /// Fetches at intervals, and when asked, until nobody can ask any more. `changed` is called
@@ -122,7 +131,7 @@ impl Keys {
         let mut fetched_at = Instant::now();
         let mut asked_at: Option<Instant> = None;
         loop {
-            let interval = match self.sources().iter().any(|source| source.failing) {
+            let interval = match self.known().sources.iter().any(|source| source.failing) {
                 true => FAILED_INTERVAL.min(self.config.jwks_refresh),
                 false => self.config.jwks_refresh,
             };
@@ -142,20 +151,16 @@ impl Keys {
         }
     }
 
-    /// Asks every URL once. The lock is not held meanwhile.
+    /// Asks every URL once. The lock is not held meanwhile; URLs and their order stay.
     fn fetch(&self) {
-        let wanted: Vec<(usize, String, Option<Algorithm>)> = self
-            .sources()
-            .iter()
-            .enumerate()
-            .filter_map(|(index, source)| match &source.place {
-                Place::Url(url) => Some((index, url.clone(), source.algorithm)),
-                Place::File(_) => None,
-            })
-            .collect();
-        for (index, url, algorithm) in wanted {
+        let wanted: Vec<(String, Option<Algorithm>)> =
+            self.known().urls().map(|(source, url)| (url.to_owned(), source.algorithm)).collect();
+        for (index, (url, algorithm)) in wanted.into_iter().enumerate() {
             let outcome = self.keys_of_url(&url, algorithm);
-            self.sources()[index].settle(&url, outcome);
+            let mut known = self.known();
+            let is_url = |source: &&mut Source| matches!(source.place, Place::Url(_));
+            let source = known.sources.iter_mut().filter(is_url).nth(index);
+            source.expect("the URLs stay").settle(&url, outcome);
         }
     }
 
@@ -166,13 +171,67 @@ impl Keys {
         KeySet::from_url_text(&text, algorithm).map_err(|error| error.to_string())
     }
 
-    fn sources(&self) -> MutexGuard<'_, Vec<Source>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         // Each change is one assignment: a panic beside it leaves nothing half done.
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// What `config` has, with the keys of `hub` in place of the hub's that it has. Nothing is read.
+    fn new(config: &Config, hub: Option<&Settings>) -> Known {
+        let check = |role: Role| match (role, hub) {
+            (Role::Native, _) | (_, None) => config.token_check(role),
+            (_, Some(hub)) => hub.token_check(role),
+        };
+        let checks: Vec<(Role, TokenCheck)> =
+            Role::ALL.iter().filter_map(|role| Some((*role, check(*role)?.clone()))).collect();
+        Known { sources: sources(&checks), checks }
+    }
+
+    /// Reads all files; how many there are.
+    fn read_files(&mut self) -> Result<usize, String> {
+        let mut files_count = 0;
+        for source in &mut self.sources {
+            if let Place::File(path) = &source.place {
+                let keys = keys_of_file(path, source.algorithm)?;
+                source.take(keys);
+                files_count += 1;
+            }
+        }
+        Ok(files_count)
+    }
+
+    /// The sources that are fetched, in an order that stays.
+    fn urls(&self) -> impl Iterator<Item = (&Source, &str)> {
+        self.sources.iter().filter_map(|source| match &source.place {
+            Place::Url(url) => Some((source, url.as_str())),
+            Place::File(_) => None,
+        })
+    }
+
+    fn verifier(&self, role: Role) -> Option<Verifier> {
+        let (_, check) = self.checks.iter().find(|(other, _)| *other == role)?;
+        let issuers = check.issuers.iter().enumerate().map(|(index, issuer)| {
+            let mut keys = issuer.given.clone();
+            let own = self.sources.iter().filter(|s| s.role == role && s.issuer == index);
+            own.for_each(|source| keys.extend(source.keys.clone()));
+            Issuer { name: issuer.name.clone(), keys }
+        });
+        let (issuers, audiences) = (issuers.collect(), check.audiences.clone());
+        Some(Verifier::new(check.dialect, issuers, audiences, check.needs_expiry))
     }
 }
 
 impl Source {
+    /// Takes keys, as far as they are for what they may be for.
+    fn take(&mut self, mut keys: KeySet) {
+        if !self.allowed.is_empty() {
+            keys.retain(&self.allowed);
+        }
+        self.keys = keys;
+    }
+
     /// Takes what was fetched, or keeps what there was; says on stderr when that begins or ends.
     fn settle(&mut self, url: &str, outcome: Result<KeySet, String>) {
         let (shown, _) = url.split_once('?').unwrap_or((url, ""));
@@ -182,7 +241,7 @@ impl Source {
                     eprintln!("downpour: the keys of {shown} were fetched again");
                 }
                 self.failing = false;
-                self.keys = keys;
+                self.take(keys);
             }
             Err(error) => {
                 if !self.failing {
@@ -198,18 +257,18 @@ impl Source {
     }
 }
 
-fn sources(config: &Config) -> Vec<Source> {
+fn sources(checks: &[(Role, TokenCheck)]) -> Vec<Source> {
     let mut sources = Vec::new();
-    for role in Role::ALL {
-        let Some(check) = config.token_check(role) else { continue };
+    for (role, check) in checks {
         for (issuer, keys) in check.issuers.iter().enumerate() {
             let files = keys.files.iter().cloned().map(Place::File);
             let urls = keys.urls.iter().cloned().map(Place::Url);
             sources.extend(files.chain(urls).map(|place| Source {
-                role,
+                role: *role,
                 issuer,
                 place,
                 algorithm: keys.algorithm,
+                allowed: keys.allowed.clone(),
                 keys: KeySet::default(),
                 failing: false,
             }));

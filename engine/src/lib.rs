@@ -6,9 +6,9 @@
 //! - [`event`], [`selector`], [`token`], [`topic`], [`mercure`], [`stream`], [`http`], [`config`],
 //!   [`close`]: pure. No I/O, no clock, no atomics.
 //! - [`kernel`], [`backend`]: what the machine allows, and which lane runs on it.
-//! - [`ring`], `submission`, [`stats`], [`limits`]: shared between threads.
+//! - [`ring`], `submission`, `sequencer`, [`stats`], [`limits`]: shared between threads.
 //! - `delivery`, `control`: the two lanes of a worker.
-//! - `worker`, `sequencer`, [`engine`], [`doctor`], [`cli`]: the house.
+//! - `worker`, [`engine`], [`doctor`], [`cli`]: the house.
 
 pub mod backend;
 pub mod cli;
@@ -33,6 +33,13 @@ pub(crate) mod submission;
 pub mod token;
 pub mod topic;
 pub(crate) mod worker;
+
+/// What the benches reach and nobody else should.
+#[doc(hidden)]
+pub mod benching {
+    pub use crate::delivery::bench::{Broadcasts, Walk};
+    pub use crate::sequencer::bench::Numbering;
+}
 
 /// What the fuzz targets reach and nobody else should.
 #[doc(hidden)]

@@ -11,7 +11,8 @@
 //!
 //! Invariants:
 //! - An answer of version 0 has the status, the headers and the text that clients of 0.x meet today.
-//! - No value of a request is repeated in an answer.
+//! - No value of a request is repeated in an answer, but a topic that is the hub's own, quoted, as the
+//!   reference does.
 //!
 //! Knows no sockets, files, clock or environment; keys are `token`'s, matching is `selector`'s.
 
@@ -33,6 +34,9 @@ pub const PATH: &str = "/.well-known/mercure";
 pub const SUBSCRIPTIONS_PATH: &str = "/.well-known/mercure/subscriptions";
 /// Protected resource metadata of the hub (RFC 9728, section 3.1).
 pub const METADATA_PATH: &str = "/.well-known/oauth-protected-resource/.well-known/mercure";
+
+/// Where the image of the reference says that it is well; compose files and charts ask there.
+pub const HEALTH_PATH: &str = "/healthz";
 
 /// Cookie with the token, by default.
 pub const COOKIE_V0: &str = "mercureAuthorization";
@@ -97,5 +101,7 @@ impl From<Version> for Speaks {
 #[must_use]
 pub fn is_ours(path: &str) -> bool {
     let below = path.strip_prefix(PATH);
-    path == METADATA_PATH || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path == METADATA_PATH
+        || path == HEALTH_PATH
+        || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

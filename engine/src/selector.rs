@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 pub mod index;
 mod template;
+pub mod unseen;
 mod url_pattern;
 
 #[cfg(test)]

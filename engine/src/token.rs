@@ -39,8 +39,8 @@ pub use jsonwebtoken::Algorithm;
 use claims::{Audience, Claims};
 use key::{Key, KeySet};
 
-/// A token in bytes, at most: as long as a whole request head may be.
-pub const TOKEN_BYTES_MAX: usize = 16 << 10;
+/// A token in bytes, at most: two thousand selectors of 60 bytes, in base64.
+pub const TOKEN_BYTES_MAX: usize = 160 << 10;
 
 /// Selectors of one claim (`publish` or `subscribe` of Mercure 0.x), at most, as its hub has it.
 pub const SELECTORS_PER_CLAIM_MAX: usize = 1_000;
@@ -91,9 +91,16 @@ pub struct Issuer {
 pub struct Verifiers {
     pub native: Option<Verifier>,
     /// Publishers by Mercure.
-    pub publishers: Option<Verifier>,
+    pub publishers: HubVerifiers,
     /// Subscribers by Mercure.
-    pub subscribers: Option<Verifier>,
+    pub subscribers: HubVerifiers,
+}
+
+/// What a Mercure hub checks the tokens of one role with, by the version that they are of.
+#[derive(Debug, Default)]
+pub struct HubVerifiers {
+    pub v0: Option<Verifier>,
+    pub v1: Option<Verifier>,
 }
 
 /// Checks tokens. Cheap to clone; replaced as a whole when keys change.

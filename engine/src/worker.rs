@@ -9,6 +9,11 @@
 //! through the same wait, after ringing its own doorbell: a task that wakes itself would keep
 //! monoio 0.2 from looking at sockets and timers at all.
 //!
+//! Tasks of its own thread nudge it, which costs no system call. A publisher whose requests are all
+//! there already and the pump could nudge and answer each other for ever, so a nudge is taken only
+//! for [`NUDGES_NS`] after the runtime has last looked at its sockets; later ones go through the
+//! descriptor.
+//!
 //! Invariant: an event is taken off the ring only when it can be appended; so a worker that falls
 //! behind fills its ring, and publishers are told.
 
@@ -17,7 +22,7 @@ use std::future::poll_fn;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -31,6 +36,7 @@ use crate::config::key::PublishKey;
 use crate::control::accept::accept;
 use crate::control::command::{Command, SubscribersReport, TopicReport, TopicsReport};
 use crate::control::mercure::{self, Hub};
+use crate::control::nudge::Nudge;
 use crate::control::tickets::Tickets;
 use crate::control::{Control, Room};
 use crate::delivery::lane::Lane;
@@ -38,8 +44,9 @@ use crate::delivery::{Delivery, DeliverySettings};
 use crate::event::Epoch;
 use crate::limits::Limits;
 use crate::ring::{Doorbell, RingReceiver};
+use crate::sequencer::Intake;
 use crate::stats::Stats;
-use crate::submission::{Numbered, Submission};
+use crate::submission::Numbered;
 use crate::token::Verifiers;
 use crate::topic::Bounds;
 
@@ -49,6 +56,9 @@ pub(crate) mod thread;
 const INGEST_MAX: usize = 1024;
 /// How often time is looked at: heartbeats, timeouts and ages need no better.
 const TICK: Duration = Duration::from_millis(100);
+/// How long after the runtime has looked at its sockets and timers nudges are taken: as long as one
+/// turn of the delivery lane keeps it from looking anyway.
+const NUDGES_NS: u64 = 1_000_000;
 
 /// What a worker is made of, put together before its thread starts.
 #[derive(Debug)]
@@ -61,7 +71,7 @@ pub(crate) struct Parts {
     pub(crate) eventfd: OwnedFd,
     pub(crate) doorbell: Arc<Doorbell>,
     pub(crate) commands: Receiver<Command>,
-    pub(crate) intake: Sender<Submission>,
+    pub(crate) intake: Intake,
     pub(crate) room: Arc<Room>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) stats: Arc<Stats>,
@@ -91,6 +101,7 @@ pub(crate) async fn run<L: Lane + 'static>(parts: Parts, lane: L, wake: OwnedFd)
         limits: parts.limits,
         stats: parts.stats,
         doorbell: parts.doorbell,
+        nudge: Nudge::default(),
         key: RefCell::new(parts.key),
         hub: parts.hub,
         announcements: RefCell::default(),
@@ -137,7 +148,7 @@ async fn tick<L: Lane>(control: Rc<Control<L>>) {
         monoio::time::sleep(TICK).await;
         control.delivery.borrow_mut().advance(control.stats.now_ns());
         mercure::announce(&control);
-        control.doorbell.ring();
+        control.nudge.give();
     }
 }
 
@@ -153,28 +164,40 @@ struct Pump<L> {
 
 impl<L: Lane> Pump<L> {
     async fn run(mut self, wake: &TcpStream, eventfd: &OwnedFd) {
+        let mut waiting = pin!(None);
+        let (mut woken, mut looked_at) = (Woken::ByDescriptor, 0);
         while !self.drained {
-            let more = self.work();
+            let now_ns = self.control.stats.now_ns();
+            if woken == Woken::ByDescriptor {
+                looked_at = now_ns;
+                self.control.delivery.borrow_mut().harvest();
+            }
+            let more = self.work(now_ns);
             let doorbell = &self.control.doorbell;
             let rest = || !self.ring.is_empty() || !self.commands.is_empty();
             let again = more || !doorbell.may_sleep(rest);
-            wait(wake, eventfd, again).await;
+            let takes_nudges = !again && now_ns - looked_at < NUDGES_NS;
+            if waiting.is_none() {
+                waiting.set(Some(wake.readable(false)));
+            }
+            let readable = waiting.as_mut().as_pin_mut().expect("it was just set");
+            woken = wait(readable, &self.control.nudge, eventfd, again, takes_nudges).await;
             self.control.doorbell.awake();
-            // The count says nothing that is not looked at anyway.
-            let _ = rustix::io::read(eventfd, &mut [0; 8]);
+            if woken == Woken::ByDescriptor {
+                waiting.set(None);
+            }
         }
     }
 
     /// Everything once; true when there is more to do at once.
-    fn work(&mut self) -> bool {
+    fn work(&mut self, now_ns: u64) -> bool {
         let stats = Arc::clone(&self.control.stats);
-        self.control.stats().turned_at.set(stats.now_ns());
+        self.control.stats().turned_at.set(now_ns);
         while let Ok(command) = self.commands.try_recv() {
             self.obey(command);
         }
         self.ingest();
         let mut delivery = self.control.delivery.borrow_mut();
-        delivery.harvest();
         let more = delivery.turn(|| stats.now_ns());
         // What publishers have been told is accepted is delivered before the streams end.
         self.drained = delivery.is_drained() && self.ring.is_empty() && self.stalled.is_none();
@@ -257,24 +280,47 @@ fn topics<L: Lane>(delivery: &Delivery<L>, prefix: &str, count_max: usize) -> To
     TopicsReport { kept, unkept, topics: all.into_iter().map(report).collect() }
 }
 
-/// Lets the runtime have its turn, and waits until something has happened; with `again` that is at
-/// once, but not before the runtime has looked at its sockets and timers.
-async fn wait(wake: &TcpStream, eventfd: &OwnedFd, again: bool) {
-    let mut readable = pin!(wake.readable(false));
-    let mut rung = !again;
-    // An error is found again by the next wait.
-    let _ = poll_fn(|context| match readable.as_mut().poll(context) {
-        Poll::Pending if !rung => {
-            rung = true;
-            ring_eventfd(eventfd);
-            Poll::Pending
-        }
-        other => other,
-    })
-    .await;
+/// What has ended the pump's wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    /// A task of this thread; the runtime has not looked at its sockets since.
+    ByTask,
+    /// The doorbell, or the delivery lane.
+    ByDescriptor,
 }
 
-/// Makes an eventfd readable.
+/// Lets the runtime have its turn, and waits until something has happened; with `again` that is at
+/// once, but not before the runtime has looked at its sockets and timers. A nudge, too, ends the wait
+/// only then unless `takes_nudges`.
+async fn wait(
+    mut readable: Pin<&mut impl Future>,
+    nudge: &Nudge,
+    eventfd: &OwnedFd,
+    again: bool,
+    takes_nudges: bool,
+) -> Woken {
+    let mut rings = again;
+    poll_fn(|context| {
+        if nudge.take(context) {
+            if takes_nudges {
+                return Poll::Ready(Woken::ByTask);
+            }
+            rings = true;
+        }
+        // An error is found again by the next wait.
+        if readable.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Woken::ByDescriptor);
+        }
+        if std::mem::take(&mut rings) {
+            ring_eventfd(eventfd);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Makes an eventfd readable. Nobody reads the count: each write is an edge, which is all that the
+/// lane's epoll reports.
 pub(crate) fn ring_eventfd(eventfd: impl AsFd) {
     // The count cannot overflow in practice, and if it did the eventfd would be readable as well.
     let _ = rustix::io::write(eventfd, &1u64.to_ne_bytes());

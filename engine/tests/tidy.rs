@@ -23,9 +23,9 @@ const LAYERS: [(&str, &[&str]); 5] = [
         &["event", "selector", "token", "topic", "mercure", "stream", "http", "config", "close"],
     ),
     ("the machine", &["kernel", "backend"]),
-    ("shared between threads", &["ring", "submission", "stats", "limits"]),
+    ("shared between threads", &["ring", "submission", "sequencer", "stats", "limits"]),
     ("the two lanes", &["delivery", "control"]),
-    ("the house", &["worker", "sequencer", "engine", "keys", "doctor", "cli"]),
+    ("the house", &["worker", "engine", "keys", "doctor", "cli"]),
 ];
 
 /// Who must not know whom although their layers would allow it.

@@ -1,24 +1,30 @@
-//! Floor: bare connect and accept. How many connections per second, and what does one cost?
+//! Floor: bare connect and accept. How many connections per second, and what does one cost? And
+//! with all of them open: what does a bare `send(2)` to each in turn cost?
 //!
 //! Each thread has a descriptor table of its own, so the limit of open descriptors holds per
 //! thread and not per process; it listens, connects to itself and accepts, and keeps both ends
 //! until all are counted. What a server adds to this in kernel memory is its own doing.
 //!
+//! A broadcast goes from table to table: its thread sends a frame to each of its sockets, and only
+//! this is measured; then another thread, on another CPU if one is named, reads them while the next
+//! table sends. So no receiver is woken by a send, and nothing is as cheap as this at that size.
+//!
 //! Slab figures are those of the whole machine: nothing else should open sockets meanwhile.
 //! The result is one JSON object on standard output.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::{Arc, Barrier, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use downpour_benches::failure::{self, Doing, Failure};
 use downpour_benches::procfs::{self, Slabs};
-use downpour_benches::sys;
+use downpour_benches::{frame, sys};
 use serde::Serialize;
 use socket2::SockRef;
 
@@ -30,6 +36,8 @@ const TABLE_COUNT_MAX: usize = 250 * 250;
 const SETTLE_INTERVAL: Duration = Duration::from_millis(500);
 /// Slab caches that grew by less than this per pair are left out.
 const REPORTED_BYTES_MIN: f64 = 8.0;
+/// Data of a broadcast: that of the load generator's events.
+const DATA_BYTES: usize = 100;
 
 /// Bare pairs of connected sockets, as many as asked for.
 #[derive(Parser)]
@@ -40,7 +48,13 @@ struct Args {
     /// Tables that are filled at the same time, each by a thread of its own.
     #[arg(long, default_value_t = NonZeroUsize::MIN)]
     at_once: NonZeroUsize,
-    /// Seconds to keep the pairs after they were counted.
+    /// Broadcasts to all pairs, after they were counted.
+    #[arg(long, default_value_t = 0)]
+    broadcasts: u64,
+    /// CPU of the threads that read them; that of the senders if it is not given.
+    #[arg(long)]
+    read_cpu: Option<usize>,
+    /// Seconds to keep the pairs after all.
     #[arg(long, default_value_t = 0)]
     hold: u64,
 }
@@ -58,7 +72,20 @@ struct Report {
     /// What became unavailable altogether, page tables and slack of the slabs included.
     memory_bytes_per_pair: f64,
     slab_bytes_per_pair_by_cache: BTreeMap<String, f64>,
+    /// Of each broadcast.
+    cpu_ns_per_send: Vec<f64>,
 }
+
+/// A full table: what makes it send a broadcast, given its number, or let go of its pairs.
+struct Table {
+    orders: mpsc::Sender<u64>,
+    thread: JoinHandle<()>,
+}
+
+/// What the threads of tables report: CPU time of what they were last asked for, in nanoseconds.
+type Reports = mpsc::Receiver<Result<u64, Failure>>;
+
+type Pair = (TcpStream, TcpStream);
 
 fn main() -> ExitCode {
     failure::exit(run(&Args::parse()))
@@ -70,9 +97,8 @@ fn run(args: &Args) -> Result<(), Failure> {
     let (sockets, _) = procfs::tcp_sockets()?;
     let available_bytes = procfs::meminfo_bytes("MemAvailable")?;
 
-    let release = Arc::new(Barrier::new(tables.len() + 1));
     let begin = Instant::now();
-    let (threads, cpu_ns) = fill(&tables, args.at_once.get(), &release)?;
+    let (tables, reports, cpu_ns) = fill(&tables, args.at_once.get(), args.read_cpu)?;
     let seconds = begin.elapsed().as_secs_f64();
 
     thread::sleep(SETTLE_INTERVAL);
@@ -93,12 +119,29 @@ fn run(args: &Args) -> Result<(), Failure> {
             .map(|(cache, bytes)| (cache, per_pair(bytes)))
             .filter(|(_, bytes)| bytes.abs() >= REPORTED_BYTES_MIN)
             .collect(),
+        cpu_ns_per_send: broadcast(&tables, &reports, args)?,
     };
     println!("{}", serde_json::to_string_pretty(&report).doing(|| "write the result".into())?);
     thread::sleep(Duration::from_secs(args.hold));
-    release.wait();
+    let (orders, threads): (Vec<_>, Vec<_>) =
+        tables.into_iter().map(|table| (table.orders, table.thread)).unzip();
+    drop(orders);
     threads.into_iter().for_each(|thread| thread.join().expect("a table's thread does not panic"));
     Ok(())
+}
+
+/// Sends the broadcasts, each to one table after the other; gives the CPU time of a send in each.
+fn broadcast(tables: &[Table], reports: &Reports, args: &Args) -> Result<Vec<f64>, Failure> {
+    let mut costs = Vec::new();
+    for number in 0..args.broadcasts {
+        let mut cpu_ns = 0;
+        for table in tables {
+            table.orders.send(number).expect("a table waits for orders");
+            cpu_ns += reports.recv().expect("a table reports")?;
+        }
+        costs.push(cpu_ns as f64 / args.pairs as f64);
+    }
+    Ok(costs)
 }
 
 /// How many pairs each descriptor table gets.
@@ -118,23 +161,25 @@ fn tables(pair_count: usize) -> Result<Vec<usize>, Failure> {
     Ok((0..table_count).map(|table| (pair_count - table * room).min(room)).collect())
 }
 
-/// Fills all tables, `at_once` (at least 1) at a time. Returns their threads, which wait for
-/// `release`, and the CPU time it took, in nanoseconds.
+/// Fills all tables, `at_once` (at least 1) at a time. Returns them, and the CPU time it took, in
+/// nanoseconds.
 fn fill(
     tables: &[usize],
     at_once: usize,
-    release: &Arc<Barrier>,
-) -> Result<(Vec<JoinHandle<()>>, u64), Failure> {
-    let mut threads = Vec::new();
-    let (done, made) = mpsc::channel();
+    read_cpu: Option<usize>,
+) -> Result<(Vec<Table>, Reports, u64), Failure> {
+    let mut filled = Vec::new();
+    let (reporter, reports) = mpsc::channel();
     let mut cpu_ns = 0;
-    // Threads keep their sender until released, so the end is a count and not a closed channel.
-    let finish_one = || made.recv().expect("a sender is held here");
+    // Threads keep their sender for ever, so the end is a count and not a closed channel.
+    let finish_one = || reports.recv().expect("a sender is held here");
     for (table, pair_count) in tables.iter().copied().enumerate() {
-        let (done, release) = (done.clone(), Arc::clone(release));
-        threads.push(thread::spawn(move || {
-            fill_table(table, pair_count, &done, &release);
-        }));
+        let reporter = reporter.clone();
+        let (orders, ordered) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            keep_table((table, pair_count), read_cpu, &ordered, &reporter);
+        });
+        filled.push(Table { orders, thread });
         if table + 1 >= at_once {
             cpu_ns += finish_one()?;
         }
@@ -142,15 +187,15 @@ fn fill(
     for _ in 0..tables.len().min(at_once - 1) {
         cpu_ns += finish_one()?;
     }
-    Ok((threads, cpu_ns))
+    Ok((filled, reports, cpu_ns))
 }
 
-/// One thread: makes its pairs, reports, and keeps them until `release`.
-fn fill_table(
-    table: usize,
-    pair_count: usize,
-    done: &mpsc::Sender<Result<u64, Failure>>,
-    release: &Barrier,
+/// One thread: makes its pairs, reports, and keeps them as long as orders may come.
+fn keep_table(
+    (table, pair_count): (usize, usize),
+    read_cpu: Option<usize>,
+    orders: &mpsc::Receiver<u64>,
+    reporter: &mpsc::Sender<Result<u64, Failure>>,
 ) {
     let begin_ns = sys::thread_cpu_ns();
     let pairs = make_pairs(table, pair_count);
@@ -160,15 +205,51 @@ fn fill_table(
         Err(failure) => (Vec::new(), Err(failure)),
     };
     // The receiver is gone only when another table has failed and the process is ending.
-    let _ = done.send(made);
-    release.wait();
+    let _ = reporter.send(made);
+    thread::scope(|scope| {
+        let mut reading: Option<ScopedJoinHandle<'_, Result<(), Failure>>> = None;
+        while let Ok(number) = orders.recv() {
+            let read = reading.take().map_or(Ok(()), join);
+            let _ = reporter.send(read.and_then(|()| send_all(&pairs, number)));
+            reading = Some(scope.spawn(|| read_all(&pairs, read_cpu)));
+        }
+    });
     for (connected, _) in &pairs {
         // Closing resets: a million ports in TIME_WAIT would starve the next run.
         let _ = SockRef::from(connected).set_linger(Some(Duration::ZERO));
     }
 }
 
-fn make_pairs(table: usize, pair_count: usize) -> Result<Vec<(TcpStream, TcpStream)>, Failure> {
+fn join(reading: ScopedJoinHandle<'_, Result<(), Failure>>) -> Result<(), Failure> {
+    reading.join().expect("reading does not panic")
+}
+
+/// The hot loop: a frame to each pair. Returns its CPU time in nanoseconds.
+fn send_all(pairs: &[Pair], number: u64) -> Result<u64, Failure> {
+    let mut bytes = Vec::new();
+    frame::encode(number, &[b'x'; DATA_BYTES], &mut bytes);
+    let begin_ns = sys::thread_cpu_ns();
+    for (_, accepted) in pairs {
+        let mut accepted = accepted;
+        accepted.write_all(&bytes).doing(|| "send a frame".into())?;
+    }
+    Ok(sys::thread_cpu_ns() - begin_ns)
+}
+
+/// Takes what each pair was sent, so that the next broadcast finds empty sockets.
+fn read_all(pairs: &[Pair], cpu: Option<usize>) -> Result<(), Failure> {
+    if let Some(cpu) = cpu {
+        sys::stay_on_cpu(cpu).doing(|| format!("read on CPU {cpu}"))?;
+    }
+    let mut buffer = [0; 4096];
+    for (connected, _) in pairs {
+        let mut connected = connected;
+        connected.read(&mut buffer).doing(|| "read a frame".into())?;
+    }
+    Ok(())
+}
+
+fn make_pairs(table: usize, pair_count: usize) -> Result<Vec<Pair>, Failure> {
     sys::own_descriptor_table().doing(|| "get a descriptor table".into())?;
     let [low, high] = [table % 250, table / 250].map(|part| part as u8 + 1);
     let address = SocketAddr::from((Ipv4Addr::new(127, high, low, 1), 0));
@@ -192,10 +273,19 @@ mod tests {
     #[test]
     fn every_table_is_filled_however_many_at_once() {
         for at_once in 1..=4 {
-            let release = Arc::new(Barrier::new(4));
-            let (threads, _) = fill(&[3, 2, 1], at_once, &release).expect("six pairs are few");
-            release.wait();
-            assert_eq!(threads.len(), 3);
+            let (tables, reports, _) = fill(&[3, 2, 1], at_once, None).expect("six pairs are few");
+            assert_eq!(tables.len(), 3);
+            assert!(reports.try_recv().is_err(), "each has reported once");
         }
+    }
+
+    #[test]
+    fn every_broadcast_is_sent_to_all_and_read() {
+        let args =
+            Args { pairs: 6, at_once: NonZeroUsize::MIN, broadcasts: 5, read_cpu: None, hold: 0 };
+        let (tables, reports, _) = fill(&[3, 2, 1], 1, None).expect("six pairs are few");
+        let costs = broadcast(&tables, &reports, &args).expect("all is sent");
+        assert_eq!(costs.len(), 5);
+        assert!(costs.iter().all(|cost| *cost > 0.0));
     }
 }

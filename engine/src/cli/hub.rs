@@ -1,8 +1,9 @@
-//! The Mercure hub's part of the start: its variables and files, read once.
+//! The Mercure hub's part of the start: its variables and files, read then, and again for new keys.
 //!
 //! `mercure::settings` says what they mean; this is where they come from.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -45,10 +46,15 @@ pub(super) fn read(args: &mut ServeArgs) -> Result<(), String> {
         MercureChoice::Both => Some(Speaks::Both),
     };
     let Some(speaks) = speaks else { return Ok(()) };
-    let name = args.mercure_file.as_ref().map(|path| path.display().to_string());
-    let file = name.as_ref().map(|name| Process.file(name).map(|text| (name, text))).transpose()?;
-    let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-    let mut settings = Settings::read(speaks, file, &Process).map_err(|error| error.to_string())?;
+    let mut settings = settings(speaks, args.mercure_file.as_deref())?;
+    let bytes_max = settings.body_bytes_max.unwrap_or(0);
+    if bytes_max > args.event_bytes_max.0 {
+        settings.warnings.push(format!(
+            "max_request_body_size {bytes_max} lets no larger data through than --event-bytes-max \
+             {}; raise that as well",
+            args.event_bytes_max.0
+        ));
+    }
     let server_name = Process.variable("SERVER_NAME").filter(|name| !name.trim().is_empty());
     if let (true, Some(name)) = (args.listen_is_default, server_name) {
         args.listen = addresses(&name, &mut settings.warnings)?;
@@ -57,9 +63,26 @@ pub(super) fn read(args: &mut ServeArgs) -> Result<(), String> {
     Ok(())
 }
 
+/// The settings as they are now, for their keys; none where there is no hub.
+pub(super) fn read_again(config: &Config, file: Option<&Path>) -> Result<Option<Settings>, String> {
+    config.mercure.as_ref().map(|hub| settings(hub.speaks, file)).transpose()
+}
+
+fn settings(speaks: Speaks, file: Option<&Path>) -> Result<Settings, String> {
+    let name = file.map(|path| path.display().to_string());
+    let file = name.as_ref().map(|name| Process.file(name).map(|text| (name, text))).transpose()?;
+    let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    Settings::read(speaks, file, &Process).map_err(|error| error.to_string())
+}
+
 /// Where Caddy would listen for these names, without its TLS.
 fn addresses(names: &str, warnings: &mut Vec<String>) -> Result<Vec<SocketAddr>, String> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
+    // Both families, as Caddy does, where this machine has both.
+    let everywhere: IpAddr = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+        Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    };
     for name in names.split([',', ' ']).filter(|name| !name.is_empty()) {
         let (scheme, authority) = name.split_once("://").unwrap_or(("", name));
         let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
@@ -72,7 +95,7 @@ fn addresses(names: &str, warnings: &mut Vec<String>) -> Result<Vec<SocketAddr>,
             "" => 80,
             port => port.parse().map_err(|_| format!("SERVER_NAME has no port in {name}"))?,
         };
-        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let address = SocketAddr::from((everywhere, port));
         if !addresses.contains(&address) {
             addresses.push(address);
         }

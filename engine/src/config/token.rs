@@ -115,6 +115,16 @@ pub struct IssuerKeys {
     pub urls: Vec<String>,
     /// For keys that do not say theirs.
     pub algorithm: Option<Algorithm>,
+    /// What keys of files and URLs may be for; empty = anything.
+    pub allowed: Vec<Algorithm>,
+}
+
+impl IssuerKeys {
+    /// Whether there is no key, nor any place to read one from.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.given.is_empty() && self.files.is_empty() && self.urls.is_empty()
+    }
 }
 
 /// What the native interface makes of tokens.
@@ -134,14 +144,22 @@ pub struct Tokens {
 pub enum Role {
     /// Both directions of the native interface.
     Native,
-    /// Publishers by Mercure.
-    Publisher,
-    /// Subscribers by Mercure.
-    Subscriber,
+    /// Publishers by version 0 and version 1 of Mercure.
+    PublisherV0,
+    PublisherV1,
+    /// Subscribers by version 0 and version 1 of Mercure.
+    SubscriberV0,
+    SubscriberV1,
 }
 
 impl Role {
-    pub const ALL: [Self; 3] = [Self::Native, Self::Publisher, Self::Subscriber];
+    pub const ALL: [Self; 5] = [
+        Self::Native,
+        Self::PublisherV0,
+        Self::PublisherV1,
+        Self::SubscriberV0,
+        Self::SubscriberV1,
+    ];
 }
 
 /// The settings of the native interface, if it knows any key.
@@ -155,6 +173,7 @@ pub(super) fn tokens(args: &TokenArgs) -> Result<Option<Tokens>, Refused> {
         files: args.token_key_file.clone(),
         urls: args.token_jwks.clone(),
         algorithm: args.token_algorithm,
+        allowed: Vec::new(),
     };
     Ok(Some(Tokens {
         check: TokenCheck {

@@ -93,7 +93,7 @@ async fn exchange(admin: Rc<Admin>, socket: Socket) {
     let deadline = Instant::now() + EXCHANGE_TIMEOUT;
     let mut buffer = Vec::new();
     let out = loop {
-        match request::parse(&buffer, &admin.config.head_limits()) {
+        match request::parse(&buffer, &request::Limits::default()) {
             Ok(Parsed::Complete { request, .. }) => break answer(&admin, &request).await,
             Ok(Parsed::Partial) => {}
             Err(refusal) => break refused(&refusal, Content::Sent),
@@ -149,6 +149,8 @@ async fn page(admin: &Admin, request: &Request<'_>) -> Result<(&'static str, Str
         "/metrics" => Ok(("text/plain; version=0.0.4; charset=utf-8", metrics::render(admin))),
         "/healthz" => health(admin).map(|body| (JSON, body)),
         "/readyz" => ready(admin).map(|body| (JSON, body)),
+        path if is_hub_path(admin, path, "live") => health(admin).map(|body| (JSON, body)),
+        path if is_hub_path(admin, path, "ready") => ready(admin).map(|body| (JSON, body)),
         "/topics" => topics(admin, request.query).await.map(|body| (JSON, body)),
         "/subscribers" => subscribers(admin, request.query).await.map(|body| (JSON, body)),
         _ => Err(Refusal::new(
@@ -157,6 +159,13 @@ async fn page(admin: &Admin, request: &Request<'_>) -> Result<(&'static str, Str
              /subscribers?top=lag.",
         )),
     }
+}
+
+/// Whether this is where the admin interface of Mercure's hub says how it is, of all hubs or of one.
+fn is_hub_path(admin: &Admin, path: &str, what: &str) -> bool {
+    let behind = path.strip_prefix("/mercure/health/").and_then(|rest| rest.strip_prefix(what));
+    admin.config.mercure.is_some()
+        && behind.is_some_and(|name| name.is_empty() || name.starts_with('/'))
 }
 
 /// Alive: every worker turns its loop.

@@ -3,7 +3,10 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
+
 use super::Control;
+use super::publish::Held;
 use super::rights::{self, Bearer, Holder, Publisher};
 use super::socket::{Socket, SocketError};
 use super::{mercure, publish, subscribe};
@@ -14,10 +17,11 @@ use crate::http::request::{self, BodyKind, Method, Parsed, Request};
 use crate::http::response::{Connection, Content, Reply};
 use crate::http::route::{self, Route};
 use crate::limits::Pass;
-use crate::mercure::answer::Fault;
 
 /// The page behind `GET /`.
 const PAGE: &[u8] = include_bytes!("page.html");
+/// A head that is longer is counted among the bodies that are being read.
+const LONG_HEAD_BYTES: usize = 16 << 10;
 /// What a refused peer may still send, and for how long, before the connection is closed on it.
 pub(super) const LINGER_BYTES_MAX: usize = 256 << 10;
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -35,7 +39,7 @@ pub(super) struct Call {
     pub(super) body: BodyKind,
     pub(super) expects_continue: bool,
     /// What it asks of the Mercure hub, if that is whom it asks.
-    pub(super) hub: Option<Result<mercure::Asked, Fault>>,
+    pub(super) hub: Option<Result<mercure::Asked, mercure::Denied>>,
 }
 
 /// What becomes of the connection after a request.
@@ -82,8 +86,16 @@ async fn read_call<L: Lane>(
     let mut idle = !first && buffer.is_empty();
     let mut deadline =
         Instant::now() + if idle { config.idle_timeout } else { config.handshake_timeout };
+    let mut held = Held::new(control);
+    let mut looked_at = 0;
     loop {
-        if !buffer.is_empty() {
+        if buffer.len() > LONG_HEAD_BYTES
+            && let Err(refusal) = held.set(buffer.capacity())
+        {
+            return Err(refuse(control, socket, None, &refusal).await);
+        }
+        if !buffer.is_empty() && is_worth_reading(buffer, looked_at) {
+            looked_at = buffer.len();
             match request::parse(buffer, &config.head_limits()) {
                 Ok(Parsed::Complete { request, head_bytes }) => {
                     // The hub looks at tokens itself, by its own rules.
@@ -95,7 +107,12 @@ async fn read_call<L: Lane>(
                     {
                         bearer = rights::bearer(control, &request);
                     }
-                    let call = call(control, &request, &bearer);
+                    let mut hub = mercure::asked(control, &request);
+                    let waits = matches!(&hub, Some(Err(denied)) if denied.key_is_unknown);
+                    if waits && rights::wait_for_keys(control).await {
+                        hub = mercure::asked(control, &request);
+                    }
+                    let call = Call { hub, ..call(control, &request, &bearer) };
                     buffer.drain(..head_bytes);
                     return Ok(call);
                 }
@@ -128,6 +145,16 @@ async fn read_call<L: Lane>(
     }
 }
 
+/// Whether a head of which `looked_at` bytes were read before should be read again: at once, but a long
+/// one only when it has come to an end or to double its length, so that one that comes byte by byte
+/// does not cost its length for each.
+fn is_worth_reading(buffer: &[u8], looked_at: usize) -> bool {
+    let fresh = &buffer[looked_at.saturating_sub(3)..];
+    buffer.len() <= LONG_HEAD_BYTES
+        || buffer.len() >= 2 * looked_at
+        || memmem::find(fresh, b"\r\n\r\n").is_some()
+}
+
 fn call<L>(control: &Control<L>, request: &Request<'_>, bearer: &Bearer) -> Call {
     let keep = request.keep_alive && !control.is_draining();
     let is_head = matches!(request.method, Method::Head);
@@ -151,7 +178,7 @@ fn call<L>(control: &Control<L>, request: &Request<'_>, bearer: &Bearer) -> Call
         subscriber,
         body: request.body,
         expects_continue: request.expect_continue,
-        hub: mercure::asked(control, request),
+        hub: None,
     }
 }
 

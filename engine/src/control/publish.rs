@@ -23,6 +23,7 @@ use crate::http::body::Body;
 use crate::http::refusal::{Refusal, Status};
 use crate::http::response::CONTINUE;
 use crate::http::route::{EventFields, ObjectFormat};
+use crate::sequencer::Handed;
 use crate::submission::{Drafts, Origin, Submission};
 
 /// Slowest body that is waited for, in bytes a second, after the time a head may take.
@@ -349,8 +350,9 @@ pub(super) fn try_hand_in<L: Lane>(
     }
     let ticket = control.tickets.issue();
     let origin = Origin { worker: control.worker, ticket: ticket.number() };
-    let handed = control.intake.try_send(Submission { drafts, origin });
-    assert!(handed.is_ok(), "the intake has a place for every admitted event");
+    if control.intake.hand_in(Submission { drafts, origin }) == Handed::Numbered {
+        control.nudge.give();
+    }
     control.stats().published.add(count);
     Ok(ticket)
 }
@@ -431,7 +433,7 @@ pub(super) async fn read_body<L: Lane>(
     let mut body = Body::new(call.body, Some(content_max as u64))?;
     say_continue(control, socket, buffer, call).await?;
     let mut content = Vec::new();
-    let mut held = Held { control, bytes: 0 };
+    let mut held = Held::new(control);
     let began = Instant::now();
     loop {
         let decoded = body.decode(buffer, &mut content)?;
@@ -449,13 +451,21 @@ pub(super) async fn read_body<L: Lane>(
 }
 
 /// Bytes of one body, counted against those of all bodies of the worker.
-struct Held<'a, L> {
+pub(super) struct Held<'a, L> {
     control: &'a Control<L>,
     bytes: usize,
 }
 
-impl<L> Held<'_, L> {
-    fn set(&mut self, bytes: usize) -> Result<(), Refusal> {
+impl<'a, L> Held<'a, L> {
+    pub(super) fn new(control: &'a Control<L>) -> Self {
+        Held { control, bytes: 0 }
+    }
+
+    /// Counts so many bytes instead of those before.
+    ///
+    /// # Errors
+    /// When all together are more than the worker may hold; they are counted all the same.
+    pub(super) fn set(&mut self, bytes: usize) -> Result<(), Refusal> {
         let all = &self.control.body_bytes;
         all.set(all.get() - self.bytes + bytes);
         self.control.stats().body_bytes.set(all.get() as u64);

@@ -17,7 +17,7 @@ use crate::event::EventId;
 use crate::http::route::Subscription;
 use crate::limits::Pass;
 use crate::stream;
-use crate::topic::{Gap, Interest, Resume, Topics};
+use crate::topic::{Gap, Interest, Resume};
 
 /// Receive buffer of a stream's socket: nobody reads what a subscriber sends after its request, so
 /// this bounds what it can make the kernel keep. The smallest the kernel takes is a little above.
@@ -70,7 +70,7 @@ fn start<L: Lane>(
     call: &Call,
 ) -> Result<(), CloseReason> {
     let names = &subscription.topics;
-    may_start(control, |topics| Interest::Topics(names).new_upper_bound(topics))?;
+    may_start(control, Interest::Topics(names))?;
     let (resume, greeting) = greeting(control, subscription, call);
     let interest = Interest::Topics(names);
     let holder = call.subscriber.as_ref().ok().and_then(Option::as_ref);
@@ -99,7 +99,7 @@ pub(super) fn hand_over<L: Lane>(
         Ok(slot) => {
             control.stats().gaps.add(u64::from(resume.gap.is_some()));
             control.stats().topics.set(delivery.topics().count() as u64);
-            control.doorbell.ring();
+            control.nudge.give();
             Ok(slot)
         }
         Err(SubscribeError::Full) => Err(CloseReason::ConnectionsMax),
@@ -110,18 +110,19 @@ pub(super) fn hand_over<L: Lane>(
     }
 }
 
-/// Whether a stream may start that needs so many new topics, with so many bytes of names.
+/// Whether a stream may start, by the topics and views that it adds. Which these are is looked at
+/// closely only where there might be too many.
 pub(super) fn may_start<L: Lane>(
     control: &Control<L>,
-    new: impl FnOnce(&Topics) -> (usize, usize),
+    interest: Interest<'_>,
 ) -> Result<(), CloseReason> {
     if control.is_draining() {
         return Err(CloseReason::Drained);
     }
     let delivery = control.delivery.borrow();
     let topics = delivery.topics();
-    let (count, bytes) = new(topics);
-    match control.config.has_room_for(count, bytes, topics) {
+    let has_room = |(count, bytes)| control.config.has_room_for(count, bytes, topics);
+    match has_room(interest.new_upper_bound(topics)) || has_room(interest.new_count(topics)) {
         true => Ok(()),
         false => Err(CloseReason::TopicsMax),
     }

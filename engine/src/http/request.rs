@@ -55,7 +55,7 @@ pub enum Parsed<'a> {
     Complete { request: Request<'a>, head_bytes: usize },
 }
 
-/// The methods that this server knows (RFC 9110, section 9). Which of them a resource has is the
+/// The methods that this server knows (RFC 9110, section 9, and RFC 10008 for QUERY). Which of them a resource has is the
 /// router's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -67,12 +67,13 @@ pub enum Method {
     Options,
     Patch,
     Trace,
+    Query,
 }
 
 impl Method {
-    /// Whether a request with it changes nothing (RFC 9110, section 9.2.1).
+    /// Whether a request with it changes nothing (RFC 9110, section 9.2.1; RFC 10008, section 2).
     pub fn is_safe(self) -> bool {
-        matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
+        matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace | Self::Query)
     }
 
     /// Methods are case-sensitive (RFC 9110, section 9.1).
@@ -86,6 +87,7 @@ impl Method {
             b"OPTIONS" => Self::Options,
             b"PATCH" => Self::Patch,
             b"TRACE" => Self::Trace,
+            b"QUERY" => Self::Query,
             _ => return None,
         })
     }

@@ -34,12 +34,16 @@ pub const PREAMBLE: &[u8] = b":\n";
 const EXPOSED: &[u8] =
     b"Access-Control-Expose-Headers: Last-Event-ID, Mercure-Last-Event-ID, Link, ETag\r\n";
 /// What a page of another origin may send. `Cache-Control` is sent by polyfills.
-const PREFLIGHT: &[u8] = b"Access-Control-Allow-Methods: GET, HEAD, POST\r\n\
+const PREFLIGHT: &[u8] = b"Access-Control-Allow-Methods: GET, HEAD, POST, QUERY\r\n\
     Access-Control-Allow-Headers: authorization, cache-control, content-type, last-event-id, if-none-match\r\n\
     Access-Control-Max-Age: 7200\r\n";
 /// The methods of the hub itself, and of the documents below it.
 pub const HUB_ALLOW: &str = "GET, HEAD, POST, OPTIONS";
+pub const HUB_ALLOW_V1: &str = "GET, HEAD, QUERY, POST, OPTIONS";
 pub const READ_ALLOW: &str = "GET, HEAD, OPTIONS";
+
+/// What the body of a QUERY may be (RFC 10008, section 3).
+const ACCEPT_QUERY: &str = "Accept-Query: application/x-www-form-urlencoded\r\n";
 
 /// A request that is not served: its status and the line that says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,6 +173,9 @@ impl Answer<'_> {
         if let Some(seconds) = fault.retry_after {
             headers += &format!("Retry-After: {seconds}\r\n");
         }
+        if fault.status == Status::UnsupportedMediaType {
+            headers += ACCEPT_QUERY;
+        }
         if fault.version == Version::V1
             && (fault.code.is_some() || fault.status == Status::Unauthorized)
         {
@@ -194,6 +201,9 @@ impl Answer<'_> {
     pub fn preflight(&self, allow: &str, out: &mut Vec<u8>) {
         self.start(Status::NoContent, out);
         append(out, format_args!("Allow: {allow}\r\n"));
+        if allow == HUB_ALLOW_V1 {
+            out.extend_from_slice(ACCEPT_QUERY.as_bytes());
+        }
         if self.origin.is_some_and(|origin| self.cors.has(origin)) {
             out.extend_from_slice(PREFLIGHT);
         }
@@ -256,11 +266,11 @@ fn text_document(body: &[u8]) -> Document<'_> {
     Document { content_type: "text/plain; charset=utf-8", body, headers: "" }
 }
 
-/// An id as a header may have it: what a publisher chose may hold bytes that end a header or are not
-/// ASCII; such an id is not repeated.
+/// An id as a header may have it, in UTF-8 as browsers send it: what a publisher chose may hold bytes
+/// that end a header; such an id is not repeated.
 #[must_use]
 pub fn header_id(id: &str) -> Option<&str> {
-    let fits = !id.is_empty() && id.bytes().all(|byte| (0x20..=0x7E).contains(&byte));
+    let fits = !id.is_empty() && !id.contains(char::is_control);
     (fits && id.trim() == id).then_some(id)
 }
 

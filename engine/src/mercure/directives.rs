@@ -20,6 +20,8 @@ const DEPTH_MAX: usize = 4;
 pub struct Directive {
     pub name: String,
     pub words: Vec<String>,
+    /// Whether there were words at all, before variables without a value went.
+    pub has_words: bool,
     pub block: Vec<Directive>,
     /// Line of the text, from 1.
     pub line: usize,
@@ -56,8 +58,9 @@ pub trait Lookup {
 /// # Errors
 /// The first line that is wrong.
 pub fn parse(text: &str, lookup: &dyn Lookup) -> Result<Vec<Directive>, SyntaxError> {
+    let text = filled(text, lookup);
     let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
-    let mut directives = block(&mut lines, lookup, 0)?;
+    let mut directives = block(&mut lines, lookup, 0, 1)?;
     match directives.as_mut_slice() {
         [only] if only.name == "mercure" && only.words.is_empty() => {
             Ok(std::mem::take(&mut only.block))
@@ -66,18 +69,35 @@ pub fn parse(text: &str, lookup: &dyn Lookup) -> Result<Vec<Directive>, SyntaxEr
     }
 }
 
-/// Directives up to the end of the text, or of the block.
+/// The text with `{$NAME}` and `{$NAME:default}` filled in, before it is read: one variable may have
+/// several directives. A line that ends with a backslash goes on in the next.
+fn filled(text: &str, lookup: &dyn Lookup) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("{$") {
+        let Some((name, tail)) = behind.split_once('}') else { break };
+        let (name, default) = name.split_once(':').unwrap_or((name, ""));
+        out.push_str(before);
+        out.push_str(&lookup.variable(name).unwrap_or_else(|| default.into()));
+        rest = tail;
+    }
+    out.push_str(rest);
+    out.replace("\\\r\n", " ").replace("\\\n", " ")
+}
+
+/// Directives up to the end of the text, or of the block that begins in line `first`.
 fn block(
     lines: &mut dyn Iterator<Item = (usize, &str)>,
     lookup: &dyn Lookup,
     depth: usize,
+    first: usize,
 ) -> Result<Vec<Directive>, SyntaxError> {
     let mut directives = Vec::new();
-    let mut last = 0;
+    let mut last = first;
     while let Some((line, text)) = lines.next() {
         last = line;
         let wrong = |what: &str| SyntaxError { line, what: what.into() };
-        let mut words = words(text, line, lookup)?;
+        let (mut words, mut count) = words(text, line, lookup)?;
         let Some(first) = words.first() else { continue };
         if first.as_opening().is_some_and(|word| word == "}") {
             return match (depth, words.len()) {
@@ -89,17 +109,22 @@ fn block(
         let opens = words.last().and_then(Word::as_opening).is_some_and(|word| word == "{");
         if opens {
             words.pop();
+            count -= 1;
         }
         if words.is_empty() {
-            return Err(wrong("a block needs a name before its `{`"));
+            return Err(wrong(
+                "a block needs a name before its `{`; of a Caddyfile, only the `mercure` block is \
+                 read",
+            ));
         }
         if opens && depth == DEPTH_MAX {
             return Err(wrong("too many blocks within blocks"));
         }
-        let inner = if opens { block(lines, lookup, depth + 1)? } else { Vec::new() };
+        let inner = if opens { block(lines, lookup, depth + 1, line)? } else { Vec::new() };
         let mut words = words.into_iter().map(|word| word.text);
         let name = words.next().expect("it was looked at");
-        directives.push(Directive { name, words: words.collect(), block: inner, line });
+        let (words, has_words) = (words.collect(), count > 1);
+        directives.push(Directive { name, words, has_words, block: inner, line });
     }
     match depth {
         0 => Ok(directives),
@@ -119,8 +144,13 @@ impl Word {
     }
 }
 
-fn words(line: &str, number: usize, lookup: &dyn Lookup) -> Result<Vec<Word>, SyntaxError> {
-    let mut words = Vec::new();
+/// The words of a line, and how many there were with those that came to nothing.
+fn words(
+    line: &str,
+    number: usize,
+    lookup: &dyn Lookup,
+) -> Result<(Vec<Word>, usize), SyntaxError> {
+    let (mut words, mut count) = (Vec::new(), 0);
     let mut rest = line.trim();
     while !rest.is_empty() && !rest.starts_with('#') {
         let quote = rest.chars().next().filter(|c| matches!(c, '"' | '`'));
@@ -135,13 +165,14 @@ fn words(line: &str, number: usize, lookup: &dyn Lookup) -> Result<Vec<Word>, Sy
             }
         };
         let text = replace(&raw, number, lookup)?;
+        count += 1;
         // What a variable without a value leaves behind is no word.
         if !text.is_empty() || quote.is_some() || raw.is_empty() {
             words.push(Word { text, quoted: quote.is_some() });
         }
         rest = tail.trim_start();
     }
-    Ok(words)
+    Ok((words, count))
 }
 
 /// A quoted word and what follows it. A backslash keeps a double quote.
@@ -161,8 +192,7 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     None
 }
 
-/// Fills in `{env.NAME}`, `{$NAME}`, `{$NAME:default}` and `{file.PATH}`. Other braces stay: URI
-/// templates have them too.
+/// Fills in `{env.NAME}` and `{file.PATH}`. Other braces stay: URI templates have them too.
 fn replace(word: &str, line: usize, lookup: &dyn Lookup) -> Result<String, SyntaxError> {
     let mut out = String::new();
     let mut rest = word;
@@ -171,9 +201,6 @@ fn replace(word: &str, line: usize, lookup: &dyn Lookup) -> Result<String, Synta
         let inner = &rest[start + 1..end];
         let value = if let Some(name) = inner.strip_prefix("env.") {
             Some(lookup.variable(name).unwrap_or_default())
-        } else if let Some(name) = inner.strip_prefix('$') {
-            let (name, default) = name.split_once(':').unwrap_or((name, ""));
-            Some(lookup.variable(name).unwrap_or_else(|| default.into()))
         } else if let Some(path) = inner.strip_prefix("file.") {
             let content = lookup.file(path);
             Some(content.map_err(|what| SyntaxError { line, what })?)

@@ -39,6 +39,17 @@ impl Form {
         Ok(Self(pairs))
     }
 
+    /// These pairs, and behind them those of another form.
+    ///
+    /// # Errors
+    /// When there are too many pairs.
+    pub fn with(&self, other: Self) -> Result<Self, Malformed> {
+        if self.0.len() + other.0.len() > PAIRS_MAX {
+            return Err(Malformed);
+        }
+        Ok(Self(self.0.iter().cloned().chain(other.0).collect()))
+    }
+
     /// The first value of a name.
     #[must_use]
     pub fn first(&self, name: &str) -> Option<&str> {
@@ -61,6 +72,14 @@ impl Form {
 pub fn is_form(content_type: Option<&str>) -> bool {
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// Whether the type of a body is one that cannot be read: a parameter without a value.
+#[must_use]
+pub fn is_malformed_type(content_type: Option<&str>) -> bool {
+    let parameters = content_type.unwrap_or_default().split(';').skip(1).map(str::trim);
+    let has_value = |parameter: &str| parameter.split_once('=').is_some_and(|(_, v)| !v.is_empty());
+    parameters.filter(|parameter| !parameter.is_empty()).any(|parameter| !has_value(parameter))
 }
 
 #[cfg(test)]

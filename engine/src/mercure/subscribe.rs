@@ -13,6 +13,7 @@ use super::form::Form;
 use super::{Speaks, Version};
 use crate::http::refusal::Status;
 use crate::selector::Selector;
+use crate::selector::unseen::is_unseen;
 
 /// Topics of one subscriber in version 0, and matchers in version 1, at most: what the hubs take.
 pub const TOPICS_MAX: usize = 1_000;
@@ -122,7 +123,7 @@ fn matchers(form: &Form, hub_url: &str, wanted: &mut Vec<Wanted>) -> Result<(), 
                 ));
             }
         };
-        if value.chars().any(is_forbidden) {
+        if value.chars().any(is_unseen) {
             return Err(bad("topic matcher contains a forbidden control character".into()));
         }
         let selector = match match_type {
@@ -133,18 +134,6 @@ fn matchers(form: &Form, hub_url: &str, wanted: &mut Vec<Wanted>) -> Result<(), 
         wanted.push(Wanted { version: Version::V1, selector, match_type });
     }
     Ok(())
-}
-
-/// Control characters, and those that only format (category Cf): what cannot be seen should not tell
-/// two topics apart.
-fn is_forbidden(character: char) -> bool {
-    let formats = matches!(character,
-        '\u{AD}' | '\u{600}'..='\u{605}' | '\u{61C}' | '\u{6DD}' | '\u{70F}' | '\u{890}'..='\u{891}'
-        | '\u{8E2}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
-        | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
-        | '\u{110BD}' | '\u{110CD}' | '\u{13430}'..='\u{1343F}' | '\u{1BCA0}'..='\u{1BCA3}'
-        | '\u{1D173}'..='\u{1D17A}' | '\u{E0001}' | '\u{E0020}'..='\u{E007F}');
-    character.is_control() || formats
 }
 
 /// The header goes before the query. An empty value counts in version 1 only.

@@ -9,6 +9,7 @@ use super::subscribe::Ask;
 use super::subscription::{Filter, Subscription, escape, etag, query_escape};
 use super::update::Update;
 use super::{PATH, Speaks, Version, is_ours};
+use crate::config::token::TokenCheck;
 use crate::http::refusal::Status;
 use crate::http::response::{Connection, Content};
 
@@ -51,6 +52,12 @@ fn the_hubs_paths_are_its_own_and_no_others() {
     }
 }
 
+/// What becomes of an update of this topic: its status if it is refused.
+fn verdict(topic: &str, version: Version, speaks: Speaks) -> Option<u16> {
+    let update = Update::read(&form(&format!("topic={}", escape(topic))), version).unwrap();
+    update.check(version, speaks, URL).err().map(|fault| fault.status.code())
+}
+
 #[test]
 fn topics_of_the_hub_itself_are_reserved_however_they_are_written() {
     for topic in [
@@ -70,18 +77,53 @@ fn topics_of_the_hub_itself_are_reserved_however_they_are_written() {
         "?x",
         "",
     ] {
-        for version in [Version::V0, Version::V1] {
-            let update = form(&format!("topic={}", escape(topic)));
-            let fault = Update::read(&update, version, URL).unwrap_err();
-            let expected = if version == Version::V0 { 403 } else { 400 };
-            assert_eq!(fault.status.code(), expected, "{topic:?} {version:?}");
-        }
+        assert_eq!(verdict(topic, Version::V1, Speaks::V1), Some(400), "{topic:?}");
+        assert_eq!(verdict(topic, Version::V0, Speaks::Both), Some(403), "{topic:?}");
+        let is_plain = topic.contains(PATH);
+        assert_eq!(verdict(topic, Version::V0, Speaks::V0), is_plain.then_some(403), "{topic:?}");
     }
     for topic in
         ["/.well-known/mercure2", "/x/y", "https://x.example/a", "urn:a:b", "/%2Fa%zz", "é"]
     {
-        let update = form(&format!("topic={}", escape(topic)));
-        assert!(Update::read(&update, Version::V1, URL).is_ok(), "{topic}");
+        assert_eq!(verdict(topic, Version::V1, Speaks::V1), None, "{topic}");
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_is_in_no_field_of_version_1() {
+    let check = |field: &str, character: char, version| {
+        let update = form(&format!("topic=a&{field}=x{}", escape(&character.to_string())));
+        Update::read(&update, version).unwrap().check(version, Speaks::from(version), URL).is_ok()
+    };
+    for character in
+        ['\u{0}', '\n', '\u{1F}', '\u{7F}', '\u{85}', '\u{AD}', '\u{200B}', '\u{E0041}']
+    {
+        for field in ["topic", "id", "type"] {
+            assert!(!check(field, character, Version::V1), "{field} {character:?}");
+        }
+        let breaks_line = matches!(character, '\0' | '\n');
+        assert_eq!(check("id", character, Version::V0), !breaks_line, "{character:?}");
+        assert!(check("topic", character, Version::V0), "{character:?}");
+    }
+    for character in ['a', ' ', 'é', '\u{A0}', '\u{FFFD}', '🌧'] {
+        assert!(check("id", character, Version::V1) && check("topic", character, Version::V1));
+    }
+}
+
+#[test]
+fn a_retry_of_any_length_is_taken_for_a_day_at_most() {
+    let read = |text: &str| Update::read(&form(&format!("topic=a&retry={text}")), Version::V0);
+    for (text, expected) in [
+        ("0", None),
+        ("1", Some(1)),
+        ("0010", Some(10)),
+        ("86400001", Some(86_400_000)),
+        ("18446744073709551615", Some(86_400_000)),
+    ] {
+        assert_eq!(read(text).unwrap().retry, expected, "{text}");
+    }
+    for text in ["18446744073709551616", "-1", "%2B1", "1.5", "0x1", "1%20"] {
+        assert_eq!(read(text).unwrap_err().text, "Invalid \"retry\" parameter", "{text}");
     }
 }
 
@@ -172,7 +214,8 @@ fn an_id_stands_in_a_header_only_as_what_it_is() {
         (" a", false),
         ("a\r\nX: y", false),
         ("a\tb", false),
-        ("é", false),
+        ("a\u{85}", false),
+        ("with space/ü\"", true),
     ] {
         assert_eq!(header_id(id).is_some(), fits, "{id:?}");
     }
@@ -220,10 +263,15 @@ fn directives_are_read_as_caddy_reads_them() {
             ("cors_origins", vec!["a", "b c", "d\"e"]),
             ("publisher_jwt", vec!["s3cret key", "HS256"]),
             ("issuer", vec!["x"]),
-            ("topic", vec!["default", "{id}", "s3cret key"]),
+            ("topic", vec!["default", "{id}", "s3cret", "key"]),
             ("{", vec!["x"]),
         ]
     );
+    let several = given(&[("MORE", "anonymous\nsubscriptions")]);
+    let parsed_several = directives::parse("{$MORE}\ncors_origins a \\\n b", &several).unwrap();
+    let names: Vec<&str> = parsed_several.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["anonymous", "subscriptions", "cors_origins"]);
+    assert_eq!(parsed_several[2].words, ["a", "b"], "a backslash joins lines");
     assert_eq!(parsed[3].block[0].block[0].words, ["of a file"]);
     assert_eq!((parsed[3].line, parsed[3].block[0].line), (6, 7));
     let wrapped = directives::parse("mercure {\nanonymous\n}", &lookup).unwrap();
@@ -273,6 +321,119 @@ fn keys_come_from_variables_files_and_directives() {
     let settings = Settings::read(Speaks::V0, None, &short).unwrap();
     assert!(settings.warnings.iter().any(|warning| warning.contains("can be guessed")));
     assert!(settings.publishers.v1.is_none() && settings.subscribers.v0.is_none());
+}
+
+fn read(pairs: &[(&'static str, &'static str)], speaks: Speaks) -> Result<Settings, String> {
+    Settings::read(speaks, None, &given(pairs)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn key_sets_are_named_by_url_or_file() {
+    let settings = read(
+        &[(
+            "MERCURE_EXTRA_DIRECTIVES",
+            "publisher_jwks_url https://id.example/keys\nsubscriber_jwks_url file:///run/keys ES256",
+        )],
+        Speaks::Both,
+    )
+    .unwrap();
+    for check in [&settings.publishers.v0, &settings.publishers.v1] {
+        assert_eq!(check.as_ref().unwrap().issuers[0].urls, ["https://id.example/keys"]);
+    }
+    let issuer = &settings.subscribers.v0.as_ref().unwrap().issuers[0];
+    assert_eq!(issuer.files, [std::path::PathBuf::from("/run/keys")]);
+    assert_eq!(issuer.allowed, [jsonwebtoken::Algorithm::ES256]);
+    for (text, said) in [
+        ("publisher_jwks_url http://id.example/keys", "must be https"),
+        ("publisher_jwks_url file://keys", "whole path"),
+        ("publisher_jwks_url https://id.example/keys none", "the algorithm is one of"),
+        ("issuer a {\npublisher {\njwt k\njwks_uri https://b.example/\n}\n}", "one of `jwt`"),
+        ("issuer a {\nfriend {\n}\n}", "has publisher, subscriber"),
+    ] {
+        let error = read(&[("MERCURE_EXTRA_DIRECTIVES", text)], Speaks::V1).unwrap_err();
+        assert!(error.contains(said), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_issuer_of_the_environment_is_whose_its_keys_are() {
+    let keys = [
+        ("MERCURE_PUBLISHER_JWT_KEY", "!ChangeThisMercureHubJWTSecretKey!"),
+        ("MERCURE_SUBSCRIBER_JWT_KEY", "!ChangeThisMercureHubJWTSecretKey!"),
+        ("MERCURE_TRUSTED_ISSUERS", "https://id.example"),
+    ];
+    let settings = read(&keys, Speaks::Both).unwrap();
+    let named = |check: &Option<TokenCheck>| check.as_ref().unwrap().issuers[0].name.clone();
+    assert_eq!(named(&settings.publishers.v1).as_deref(), Some("https://id.example"));
+    assert_eq!(named(&settings.publishers.v0), None, "version 0 knows no issuers");
+    let block =
+        "issuer x {\nauthorization_server\npublisher {\njwt 0123456789abcdef0123456789abcdef\n}\n}";
+    let blocks = [&keys[..], &[("MERCURE_EXTRA_DIRECTIVES", block)]].concat();
+    let settings = read(&blocks, Speaks::Both).unwrap();
+    assert_eq!(named(&settings.publishers.v1).as_deref(), Some("x"));
+    assert!(settings.subscribers.v1.is_none(), "the block has no keys of subscribers");
+    assert_eq!(settings.authorization_servers, ["x"]);
+    assert!(
+        read(&[("MERCURE_TRUSTED_ISSUERS", "a b")], Speaks::V1).unwrap_err().contains("one issuer")
+    );
+}
+
+#[test]
+fn what_is_forgotten_or_too_much_in_a_directive_is_said() {
+    let with = |text: &'static str| {
+        let key = ("MERCURE_PUBLISHER_JWT_KEY", "!ChangeThisMercureHubJWTSecretKey!");
+        read(&[key, ("MERCURE_EXTRA_DIRECTIVES", text)], Speaks::Both)
+    };
+    for (text, said) in [
+        ("anonymous\npublisher_jwt", "needs a value"),
+        ("anonymous\ncors_origins", "needs a value"),
+        ("anonymous\npublish_origins", "needs a value"),
+        ("anonymous\nissuer x {\npublisher {\njwt\n}\n}", "jwt needs a value"),
+        ("anonymous extra", "takes no value"),
+        ("anonymous\nheartbeat 500ms", "from 1s to 1h"),
+        ("anonymous\nheartbeat 1x", "from 1s to 1h"),
+        ("anonymous\npublisher_jwt k NOPE", "\"NOPE\" is none"),
+        ("anonymous\ntransport bolt {", "line 2"),
+        ("example.com {\n{\n", "only the `mercure` block"),
+    ] {
+        let error = with(text).unwrap_err();
+        assert!(error.contains(said), "{text:?}: {error}");
+    }
+    for (text, seconds) in [("1m30s", 90.0), ("1.5s", 1.5), ("0", 0.0), ("0s", 0.0), ("1h", 3600.0)]
+    {
+        let text: &'static str = format!("anonymous\nheartbeat {text}").leak();
+        assert_eq!(with(text).unwrap().heartbeat.unwrap().as_secs_f64(), seconds, "{text}");
+    }
+    assert!(with("anonymous\nsubscriber_jwt {env.NONE}").is_ok(), "a variable may be empty");
+    let both = [("MERCURE_PUBLISHER_JWT_KEY", "k"), ("MERCURE_PUBLISHER_JWT_KEY_FILE", "/k")];
+    assert!(read(&both, Speaks::V0).unwrap_err().contains("is set as well"));
+    let wrong = [("MERCURE_PUBLISHER_JWT_KEY", "k"), ("MERCURE_PUBLISHER_JWT_ALG", "NOPE")];
+    let error = read(&wrong, Speaks::V0).unwrap_err();
+    assert!(error.starts_with("MERCURE_PUBLISHER_JWT_ALG: \"NOPE\""), "{error}");
+}
+
+#[test]
+fn the_mode_of_the_environment_says_which_keys_count() {
+    let of = |mode: &'static str| {
+        read(
+            &[
+                ("MERCURE_ISSUER_MODE", mode),
+                ("MERCURE_PUBLISHER_JWT_KEY", "!ChangeThisMercureHubJWTSecretKey!"),
+                ("MERCURE_PUBLISHER_JWKS_URI", "https://id.example/p"),
+                ("MERCURE_SUBSCRIBER_JWKS_URI", "https://id.example/s"),
+                ("MERCURE_EXTRA_DIRECTIVES", "anonymous"),
+            ],
+            Speaks::V1,
+        )
+    };
+    let publisher = |mode| of(mode).unwrap().publishers.v1.unwrap().issuers.remove(0);
+    let by_set = publisher("jwks");
+    assert!(by_set.given.is_empty() && by_set.urls.len() == 1);
+    let by_key = publisher("keys");
+    assert!(!by_key.given.is_empty() && by_key.urls.is_empty());
+    assert!(of("").unwrap_err().contains("MERCURE_ISSUER_MODE"));
+    let missing = read(&[("MERCURE_ISSUER_MODE", "jwks")], Speaks::V1).unwrap_err();
+    assert!(missing.contains("MERCURE_PUBLISHER_JWKS_URI"), "{missing}");
 }
 
 #[test]

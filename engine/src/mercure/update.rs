@@ -4,15 +4,16 @@
 //! wrong one is answered.
 //!
 //! Invariants: an update has at least one topic; none of its topics is one that the hub itself
-//! publishes to; `id` and `type` cannot end a line.
+//! publishes to, once it is checked; `id` and `type` cannot end a line.
 //!
 //! Knows nothing of who may publish.
 
 use super::answer::Fault;
 use super::form::Form;
-use super::{PATH, Version};
-use crate::event::{ALTERNATES_MAX, Event, EventError, Form as EventForm, GAP_EVENT, RETRY_MS_MAX};
+use super::{PATH, Speaks, Version};
+use crate::event::{ALTERNATES_MAX, Event, EventError, Form as EventForm, RETRY_MS_MAX};
 use crate::http::refusal::Status;
+use crate::selector::unseen::is_unseen;
 
 /// Topics of one update, at most.
 pub const TOPICS_MAX: usize = ALTERNATES_MAX + 1;
@@ -36,11 +37,12 @@ pub struct Update {
 
 impl Update {
     /// Reads an update. Fields that nobody knows are ignored; of a field that is given twice the
-    /// first counts, but for `topic`. `hub_url` is what topics of version 1 are relative to.
+    /// first counts, but for `topic`. What the fields may hold is [`check`](Self::check)ed once it
+    /// is known that their publisher has the right to them.
     ///
     /// # Errors
     /// What is wrong, in the words and with the status of the version's hub.
-    pub fn read(form: &Form, version: Version, hub_url: &str) -> Result<Self, Fault> {
+    pub fn read(form: &Form, version: Version) -> Result<Self, Fault> {
         let bad = |text| Fault::new(version, Status::BadRequest, text);
         let topics: Vec<String> = form.all("topic").map(str::to_owned).collect();
         match topics.len() {
@@ -52,45 +54,45 @@ impl Update {
             Some(text) => retry(text).ok_or_else(|| bad("Invalid \"retry\" parameter"))?,
             None => 0,
         };
-        for topic in &topics {
-            check_topic(topic, version, hub_url)?;
-        }
         let given = |name| form.first(name).filter(|text| !text.is_empty()).map(str::to_owned);
-        let update = Self {
+        Ok(Self {
             data: form.first("data").unwrap_or_default().into(),
             private: form.first("private").is_some(),
             id: given("id"),
             event: given("type"),
             retry: (retry > 0).then_some(retry),
             topics,
-        };
-        update.check_fields(version)?;
-        Ok(update)
+        })
     }
 
-    fn check_fields(&self, version: Version) -> Result<(), Fault> {
+    /// Checks what the fields hold. `hub_url` is what topics are relative to, where that matters:
+    /// beside version 1, version 0 does not get past its rules by another spelling of a topic.
+    ///
+    /// # Errors
+    /// What is wrong, in the words and with the status of the version's hub.
+    pub fn check(&self, version: Version, speaks: Speaks, hub_url: &str) -> Result<(), Fault> {
+        let url = speaks.has(Version::V1).then_some(hub_url);
+        self.topics.iter().try_for_each(|topic| check_topic(topic, version, url))?;
         let bad = |text| Err(Fault::new(version, Status::BadRequest, text));
-        let breaks_line = |text: &Option<String>| {
-            text.as_ref().is_some_and(|text| text.contains(['\0', '\r', '\n']))
+        let is_forbidden = |text: &Option<String>| {
+            let text = text.as_deref().unwrap_or_default();
+            match version {
+                Version::V0 => text.contains(['\0', '\r', '\n']),
+                Version::V1 => text.contains(is_unseen),
+            }
         };
-        if breaks_line(&self.id) {
+        if is_forbidden(&self.id) {
             return bad("\"id\" field contains a forbidden control character");
         }
-        if breaks_line(&self.event) {
+        if is_forbidden(&self.event) {
             return bad("\"type\" field contains a forbidden control character");
         }
-        // Gaps are told by it, and an event that claims one would be taken for it.
-        if self.event.as_deref() == Some(GAP_EVENT) {
-            return bad("\"type\" field has the reserved value \"gap\"");
+        let id = self.id.as_deref().unwrap_or_default();
+        if version == Version::V1 && (id.starts_with('#') || id == EARLIEST) {
+            return bad("\"id\" field has a reserved value");
         }
-        if version == Version::V1 {
-            let id = self.id.as_deref().unwrap_or_default();
-            if id.starts_with('#') || id == EARLIEST {
-                return bad("\"id\" field has a reserved value");
-            }
-            if self.event.as_deref() == Some(HUB_TYPE) {
-                return bad("\"type\" field has the reserved value \"mercure\"");
-            }
+        if url.is_some() && self.event.as_deref() == Some(HUB_TYPE) {
+            return bad("\"type\" field has the reserved value \"mercure\"");
         }
         Ok(())
     }
@@ -111,41 +113,42 @@ impl Update {
     }
 }
 
-/// The answer for an update that cannot be encoded.
+/// The answer for an update that cannot be encoded: a field is longer than is allowed here, which
+/// version 1 has a status for.
 #[must_use]
 pub fn unencodable(error: EventError, version: Version) -> Fault {
-    let text = match error {
-        EventError::Topic | EventError::LongTopic => {
-            "topic contains a forbidden control character or is too long".into()
-        }
-        other => other.to_string(),
+    let status = match version {
+        Version::V0 => Status::BadRequest,
+        Version::V1 => Status::ContentTooLarge,
     };
-    Fault::new(version, Status::BadRequest, text)
+    Fault::new(version, status, error.to_string())
 }
 
-/// Digits only, in milliseconds; 0 is none.
+/// Digits only, in milliseconds; 0 is none. More than a day is taken for a day: a subscriber that
+/// stays away for longer has been told to stop.
 fn retry(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten().filter(|retry| *retry <= RETRY_MS_MAX)
+    let retry: u64 = digits.then(|| text.parse().ok()).flatten()?;
+    Some(retry.min(RETRY_MS_MAX))
 }
 
-/// A topic is text without control characters, and not one that the hub itself publishes to.
-fn check_topic(topic: &str, version: Version, hub_url: &str) -> Result<(), Fault> {
-    let status = match version {
-        Version::V0 if topic.contains(PATH) => Some(Status::Forbidden),
-        Version::V1 if topic == "*" || is_reserved(topic, hub_url) => Some(Status::BadRequest),
-        // Whoever speaks version 0 does not get past the rule of version 1 by another spelling.
-        Version::V0 if is_reserved(topic, hub_url) => Some(Status::Forbidden),
-        _ => None,
-    };
-    if let Some(status) = status {
-        let text = "topic value references the reserved \"/.well-known/mercure\" namespace";
-        let text = if topic == "*" { "topic value \"*\" is reserved" } else { text };
+/// `url` is the hub's, where version 1 is spoken.
+fn check_topic(topic: &str, version: Version, url: Option<&str>) -> Result<(), Fault> {
+    let is_plainly_reserved = version == Version::V0 && topic.contains(PATH);
+    if is_plainly_reserved || url.is_some_and(|url| is_reserved(topic, url)) {
+        let status = match version {
+            Version::V0 => Status::Forbidden,
+            Version::V1 => Status::BadRequest,
+        };
+        let text = format!("{topic:?}: topic value references the reserved \"{PATH}\" namespace");
         return Err(Fault::new(version, status, text));
     }
-    if topic.is_empty() || topic.chars().any(char::is_control) {
-        let text = "topic contains a forbidden control character or is empty";
-        return Err(Fault::new(version, Status::BadRequest, text));
+    let bad = |text| Err(Fault::new(version, Status::BadRequest, text));
+    if version == Version::V1 && topic == "*" {
+        return bad("topic value \"*\" is reserved");
+    }
+    if version == Version::V1 && topic.contains(is_unseen) {
+        return bad("topic contains a forbidden control character");
     }
     Ok(())
 }

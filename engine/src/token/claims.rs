@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use super::{DETAILS_MAX, Payload, Rights, SELECTORS_PER_CLAIM_MAX, TokenError};
 use crate::selector::Selector;
+use crate::selector::unseen::is_unseen;
 
 /// The type of the authorization details that are ours (RFC 9396, section 2.2).
 const DETAIL_TYPE: &str = "https://mercure.rocks/authorization-detail";
@@ -204,7 +205,7 @@ impl Detail {
 
 impl Matcher {
     fn selector(&self, hub_url: &str) -> Result<Selector, TokenError> {
-        if self.r#match.is_empty() || self.r#match.contains(char::is_control) {
+        if self.r#match.is_empty() || self.r#match.contains(is_unseen) {
             return Err(TokenError::Details);
         }
         let selector = match self.match_type {

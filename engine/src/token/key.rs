@@ -128,6 +128,11 @@ impl KeySet {
         })
     }
 
+    /// Keeps the keys of these algorithms.
+    pub fn retain(&mut self, algorithms: &[Algorithm]) {
+        self.0.retain(|key| algorithms.contains(&key.algorithm));
+    }
+
     /// Adds the keys of another set.
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);

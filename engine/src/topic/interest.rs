@@ -65,6 +65,39 @@ impl Interest<'_> {
         }
     }
 
+    /// The same, exactly; it costs as much as joining does.
+    #[must_use]
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "a selector is its text; what changes in it is what was compiled of it"
+    )]
+    pub fn new_count(&self, topics: &Topics) -> (usize, usize) {
+        let mut new = HashSet::new();
+        for need in self.needs() {
+            if !need.is_met(topics) {
+                new.insert(need);
+            }
+        }
+        (new.len(), new.iter().map(|need| need.name().len()).sum())
+    }
+
+    /// The topics and views that it is made of, some twice.
+    fn needs(&self) -> Vec<Need> {
+        match *self {
+            Interest::Topics(names) => {
+                names.iter().map(|name| Need::Topic(name.as_str().into(), false)).collect()
+            }
+            Interest::Selectors { selectors, claims } => {
+                let mut needs: Vec<Need> =
+                    selectors.iter().map(|selector| Need::of(selector, false)).collect();
+                if !claims.is_empty() {
+                    private_needs(selectors, claims, &mut needs);
+                }
+                needs
+            }
+        }
+    }
+
     /// True when an event of this topic alone may be for it.
     pub(super) fn may_match(&self, topic: &str, private: bool) -> bool {
         let any = |selectors: &[Selector]| crate::selector::any_matches(selectors, topic);
@@ -110,71 +143,75 @@ impl<'a> Cover<'a> {
     }
 }
 
+/// A topic or a view.
+#[derive(PartialEq, Eq, Hash)]
+enum Need {
+    /// By its name, and whether it is that of private events.
+    Topic(Rc<str>, bool),
+    View(ViewKey),
+}
+
+impl Need {
+    /// All events of one kind that match `selector`.
+    fn of(selector: &Selector, private: bool) -> Need {
+        if selector.kind() == Kind::Exact {
+            return Need::Topic(selector.as_str().into(), private);
+        }
+        Need::View(ViewKey { private, selector: selector.clone(), sieve: None })
+    }
+
+    fn is_met(&self, topics: &Topics) -> bool {
+        match self {
+            Need::Topic(name, private) => topics.contains(name, *private),
+            Need::View(key) => topics.has_view(key),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Need::Topic(name, _) => name,
+            Need::View(key) => key.selector.as_str(),
+        }
+    }
+}
+
+fn private_needs(selectors: &[Selector], claims: &[Selector], needs: &mut Vec<Need>) {
+    let (by_claims, by_selectors) = (Cover::new(claims), Cover::new(selectors));
+    let (granted, open): (Vec<_>, Vec<_>) =
+        selectors.iter().partition(|selector| by_claims.covers(selector));
+    let (wanted, rest): (Vec<_>, Vec<_>) =
+        claims.iter().partition(|claim| by_selectors.covers(claim));
+    needs.extend(granted.into_iter().chain(wanted).map(|selector| Need::of(selector, true)));
+    for selector in &open {
+        let bytes = selector.literal_bytes();
+        let sieve = rest.iter().filter(|claim| claim.literal_bytes() <= bytes);
+        needs.extend(sifted(selector, sieve));
+    }
+    for claim in &rest {
+        let bytes = claim.literal_bytes();
+        let sieve = open.iter().filter(|selector| selector.literal_bytes() < bytes);
+        needs.extend(sifted(claim, sieve));
+    }
+}
+
+/// Private events that match `selector` and one of `sieve`.
+fn sifted<'a>(selector: &Selector, sieve: impl Iterator<Item = &'a &'a Selector>) -> Option<Need> {
+    let sieve: Rc<[Selector]> = sieve.map(|selector| (*selector).clone()).collect();
+    let key = ViewKey { private: true, selector: selector.clone(), sieve: Some(sieve) };
+    key.sieve.as_ref().is_some_and(|sieve| !sieve.is_empty()).then_some(Need::View(key))
+}
+
 impl Topics {
     /// The members of a set for `interest`, created if need be; in no order, some twice.
     pub(super) fn members(&mut self, interest: Interest<'_>) -> Vec<Member> {
-        match interest {
-            Interest::Topics(names) => {
-                names.iter().map(|name| Member::topic(self.topic(name, false))).collect()
-            }
-            Interest::Selectors { selectors, claims } => {
-                let mut members: Vec<Member> =
-                    selectors.iter().map(|selector| self.member(selector, false)).collect();
-                if !claims.is_empty() {
-                    self.private_members(selectors, claims, &mut members);
-                }
-                members
-            }
+        if let Interest::Topics(names) = interest {
+            return names.iter().map(|name| Member::topic(self.topic(name, false))).collect();
         }
-    }
-
-    /// All events of one kind that match `selector`.
-    fn member(&mut self, selector: &Selector, private: bool) -> Member {
-        if selector.kind() == Kind::Exact {
-            return Member::topic(self.topic(selector.as_str(), private));
-        }
-        let key = ViewKey { private, selector: selector.clone(), sieve: None };
-        Member::view(self.view(key))
-    }
-
-    fn private_members(
-        &mut self,
-        selectors: &[Selector],
-        claims: &[Selector],
-        members: &mut Vec<Member>,
-    ) {
-        let (by_claims, by_selectors) = (Cover::new(claims), Cover::new(selectors));
-        let (granted, open): (Vec<_>, Vec<_>) =
-            selectors.iter().partition(|selector| by_claims.covers(selector));
-        let (wanted, rest): (Vec<_>, Vec<_>) =
-            claims.iter().partition(|claim| by_selectors.covers(claim));
-        for selector in granted.into_iter().chain(wanted) {
-            members.push(self.member(selector, true));
-        }
-        for selector in &open {
-            let bytes = selector.literal_bytes();
-            let sieve = rest.iter().filter(|claim| claim.literal_bytes() <= bytes);
-            self.sifted_member(selector, sieve, members);
-        }
-        for claim in &rest {
-            let bytes = claim.literal_bytes();
-            let sieve = open.iter().filter(|selector| selector.literal_bytes() < bytes);
-            self.sifted_member(claim, sieve, members);
-        }
-    }
-
-    /// Private events that match `selector` and one of `sieve`.
-    fn sifted_member<'a>(
-        &mut self,
-        selector: &Selector,
-        sieve: impl Iterator<Item = &'a &'a Selector>,
-        members: &mut Vec<Member>,
-    ) {
-        let sieve: Rc<[Selector]> = sieve.map(|selector| (*selector).clone()).collect();
-        if !sieve.is_empty() {
-            let key = ViewKey { private: true, selector: selector.clone(), sieve: Some(sieve) };
-            members.push(Member::view(self.view(key)));
-        }
+        let members = interest.needs().into_iter().map(|need| match need {
+            Need::Topic(name, private) => Member::topic(self.topic(&name, private)),
+            Need::View(key) => Member::view(self.view(key)),
+        });
+        members.collect()
     }
 }
 
@@ -217,7 +254,12 @@ mod tests {
                 let interest = Interest::Selectors { selectors, claims };
                 let before = (topics.count() + topics.view_count(), topics.name_bytes());
                 let (count, bytes) = interest.new_upper_bound(&topics);
+                let exactly = interest.new_count(&topics);
                 topics.join(interest);
+                let after = (topics.count() + topics.view_count(), topics.name_bytes());
+                assert_eq!(after.0 - before.0, exactly.0);
+                assert!(after.1 - before.1 <= exactly.1 && exactly.1 <= bytes);
+                assert_eq!(interest.new_count(&topics), (0, 0));
                 assert!(topics.count() + topics.view_count() <= before.0 + count);
                 assert!(topics.name_bytes() <= before.1 + bytes);
             }

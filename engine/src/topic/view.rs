@@ -164,6 +164,10 @@ impl Topics {
         self.views.len()
     }
 
+    pub(super) fn has_view(&self, key: &ViewKey) -> bool {
+        self.views.by_key.contains_key(key)
+    }
+
     /// The view of this key, which is made if need be: of events from now on.
     pub(super) fn view(&mut self, key: ViewKey) -> u32 {
         if let Some(&view) = self.views.by_key.get(&key) {

@@ -1,18 +1,16 @@
 //! Tokens: who may publish and subscribe by them, where they may stand, and when they end.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::Write;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use crate::harness::engine::run_to_end;
+use crate::harness::issuer::{pair, serve_keys};
 use crate::harness::wire::request;
 use crate::harness::{Backend, Engine, Stream, on_both_backends};
 
@@ -210,42 +208,6 @@ fn a_cookie_publishes_only_for_pages_that_may(backend: Backend) {
         assert_eq!(post(&[&format!("Origin: {origin}")]), 403, "{origin}");
     }
     assert_eq!(post(&[]), 403, "no origin");
-}
-
-/// A server on this machine that answers each request with what `body` has at that moment.
-fn serve_keys(body: Arc<Mutex<String>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/keys", listener.local_addr().expect("it has one"));
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
-                head.push(byte[0]);
-            }
-            let body = body.lock().expect("nobody panics with it").clone();
-            let status = if body.is_empty() { "500 Down" } else { "200 OK" };
-            let length = body.len();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-            );
-        }
-    });
-    url
-}
-
-/// A pair of keys for ES256: the private one, and the public one as a JWK of this name.
-fn pair(kid: &str) -> (EncodingKey, Value) {
-    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-    let random = aws_lc_rs::rand::SystemRandom::new();
-    let curve = &ECDSA_P256_SHA256_FIXED_SIGNING;
-    let der = EcdsaKeyPair::generate_pkcs8(curve, &random).expect("a key");
-    let private = EncodingKey::from_ec_der(der.as_ref());
-    let jwk = Jwk::from_encoding_key(&private, Algorithm::ES256).expect("a public key");
-    let mut jwk = serde_json::to_value(jwk).expect("JSON");
-    jwk["kid"] = kid.into();
-    (private, jwk)
 }
 
 fn a_key_that_is_new_is_fetched_when_it_is_first_met(backend: Backend) {

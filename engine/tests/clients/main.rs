@@ -1,5 +1,5 @@
 //! Real clients against the real engine: Chromium's own EventSource, npm's `eventsource`, Python's
-//! `httpx-sse`, curl, and nginx in between.
+//! `httpx-sse`, curl, and nginx in between; and the clients of Mercure's hub that npm and PyPI have.
 //!
 //! `setup.sh` installs them. Each script beside this file plays one client; it is given the
 //! engine's address, exits with 0 when all went as it should, and else says what did not.
@@ -26,6 +26,9 @@ on_both_backends![
     pythons_httpx_sse_opens_reconnects_and_sees_gaps,
     curl_shows_events_as_they_are_published,
     nginx_passes_events_on_at_once,
+    npms_clients_of_mercure_publish_subscribe_and_come_back,
+    pypis_clients_of_mercure_publish_subscribe_and_come_back,
+    chromium_sends_the_cookie_of_mercure_over_two_origins,
 ];
 
 /// Where the scripts are.
@@ -253,4 +256,44 @@ fn nginx_passes_events_on_at_once(backend: Backend) {
     // Who leaves nginx leaves the engine.
     drop((curl, stream));
     engine.await_subscribers(0);
+}
+
+/// The key of Mercure's tutorials.
+const HUB_KEY: &str = "!ChangeThisMercureHubJWTSecretKey!";
+
+/// A hub of protocol 8, with these directives beside its keys.
+fn hub(backend: Backend, directives: &str) -> (Engine, tempfile::NamedTempFile) {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let keys = format!("publisher_jwt {HUB_KEY}\nsubscriber_jwt {HUB_KEY}");
+    std::fs::write(file.path(), format!("{keys}\n{directives}")).expect("room on the disk");
+    let path = file.path().to_str().expect("UTF-8");
+    (Engine::start(backend, &["--mercure", "8", "--mercure-file", path]), file)
+}
+
+fn npms_clients_of_mercure_publish_subscribe_and_come_back(backend: Backend) {
+    set_up();
+    let (engine, _file) = hub(backend, "anonymous");
+    let origin = format!("http://{}", engine.address);
+    play(Command::new("node").arg(here().join("mercure.mjs")).args([&origin, HUB_KEY]));
+}
+
+fn pypis_clients_of_mercure_publish_subscribe_and_come_back(backend: Backend) {
+    set_up();
+    let (engine, _file) = hub(backend, "anonymous");
+    let (_directory, _running, proxy) = nginx(&engine);
+    let origins = [engine.address, proxy].map(|address| format!("http://{address}"));
+    let script = here().join("mercure_client.py");
+    let arguments = [&origins[0], HUB_KEY, &origins[1]];
+    play(Command::new(venv().join("bin/python")).arg(script).args(arguments));
+}
+
+fn chromium_sends_the_cookie_of_mercure_over_two_origins(backend: Backend) {
+    set_up();
+    let port = free_port().to_string();
+    let app = format!("http://app.mercure.test:{port}");
+    let directives = format!("anonymous\ncors_origins {app}\npublish_origins {app}");
+    let (engine, _file) = hub(backend, &directives);
+    let origin = format!("http://{}", engine.address);
+    let script = here().join("mercure_cookie.mjs");
+    play(Command::new("node").arg(script).args([&origin, &port, HUB_KEY]));
 }

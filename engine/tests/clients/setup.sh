@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the clients that the engine is tested with: Chromium, nginx, curl, Node and Python of
-# this Debian, npm's `eventsource` and PyPI's `httpx-sse` at the versions pinned beside this file.
+# this Debian, and the packages of npm and PyPI at the versions pinned beside this file.
 #
 # Usage: setup.sh DIRECTORY   (for the Python environment)
 # Does nothing that is already done. Fails with a sentence that says what is missing; a test with a

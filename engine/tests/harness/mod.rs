@@ -16,6 +16,7 @@
 )]
 
 pub(crate) mod engine;
+pub(crate) mod issuer;
 pub(crate) mod metrics;
 mod silence;
 pub(crate) mod sse;

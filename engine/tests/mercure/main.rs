@@ -8,8 +8,10 @@ mod harness;
 
 mod access;
 mod hostile;
+mod keys;
 mod operation;
 mod publish;
+mod query;
 mod replay;
 mod rig;
 mod subscribe;

@@ -1,6 +1,7 @@
 //! What an operator meets: Mercure's variables and directives, warnings, and the native interface.
 
 use crate::harness::engine::run_to_end_with;
+use crate::harness::wire::request;
 use crate::harness::{Backend, Engine, on_both_backends};
 use crate::rig::{FORM, HUB, Hub, KEY, all, bearer};
 
@@ -8,6 +9,7 @@ on_both_backends![
     the_variables_of_a_compose_file_start_a_hub,
     the_native_interface_is_off_beside_a_hub_unless_asked_for,
     what_has_no_meaning_is_named_and_what_nobody_knows_is_refused,
+    the_health_check_of_compose_files_is_answered,
 ];
 
 fn the_variables_of_a_compose_file_start_a_hub(backend: Backend) {
@@ -71,4 +73,21 @@ fn what_has_no_meaning_is_named_and_what_nobody_knows_is_refused(backend: Backen
         assert_eq!(status.code(), Some(2), "{output}");
         assert!(output.contains(said) && !output.contains(KEY), "{said}: {output}");
     }
+}
+
+fn the_health_check_of_compose_files_is_answered(backend: Backend) {
+    let hub = Hub::start(backend, "8", "public_urls https://hub.example");
+    let answer = hub.get("/healthz", &[]);
+    assert_eq!((answer.status, answer.text()), (200, "ok\n"), "under any name");
+    let mut wire = hub.engine.connect();
+    wire.send(request("HEAD", "/healthz", &[], b""));
+    assert_eq!(wire.head().status, 200);
+    assert_eq!(hub.engine.ask(request("POST", "/healthz", &[], b"")).status, 405);
+    for path in ["live", "ready", "live/hub", "ready/default"] {
+        assert_eq!(hub.engine.admin(&format!("/mercure/health/{path}")).status, 200, "{path}");
+    }
+    hub.engine.admin("/mercure/health/liveness").problem(404);
+    let native = Engine::start(backend, &[]);
+    native.ask(request("GET", "/healthz", &[], b"")).problem(404);
+    native.admin("/mercure/health/live").problem(404);
 }

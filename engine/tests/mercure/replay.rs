@@ -62,9 +62,11 @@ fn the_answer_says_where_the_stream_starts(backend: Backend) {
     let hub = Hub::start(backend, "8", "anonymous");
     let first = hub.publish("topic=a&data=1");
     let own = hub.publish("topic=a&data=2&id=mine");
+    hub.publish("topic=a&data=3&id=with%20space%2F%C3%BC%22");
     for (asked, said) in [
         (first.as_str(), first.as_str()),
         (&own, "mine"),
+        ("with%20space%2F%C3%BC%22", "with space/ü\""),
         ("earliest", "earliest"),
         ("nobody-knows-this", "earliest"),
         ("urn:uuid:00000000-0000-8000-8000-000000000001", "earliest"),

@@ -139,6 +139,10 @@ fn an_unchanged_collection_is_304(backend: Backend) {
     let head = wire.head();
     assert_eq!((head.status, head.header("ETag")), (304, Some(tag.as_str())));
     assert_eq!(head.header("Content-Length"), None);
+    for condition in [format!("If-None-Match: \"x\", W/{tag}"), "If-None-Match: *".into()] {
+        wire.send(request("GET", LIST, &[&header, &condition], b""));
+        assert_eq!(wire.head().status, 304, "{condition}");
+    }
     // Nothing followed: the next answer is the next request's.
     hub.publish("topic=a&data=2");
     wire.send(request("GET", LIST, &[&header, &condition], b""));

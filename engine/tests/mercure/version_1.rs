@@ -118,6 +118,10 @@ fn updates_are_refused_as_the_draft_says(backend: Backend) {
         "topic=/.well-known/%256Dercure",
         "topic=/a/%2e%2e/.well-known/mercure",
         "topic=mercure",
+        "topic=a%E2%80%8Bb",
+        "topic=a%0Ab",
+        "topic=a&id=x%E2%80%8B",
+        "topic=a&type=x%C2%AD",
         "topic=a&id=%23x",
         "topic=a&id=earliest",
         "topic=a&type=mercure",
@@ -127,6 +131,8 @@ fn updates_are_refused_as_the_draft_says(backend: Backend) {
         let answer = post(&hub, form);
         assert_eq!(answer.status, 400, "{form}: {}", answer.text());
     }
+    let long = format!("topic=a&id={}", "x".repeat(300));
+    assert_eq!(post(&hub, &long).status, 413, "a field beyond its bound");
     let answer = post(&hub, "topic=a&topic=b&data=x&unknown=y");
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("Content-Type"), Some("text/plain; charset=utf-8"));
@@ -157,6 +163,7 @@ fn errors_are_those_of_rfc_6750(backend: Backend) {
         (access_type, claims(RESOURCE, "")),
         (access_type, claims(RESOURCE, ",\"exp\":1")),
         (access_type, claims(RESOURCE, far).replace("\"publish\"", "\"fly\"")),
+        (access_type, claims(RESOURCE, far).replace("*", "a\u{200B}")),
     ] {
         let token = bearer(&sign(header, &claims, KEY));
         assert_eq!(challenge(&[&token], "topic=a"), (401, with("invalid_token")), "{claims}");
@@ -255,6 +262,9 @@ fn only_public_urls_are_served(backend: Backend) {
     let mut wire = hub.engine.connect();
     wire.send(format!("GET {HUB}?match=a HTTP/1.1\r\nHost: HUB.example\r\n\r\n"));
     assert_eq!(wire.head().status, 200);
+    let mut wire = hub.engine.connect();
+    wire.send(format!("GET {HUB}?match=a HTTP/1.1\r\nHost: hub.example:443\r\n\r\n"));
+    assert_eq!(wire.head().status, 200, "the scheme's own port");
     // The audience is the URL of that name.
     let mut wire = hub.engine.connect();
     let header = bearer(&access_all());

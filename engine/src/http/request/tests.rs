@@ -130,6 +130,7 @@ fn every_known_method_is_read_and_every_other_is_501() {
         ("OPTIONS", Method::Options),
         ("PATCH", Method::Patch),
         ("TRACE", Method::Trace),
+        ("QUERY", Method::Query),
     ] {
         assert_eq!(accepted(format!("{token} / HTTP/1.1\r\nHost: x\r\n\r\n")).method, method);
     }
