@@ -21,7 +21,7 @@ use finding::Finding;
 /// Arguments of `downpour-load selftest`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit codes: 0 every case passes, 1 one does not, 2 wrong usage. The whole list takes four minutes.")]
+Exit codes: 0 every case passes, 1 one does not, 2 wrong usage. The whole list takes six minutes.")]
 pub(crate) struct Args {
     /// Only the cases that matter most, in less than a minute
     #[arg(long)]

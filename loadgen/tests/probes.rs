@@ -54,13 +54,3 @@ fn a_probe_is_the_subscriber_in_the_middle_of_its_stretch_of_the_connect_order()
         assert_eq!(samples(&saved, "delivery.probe"), seen, "without subscriber {subscriber}");
     }
 }
-
-#[test]
-fn more_probes_than_subscribers_are_refused() {
-    let output = Command::new(env!("CARGO_BIN_EXE_downpour-load"))
-        .args(["run", "http://127.0.0.1:1", "-c", "4", "--probes", "4"])
-        .output()
-        .expect("the binary under test starts");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("probes"), "{said}");
-}
