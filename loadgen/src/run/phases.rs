@@ -41,8 +41,11 @@ const LEAD_NS: u64 = 50_000_000;
 /// the same, but not lost; and what was received in time and not read yet is neither.
 const LATE_NS_MAX: u64 = 10_000_000_000;
 
-/// A run that has received nothing for this long receives nothing any more.
-const QUIET_NS: u64 = 300_000_000;
+/// A run that has received nothing for this long receives nothing any more ...
+const QUIET_NS: u64 = 500_000_000;
+
+/// ... or for this long, with publishes that have no answer.
+const UNANSWERED_NS_MAX: u64 = 3_000_000_000;
 
 /// How long a server may take to say that it is there; one that says nothing may just be slow.
 const PROBE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
@@ -334,8 +337,10 @@ impl Stage<'_> {
             let complete = answered && now_ns > last.1 + LOOK_NS && self.is_complete(came);
             // A run without a plan does not know what it waits for.
             let patience_ns = if self.publisher.is_some() { LATE_NS_MAX } else { 0 };
+            // While a publish has no answer, its event may not have got to the server.
+            let quiet_ns = if answered { QUIET_NS } else { UNANSWERED_NS_MAX };
             let over = now_ns >= deadline_ns
-                && (now_ns > last.1 + QUIET_NS || now_ns >= deadline_ns + patience_ns);
+                && (now_ns > last.1 + quiet_ns || now_ns >= deadline_ns + patience_ns);
             if over || complete {
                 self.course.set_drained();
                 return;

@@ -118,10 +118,11 @@ impl Summary {
         let cell = self.cells.all()[event];
         let came = cell.count + reached.late;
         let due = match fate {
-            Fate::Accepted | Fate::Sent => reached.due.max(came),
-            // Nobody knows whether the server took it, unless somebody received it.
-            Fate::Failed if came > 0 => reached.due.max(came),
-            Fate::Failed => 0,
+            Fate::Accepted => reached.due.max(came),
+            // Without an answer nobody knows whether the server took it, unless somebody
+            // received it.
+            Fate::Sent | Fate::Failed if came > 0 => reached.due.max(came),
+            Fate::Sent | Fate::Failed => 0,
             // Nobody was to receive it.
             Fate::Refused | Fate::Planned => came,
         };
@@ -171,8 +172,8 @@ pub(super) fn offences(evidence: &Evidence, summary: &Summary) -> Vec<Offence> {
     let was_due = |stream: u32, sequence: u64| {
         let number = schedule.number(stream, sequence as u32).map(|number| number as usize);
         number.is_some_and(|number| match fates.of(number) {
-            Fate::Accepted | Fate::Sent => true,
-            Fate::Failed => summary.cells.all()[number - measured.start].count > 0,
+            Fate::Accepted => true,
+            Fate::Sent | Fate::Failed => summary.cells.all()[number - measured.start].count > 0,
             Fate::Refused | Fate::Planned => false,
         })
     };
@@ -220,6 +221,7 @@ mod tests {
     fn an_event_that_the_server_may_not_have_taken_is_due_only_if_it_came() {
         let nobody = Reached { unread: 4, ..Reached::default() };
         assert_eq!(counts(&entered(0, nobody, Fate::Failed).0), [0; 6]);
+        assert_eq!(counts(&entered(0, nobody, Fate::Sent).0), [0; 6], "it may lie in a socket");
         assert_eq!(counts(&entered(0, nobody, Fate::Refused).0), [0; 6]);
         let late = Reached { late: 1, ..Reached::default() };
         assert_eq!(counts(&entered(0, late, Fate::Failed).0), [0, 1, 0, 9, 9, 1]);
