@@ -48,9 +48,9 @@ pub(super) fn all() -> Vec<Case> {
         Case::new("more than the rig can do", SATURATED, &[], saturated).with("--cpus 0"),
         Case::new("a reader without a processor", STARVED, &[], starved)
             .with("--cpus 0 --threads 1")
-            .disturbed(Disturbance::Hog { cpu: 0, threads: 40 })
+            .disturbed(Disturbance::Hog { cpu: 0, threads: 100 })
             .quick(),
-        Case::new("one fault of each kind in a million", MILLION, &RARE, one_in_a_million),
+        Case::new("each fault once in a million", MILLION, &RARE, one_in_a_million),
         Case::new("first connected, first served", BIASED, &[], first_is_first),
         Case::new("last connected, first served", BIASED, &[], last_is_first)
             .served("--order last"),
@@ -77,7 +77,7 @@ const SATURATED: Load =
     Load { subscribers: 400, events_per_second: 1_000_000, seconds: 1, size: 128 };
 
 /// 100,000 deliveries a second: a tenth of a processor's time for this tool, of which it gets a
-/// fortieth.
+/// hundredth.
 const STARVED: Load = Load { subscribers: 50, events_per_second: 2_000, seconds: 4, size: 128 };
 
 /// A little over a million deliveries.
