@@ -169,7 +169,8 @@ def judge(result, options):
         (descriptors[1] - descriptors[0] <= DESCRIPTORS_MAX, "descriptors grew"),
         (late[1] <= late[0] * LATENCY_MAX, f"p99 went from {late[0]:.1f} to {late[1]:.1f} ms"),
         *((not counts[name], f"{counts[name]} {name}")
-          for name in ("lost", "duplicate", "out_of_order", "corrupt", "malformed")),
+          for name in ("lost", "late", "unread", "duplicate", "out_of_order", "corrupt",
+                       "malformed")),
         (all(storm["exit"] == 0 for storm in result["storms"]), "a storm's proof is broken"),
         (bool(result["storms"]), "no storm has ended"),
         (result["subscribers_left"] == 0, f"{result['subscribers_left']} were never let go"),
