@@ -102,6 +102,30 @@ fn every_rule_of_the_protocol_has_a_number_and_a_test_that_exists() {
 }
 
 #[test]
+fn every_must_of_mercure_has_a_number_and_a_test() {
+    let protocol = read("docs/PROTOCOL.md");
+    let (_, rest) = protocol.split_once("## Mercure\n").expect("the part begins");
+    let (part, _) = rest.split_once("\n## ").expect("the part ends");
+    let (_, musts) = part.split_once("<!-- musts:").expect("the table begins");
+    let (musts, _) = musts.split_once("<!-- end of musts -->").expect("the table ends");
+    let (_, musts) = musts.split_once("-->\n").expect("the marker ends");
+    let musts = rows(musts);
+    assert!(musts.len() > 60, "{} rows", musts.len());
+    for (index, row) in musts.iter().enumerate() {
+        assert_eq!(row[0], format!("M-{}", index + 1), "out of order");
+        assert!(["0", "1", "0, 1"].contains(&row[2]), "{row:?}");
+    }
+    let tables = part.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    for line in tables.filter(|line| !line.ends_with("| shown by |")) {
+        let (_, shown_by) = line.trim_end_matches(" |").rsplit_once('|').expect("cells");
+        let tests: Vec<&str> = quoted(shown_by).collect();
+        assert!(!tests.is_empty(), "no test: {line}");
+        let missing: Vec<&&str> = tests.iter().filter(|name| !exists(name)).collect();
+        assert!(missing.is_empty(), "no such test: {missing:?}");
+    }
+}
+
+#[test]
 fn every_threat_is_met_by_a_test_that_exists() {
     let threats = read("docs/THREATS.md");
     let named: Vec<&str> = quoted(&threats).filter(|word| is_test_name(word)).collect();

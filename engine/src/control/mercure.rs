@@ -43,6 +43,10 @@ pub(crate) use roster::{announce, depart};
 /// The id that asks for everything kept.
 const EARLIEST: &str = "earliest";
 
+/// What stands where people look first, and checks of uptime.
+const HOME: &[u8] = b"<!doctype html>\n<html lang=\"en\">\n<title>Mercure hub</title>\n\
+    <p>This is a Mercure hub. It is at <code>/.well-known/mercure</code>.\n";
+
 /// What the workers share of the hub.
 #[derive(Debug)]
 pub(crate) struct Hub {
@@ -87,6 +91,7 @@ enum What {
     },
     Metadata,
     Health,
+    Home,
     Preflight(&'static str),
 }
 
@@ -105,7 +110,9 @@ impl From<Fault> for Denied {
 
 /// Whether a request is for the hub.
 pub(super) fn is_asked<L>(control: &Control<L>, request: &Request<'_>) -> bool {
-    control.hub.is_some() && is_ours(request.path)
+    // The native interface has a page of its own there.
+    let is_home = request.path == "/" && !control.config.native;
+    control.hub.is_some() && (is_home || is_ours(request.path))
 }
 
 /// What a request asks of the hub, if it is for it.
@@ -114,8 +121,10 @@ pub(super) fn asked<L>(
     request: &Request<'_>,
 ) -> Option<Result<Asked, Denied>> {
     let hub = control.hub.as_ref().filter(|_| is_asked(control, request))?;
-    if request.path == HEALTH_PATH {
-        return Some(reader::health(request));
+    match request.path {
+        "/" => return Some(reader::plain(request, What::Home)),
+        HEALTH_PATH => return Some(reader::plain(request, What::Health)),
+        _ => {}
     }
     let verifiers = control.verifiers.borrow();
     Some(Reader::new(&hub.settings, &verifiers, request).and_then(|reader| reader.read(request)))
@@ -172,6 +181,11 @@ pub(super) async fn answer<L: Lane>(
         }
         What::Health => {
             let document = Document { content_type: "text/plain", body: b"ok\n", headers: "" };
+            say(control, call, asked, |answer| answer.document(Status::Ok, &document, &mut out));
+        }
+        What::Home => {
+            let document =
+                Document { content_type: "text/html; charset=utf-8", body: HOME, headers: "" };
             say(control, call, asked, |answer| answer.document(Status::Ok, &document, &mut out));
         }
         What::Metadata => out = documents::metadata(control, call, asked),

@@ -18,6 +18,7 @@ pub(super) fn render(admin: &Admin) -> String {
     connections(&mut text, admin);
     events(&mut text, admin);
     subscribers(&mut text, admin);
+    hub(&mut text, admin);
     memory(&mut text, admin);
     times(&mut text, admin);
     text.0
@@ -190,6 +191,22 @@ fn subscribers(text: &mut Text, admin: &Admin) {
     text.each("downpour_gaps_total", "counter", help, admin, |s| s.gaps.get());
     let help = "Events that subscribers missed by these gaps, where the number is known.";
     text.each("downpour_missed_total", "counter", help, admin, |s| s.missed.get());
+}
+
+/// What dashboards of Mercure's own hub look for, under its names.
+fn hub(text: &mut Text, admin: &Admin) {
+    if admin.config.mercure.is_none() {
+        return;
+    }
+    let open: u64 = admin.stats.workers.iter().map(|worker| worker.subscribers.get()).sum();
+    text.one(
+        "mercure_subscribers_connected",
+        "gauge",
+        "As downpour_subscribers, of all workers.",
+        open,
+    );
+    let help = "As downpour_events_total.";
+    text.one("mercure_updates_total", "counter", help, admin.stats.sequence.get());
 }
 
 fn memory(text: &mut Text, admin: &Admin) {

@@ -79,6 +79,9 @@ struct Detail {
 enum Action {
     Publish,
     Subscribe,
+    /// Of a specification to come: it grants nothing here, and does no harm.
+    #[serde(other)]
+    Unknown,
 }
 
 #[derive(Deserialize)]

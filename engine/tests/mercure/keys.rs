@@ -133,12 +133,11 @@ fn an_issuers_keys_are_for_its_own_tokens(backend: Backend) {
 }
 
 fn the_issuer_of_the_environment_is_asked_of_tokens_of_version_1(backend: Backend) {
-    let resource = format!("resource_identifier {RESOURCE}");
     let variables = [
         ("MERCURE_PUBLISHER_JWT_KEY", KEY),
         ("MERCURE_SUBSCRIBER_JWT_KEY", KEY),
         ("MERCURE_TRUSTED_ISSUERS", "https://id.example"),
-        ("MERCURE_EXTRA_DIRECTIVES", &resource),
+        ("MERCURE_RESOURCE_IDENTIFIER", RESOURCE),
     ];
     let engine = Engine::start_with_variables(backend, &[], &variables);
     assert_eq!(post(&engine, &signed(&v1("https://id.example"), KEY)), 200);

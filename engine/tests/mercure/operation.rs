@@ -10,6 +10,7 @@ on_both_backends![
     the_native_interface_is_off_beside_a_hub_unless_asked_for,
     what_has_no_meaning_is_named_and_what_nobody_knows_is_refused,
     the_health_check_of_compose_files_is_answered,
+    dashboards_of_a_hub_find_its_names,
 ];
 
 fn the_variables_of_a_compose_file_start_a_hub(backend: Backend) {
@@ -39,7 +40,8 @@ fn the_native_interface_is_off_beside_a_hub_unless_asked_for(backend: Backend) {
     let hub = Hub::start(backend, "8", "");
     hub.get("/events/t", &[]).problem(404);
     hub.engine.ask(crate::harness::wire::request("POST", "/events/t", &[], b"x")).problem(404);
-    hub.get("/", &[]).problem(404);
+    let home = hub.get("/", &[]);
+    assert_eq!((home.status, home.header("Content-Type")), (200, Some("text/html; charset=utf-8")));
     let both = Hub::start_with(backend, "8", "anonymous", &["--events", "on"]);
     let mut native = both.engine.subscribe("t");
     let mut mercure = both.stream("topic=*", &[]);
@@ -90,4 +92,15 @@ fn the_health_check_of_compose_files_is_answered(backend: Backend) {
     let native = Engine::start(backend, &[]);
     native.ask(request("GET", "/healthz", &[], b"")).problem(404);
     native.admin("/mercure/health/live").problem(404);
+}
+
+fn dashboards_of_a_hub_find_its_names(backend: Backend) {
+    let hub = Hub::start(backend, "8", "anonymous");
+    let mut streams = [hub.stream("topic=t", &[]), hub.stream("topic=*", &[])];
+    hub.publish("topic=t&data=1");
+    streams.iter_mut().for_each(|stream| assert_eq!(stream.data(), "1"));
+    hub.engine.await_metric("mercure_subscribers_connected", "", |count| count == 2.0);
+    hub.engine.await_metric("mercure_updates_total", "", |count| count == 1.0);
+    let native = Engine::start(backend, &[]);
+    assert!(!native.admin("/metrics").text().contains("mercure_"));
 }

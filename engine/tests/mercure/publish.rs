@@ -146,6 +146,10 @@ fn a_body_that_is_no_form_has_no_fields(backend: Backend) {
     }
     let kind = "Content-Type: Application/X-WWW-Form-Urlencoded; charset=UTF-8";
     assert_eq!(hub.engine.ask(request("POST", HUB, &[&bearer, kind], b"topic=a")).status, 200);
+    let kind = "Content-Type: multipart/form-data; boundary=x";
+    let parts = b"--x\r\nContent-Disposition: form-data; name=\"topic\"\r\n\r\na\r\n--x--\r\n";
+    let answer = hub.engine.ask(request("POST", HUB, &[&bearer, kind], parts));
+    assert_eq!((answer.status, answer.text()), (400, "Missing \"topic\" parameter\n"));
     let kind = "Content-Type: application/x-www-form-urlencoded; charset";
     let answer = hub.engine.ask(request("POST", HUB, &[&bearer, kind], b"topic=a"));
     assert_eq!((answer.status, answer.text()), (400, "Bad Request\n"));

@@ -162,12 +162,16 @@ fn errors_are_those_of_rfc_6750(backend: Backend) {
         (access_type, claims("https://other.example/", far)),
         (access_type, claims(RESOURCE, "")),
         (access_type, claims(RESOURCE, ",\"exp\":1")),
-        (access_type, claims(RESOURCE, far).replace("\"publish\"", "\"fly\"")),
+        (access_type, claims(RESOURCE, far).replace("\"publish\"", "7")),
         (access_type, claims(RESOURCE, far).replace("*", "a\u{200B}")),
     ] {
         let token = bearer(&sign(header, &claims, KEY));
         assert_eq!(challenge(&[&token], "topic=a"), (401, with("invalid_token")), "{claims}");
     }
+    // An action that nobody knows grants nothing, and does no harm.
+    let flying = claims(RESOURCE, far).replace("\"publish\"", "\"fly\"");
+    let flying = bearer(&sign(access_type, &flying, KEY));
+    assert_eq!(challenge(&[&flying], "topic=a"), (403, with("insufficient_scope")));
     let good = bearer(&sign(access_type, &claims(RESOURCE, far), KEY));
     assert_eq!(challenge(&[&good], "topic=a").0, 200);
     let narrow = bearer(&access(&detail(r#""publish""#, r#"{"match":"b"}"#)));

@@ -73,7 +73,7 @@ async fn take<L: Lane>(
     let form = if is_form { Form::parse(body) } else { Ok(Form::default()) };
     let form = form.map_err(|_| Fault::bare(version, Status::BadRequest))?;
     // Go's reader of forms, which the reference has, refuses what it once took for an ampersand.
-    if version == Version::V0 && body.contains(&b';') {
+    if is_form && version == Version::V0 && body.contains(&b';') {
         return Err(Fault::bare(version, Status::BadRequest));
     }
     let update = Update::read(&form, version)?;

@@ -17,7 +17,7 @@ use crate::mercure::form::{Form, is_form, is_malformed_type};
 use crate::mercure::settings::{Settings, has_authority, hub_url};
 use crate::mercure::subscribe::Ask;
 use crate::mercure::subscription::Filter;
-use crate::mercure::{HEALTH_PATH, METADATA_PATH, PATH, QUERY_TOKEN_V0, Version};
+use crate::mercure::{METADATA_PATH, PATH, QUERY_TOKEN_V0, Version};
 use crate::token::source::{Places, Presented, SourceError, presented};
 use crate::token::{Dialect, Rights, TokenError, Verifiers};
 use crate::topic::{PAIRS_MAX, pairs};
@@ -194,14 +194,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether the hub is well, which it is if it answers, under whatever name it is asked.
-pub(super) fn health(request: &Request<'_>) -> Result<Asked, Denied> {
+/// What everybody may read, under whatever name it is asked for.
+pub(super) fn plain(request: &Request<'_>, what: What) -> Result<Asked, Denied> {
     let what = match request.method {
-        Method::Get | Method::Head => What::Health,
+        Method::Get | Method::Head => what,
         Method::Options => What::Preflight(READ_ALLOW),
         _ => return Err(Fault::method(Version::V0, READ_ALLOW).into()),
     };
-    Ok(Asked { version: Version::V0, hub_url: String::new(), path: HEALTH_PATH.into(), what })
+    let path = request.path.to_owned();
+    Ok(Asked { version: Version::V0, hub_url: String::new(), path, what })
 }
 
 /// What a subscriber asks for by a form that has been read whole.

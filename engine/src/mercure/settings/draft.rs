@@ -85,6 +85,11 @@ impl Draft {
         let mode = mode.as_deref();
         self.publisher = variable_keys(lookup, "MERCURE_PUBLISHER", mode)?;
         self.subscriber = variable_keys(lookup, "MERCURE_SUBSCRIBER", mode)?;
+        let name = "MERCURE_RESOURCE_IDENTIFIER";
+        if let Some(identifier) = given(name) {
+            let identifier = url(&identifier).or_else(|reason| wrong(name, reason))?;
+            self.resource_identifier = Some(identifier.to_owned());
+        }
         let name = "MERCURE_TRUSTED_ISSUERS";
         self.issuer_name = given(name).map(|issuer| issuer.trim().to_owned());
         if self.issuer_name.as_ref().is_some_and(|issuer| issuer.contains(char::is_whitespace)) {

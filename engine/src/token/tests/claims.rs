@@ -358,7 +358,7 @@ fn one_bad_detail_voids_the_token() {
         json!({ "type": 1 }),
         json!({ "type": "https://mercure.rocks/authorization-detail" }),
     ];
-    let actions = [json!([]), json!("publish"), json!(["read"]), json!(["Publish"]), json!(null)];
+    let actions = [json!([]), json!("publish"), json!([7]), json!(null)];
     bad.extend(actions.map(|value| with("actions", value)));
     let topics = [
         json!([]),
