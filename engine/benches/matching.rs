@@ -156,8 +156,11 @@ fn piece(n: u32, length: usize) -> String {
     letters.collect()
 }
 
+/// The same with a topic that may be long.
+type Hostile = (&'static str, fn(u32) -> Selector, String);
+
 /// Selectors that were chosen to make finding them dear, and the topic that does.
-fn hostile() -> [(&'static str, fn(u32) -> Selector, String); 8] {
+fn hostile() -> [Hostile; 8] {
     let usual = "https://example.com/users/77777/books/5".to_owned();
     [
         ("names differ", |n| parse(&format!("/x{{y{n}}}")), "/x1".into()),
