@@ -41,20 +41,12 @@ use std::time::Instant;
 pub(crate) use args::Args;
 
 use crate::clock;
+use crate::failure::Failure;
 use crate::report::file;
 use point::{Judged, Level, Outcome};
 
 /// Exit code when a point fails.
 const EXIT_FAILED: u8 = 5;
-
-/// Why nothing was judged.
-#[derive(Debug)]
-enum Stop {
-    /// The command line says what cannot be.
-    Usage(String),
-    /// The server is not there, or a result could not be written.
-    Failed(String),
-}
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -62,14 +54,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         list();
         return ExitCode::SUCCESS;
     }
-    let (error, code) = match judge_all(args) {
-        Ok(judged) if fails(&judged, args.strict) => return ExitCode::from(EXIT_FAILED),
-        Ok(_) => return ExitCode::SUCCESS,
-        Err(Stop::Usage(error)) => (error, 2),
-        Err(Stop::Failed(error)) => (error, 1),
-    };
-    eprintln!("downpour-load conform: {error}");
-    ExitCode::from(code)
+    match judge_all(args) {
+        Ok(judged) if fails(&judged, args.strict) => ExitCode::from(EXIT_FAILED),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell("conform"),
+    }
 }
 
 fn list() {
@@ -83,7 +72,7 @@ fn fails(judged: &[Judged], strict: bool) -> bool {
     judged.iter().any(|one| one.outcome() == Outcome::Fail && counts(one))
 }
 
-fn judge_all(args: &Args) -> Result<Vec<Judged>, Stop> {
+fn judge_all(args: &Args) -> Result<Vec<Judged>, Failure> {
     let points = args.points()?;
     let site = args.site()?;
     let url = args.url.as_deref().unwrap_or_default();
@@ -109,7 +98,7 @@ fn judge_all(args: &Args) -> Result<Vec<Judged>, Stop> {
     }
     let [json, tap, junit, md] = files;
     let write = |path: &Option<String>, text: &dyn Fn() -> String| match path {
-        Some(path) => file::write_text(&text(), path).map_err(Stop::Failed),
+        Some(path) => file::write_text(&text(), path).map_err(Failure::Broken),
         None => Ok(()),
     };
     write(json, &|| json::text(&judged, url, args.profile.name(), started_unix_ns))?;

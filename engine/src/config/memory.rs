@@ -13,6 +13,7 @@ use std::fmt;
 
 use super::{Config, REQUESTS_PER_WORKER_MAX};
 use crate::event::{Frame, TOPIC_BYTES_MAX};
+use crate::selector::REGEXES_BYTES_MAX;
 use crate::topic::{EVENT_OVERHEAD_BYTES, FORGOTTEN_OVERHEAD_BYTES, TOPIC_OVERHEAD_BYTES, Topics};
 
 /// User memory of one subscriber: its slot, its place in its topic's list, its file index.
@@ -124,6 +125,11 @@ impl Config {
                 "names of forgotten topics",
                 forgotten * workers * name,
                 format!("{forgotten} names × {workers} workers × {name} B at most"),
+            ),
+            term(
+                "regular expressions of selectors",
+                workers * REGEXES_BYTES_MAX,
+                format!("{workers} workers × {}, compiled ones", Amount(REGEXES_BYTES_MAX)),
             ),
             term(
                 "rings",

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::lane::{Outcome, Outgoing};
 use super::*;
-use crate::event::{Event, EventId};
+use crate::event::{Epoch, Event, EventId};
 use crate::stream;
 
 /// Which life of the engine the ids name.
@@ -56,21 +56,11 @@ impl Broadcasts {
     pub fn new(topic_count: usize, subscribers_each: usize) -> Broadcasts {
         let subscribers_max = topic_count * subscribers_each;
         let settings = DeliverySettings {
-            epoch: Epoch::new(EPOCH),
-            bounds: Bounds {
-                events_max: KEPT,
-                bytes_max: usize::MAX,
-                bytes_total_max: usize::MAX,
-                age_ns_max: u64::MAX,
-                forgotten_max: 100,
-            },
             subscribers_max,
             heartbeat_ticks: 0,
             write_timeout_ticks: u32::MAX,
-            lag: LagPolicy::Skip,
-            retry_ms: 1000,
             pinned_bytes_max: 1 << 20,
-            drain_ns: 1_000_000_000,
+            ..DeliverySettings::with_history(EPOCH, KEPT)
         };
         let limits = Arc::new(Limits::new(subscribers_max, 0, 0));
         let stats = Arc::new(Stats::new(1));

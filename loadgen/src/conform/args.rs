@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 
-use super::Stop;
 use super::inside::{Gauge, Hooks};
 use super::point::{self, Point};
 use super::site::Site;
 use crate::amount::{Count, Span};
 use crate::client::fleet::TopicName;
+use crate::failure::Failure;
 use crate::profile::{self, Profile, Recipe, Url, Wishes};
 
 /// Arguments of `downpour-load conform`.
@@ -139,11 +139,11 @@ impl Args {
     /// # Errors
     ///
     /// If a name is that of no point.
-    pub(super) fn points(&self) -> Result<Vec<&'static Point>, Stop> {
+    pub(super) fn points(&self) -> Result<Vec<&'static Point>, Failure> {
         for name in &self.only {
             if !point::all().any(|point| names(name, point.id)) {
                 let error = format!("--only {name}: there is no such point; --list shows them");
-                return Err(Stop::Usage(error));
+                return Err(Failure::Usage(error));
             }
         }
         let wanted = |point: &&Point| {
@@ -157,7 +157,7 @@ impl Args {
     /// # Errors
     ///
     /// If what is said of it cannot be, or if it does not accept connections.
-    pub(super) fn site(&self) -> Result<Site, Stop> {
+    pub(super) fn site(&self) -> Result<Site, Failure> {
         let text = self.url.as_deref().unwrap_or_default();
         let url = parsed(text, "URL")?;
         let topic = TopicName { name: self.topic.clone(), numbered: true };
@@ -170,16 +170,15 @@ impl Args {
         };
         let recipe = match self.no_publish {
             true => None,
-            false => {
-                Recipe::new(self.profile, &url, &wishes, topic.clone()).map_err(Stop::Usage)?
-            }
+            false => Recipe::new(self.profile, &url, &wishes, topic.clone())?,
         };
         let subscribe = profile::subscribe_request(self.profile, &url, &wishes, topic.clone());
-        let subscribe = subscribe.map_err(Stop::Usage)?;
+        let subscribe = subscribe.map_err(Failure::Usage)?;
         let hooks = self.known.hooks()?;
         // A server that is not there is no server that fails every point.
-        std::net::TcpStream::connect_timeout(&url.address, self.patience.0)
-            .map_err(|error| Stop::Failed(format!("{}: {error}; is it running?", url.address)))?;
+        std::net::TcpStream::connect_timeout(&url.address, self.patience.0).map_err(|error| {
+            Failure::Broken(format!("{}: {error}; is it running?", url.address))
+        })?;
         Ok(Site {
             url,
             subscribe,
@@ -199,22 +198,22 @@ impl Args {
 }
 
 impl Known {
-    fn hooks(&self) -> Result<Hooks, Stop> {
+    fn hooks(&self) -> Result<Hooks, Failure> {
         for field in &self.stranger {
             if !field.contains(':') || field.contains(['\r', '\n']) {
                 let error = format!("--stranger {field:?}: write it as 'Name: value'");
-                return Err(Stop::Usage(error));
+                return Err(Failure::Usage(error));
             }
         }
         if let Some(pid) =
             self.pid.filter(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists())
         {
-            return Err(Stop::Usage(format!(
+            return Err(Failure::Usage(format!(
                 "--pid {pid}: there is no such process on this machine"
             )));
         }
         if self.connections_max.is_some_and(|most| most.0 == 0) {
-            return Err(Stop::Usage(
+            return Err(Failure::Usage(
                 "--connections-max 0 lets nobody in; give 1 or more".to_owned(),
             ));
         }
@@ -222,7 +221,7 @@ impl Known {
             |text: &Option<String>, flag| text.as_ref().map(|text| parsed(text, flag)).transpose();
         Ok(Hooks {
             pid: self.pid,
-            gauge: self.gauge.as_deref().map(Gauge::parse).transpose().map_err(Stop::Usage)?,
+            gauge: self.gauge.as_deref().map(Gauge::parse).transpose().map_err(Failure::Usage)?,
             restart: self.restart.clone(),
             connections_max: self.connections_max.map(|count| count.0 as usize),
             head_timeout: self.head_timeout.map(|span| span.0),
@@ -236,13 +235,11 @@ impl Known {
 }
 
 /// An address. A wrong scheme is wrong usage; a host that nobody knows is not.
-fn parsed(text: &str, flag: &str) -> Result<Url, Stop> {
-    let named = |error: String| format!("{flag} {error}");
-    let rest = Url::without_scheme(text).map_err(|error| Stop::Usage(named(error)))?;
-    if rest.is_empty() || rest.starts_with(['/', '?']) {
-        return Err(Stop::Usage(named(format!("{text:?} has no host; write http://host:port"))));
-    }
-    Url::parse(text).map_err(|error| Stop::Failed(named(error)))
+fn parsed(text: &str, flag: &str) -> Result<Url, Failure> {
+    Url::parse(text).map_err(|failure| match failure {
+        Failure::Usage(error) => Failure::Usage(format!("{flag} {error}")),
+        other => Failure::Broken(format!("{flag} {other}")),
+    })
 }
 
 /// Whether a name means a point: `H13` means H13a and H13b, but `H1` does not mean H13a.

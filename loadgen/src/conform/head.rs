@@ -281,7 +281,7 @@ fn moved(site: &Site) -> Checked {
 fn target_of(from: &Url, place: &str) -> Result<Url, String> {
     match place.strip_prefix('/') {
         Some(path) if !path.starts_with('/') => Ok(Url { path: place.to_owned(), ..from.clone() }),
-        _ => Url::parse(place),
+        _ => Ok(Url::parse(place)?),
     }
 }
 
