@@ -124,15 +124,16 @@ impl Walk {
         walk
     }
 
-    /// One cycle; gives the sum of the slots visited.
+    /// One cycle; gives the number of visits.
     pub fn cycle(&mut self) -> u64 {
         self.head += 1;
         self.audience.begin(self.head);
-        let mut sum = 0;
+        let mut visits = 0;
         while let Some(slot) = self.audience.visit() {
-            sum += u64::from(slot);
+            std::hint::black_box(slot);
+            visits += 1;
         }
-        sum
+        visits
     }
 
     /// The subscriber at `place` leaves and another comes.
@@ -159,7 +160,7 @@ mod tests {
     fn a_walk_visits_all_in_every_cycle() {
         let mut walk = Walk::new(100);
         for _ in 0..3 {
-            assert_eq!(walk.cycle(), 99 * 100 / 2);
+            assert_eq!(walk.cycle(), 100);
             walk.change(7);
         }
     }
