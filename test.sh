@@ -91,10 +91,12 @@ dependencies() {
     note "the advisory database cannot be fetched here: advisories were NOT checked"
     return
   fi
-  cargo deny check --disable-fetch --hide-inclusion-graph advisories || return
-  # The same database by its own reader, where that is installed.
-  if cargo audit --version > /dev/null 2>&1; then
+  cargo deny --offline check --hide-inclusion-graph advisories || return
+  # The same database by its own reader.
+  if cargo audit --version > /dev/null 2>&1 || cargo install --locked cargo-audit; then
     cargo audit --no-fetch --db "$(ls -d "${CARGO_HOME:-$HOME/.cargo}"/advisory-dbs/*/ | head -n 1)"
+  else
+    note "cargo-audit cannot be installed: advisories were checked by cargo-deny alone"
   fi
 }
 

@@ -32,7 +32,7 @@ def figures(report, load, options):
 
     return {
         "deliveries": counts["unique"],
-        "missing": counts["lost"],
+        "missing": counts["lost"] + counts["late"] + counts["unread"],
         "closed": sum(counts["disconnects"].values()),
         "published_share": publish["sent"] / publish["planned"] if publish.get("planned") else None,
         "cpu_us_per_delivery": cpu_ns / 1e3 if cpu_ns else None,

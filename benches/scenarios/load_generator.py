@@ -122,7 +122,7 @@ def hold(options):
     return {
         "subscribers": options.held,
         "deliveries": report["counts"]["unique"],
-        "lost": report["counts"]["lost"],
+        **{name: report["counts"][name] for name in ("lost", "late", "unread")},
         "verdict": report["verdict"],
         "connects_per_second": report["connect"]["achieved_rate"],
         "client_cpu_ns": own_cost(report),

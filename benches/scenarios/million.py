@@ -4,7 +4,8 @@
 One engine of one worker on one CPU, one load generator on another, over loopback. All subscribers
 of one topic are opened, then ten broadcasts and more go out; the load generator proves every
 delivery by stamp and sequence. The rate of connections is held against bare pairs of sockets
-(`floor-pairs`) opened in the same run, and what the machine's memory went to is accounted for.
+(`floor-pairs`) opened in the same run, the cost of a delivery against bare sends to them, and what
+the machine's memory went to is accounted for.
 
 Settings of the kernel that are too low are raised for the run and put back. It gives up by itself
 when memory runs out, and ends all that it has started. 20,000 subscribers are a matter of seconds,
@@ -13,6 +14,7 @@ when memory runs out, and ends all that it has started. 20,000 subscribers are a
 
 import contextlib
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -31,6 +33,8 @@ BROADCAST_S_MIN = 0.2
 # The floor on two CPUs judges nothing, so it need not be as large as the run.
 FLOOR_PAIRS_BESIDE = 100_000
 FOREIGN_SOCKETS_MAX = 100
+# To the bare pairs; the first one grows what later ones find, and is not counted.
+FLOOR_BROADCASTS = 5
 LOOK_INTERVAL_S = 0.5
 SETTLE_S = 3  # deferred frees of the kernel
 # Far beyond what a run needs: a bound for what hangs, not a demand.
@@ -102,7 +106,8 @@ def run_floor(options):
         places = ",".join(map(str, (options.server_cpu, options.client_cpu)[:cpus]))
         said = subprocess.run(
             ["taskset", "-c", places, f"{options.bin}/floor-pairs", "--pairs", str(pairs),
-             "--at-once", str(cpus)], cwd=rig.ROOT, capture_output=True, text=True)
+             "--at-once", str(cpus), "--read-cpu", str(options.client_cpu),
+             "--broadcasts", str(FLOOR_BROADCASTS if cpus == 1 else 0)], cwd=rig.ROOT, capture_output=True, text=True)
         if said.returncode != 0:
             raise SystemExit(f"floor-pairs failed:\n{said.stderr[-2000:]}")
         floor[f"{cpus}_cpu"] = json.loads(said.stdout)
@@ -307,7 +312,12 @@ def floor_lines(result):
     one, two = (result["floor"][key]["pairs_per_second"] for key in ("1_cpu", "2_cpu"))
     return [f"- Floor: {one:,.0f} bare pairs/s on one CPU, {two:,.0f} on both; the ramp is "
             f"{ramp_against_floor(result):.2f} of the first (holds at least {RAMP_MIN}) and "
-            f"{result['load']['connect']['achieved_rate'] / two:.2f} of the second."]
+            f"{result['load']['connect']['achieved_rate'] / two:.2f} of the second.",
+            f"- Floor: {bare_send_us(result):.2f} µs of CPU for a bare send to each of as many pairs."]
+
+
+def bare_send_us(result):
+    return statistics.median(result["floor"]["1_cpu"]["cpu_ns_per_send"][1:]) / 1e3
 
 
 def sum_errors(connect):

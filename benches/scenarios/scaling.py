@@ -43,7 +43,7 @@ DISTS = {"even": "even", "zipf": "zipf:1", "one hot": "zipf:8"}
 # What is beside the engine: a bare send(2) loop has a descriptor for each subscriber; bare sockets
 # are held by many threads, and nobody waits for what they receive.
 FLOOR, FLOOR_SUBSCRIBERS_MAX = "bare loop", 15_000
-SENDS, BROADCASTS = "bare sends", 5
+SENDS, BROADCASTS_MIN, SENDS_MIN = "bare sends", 5, 400_000
 BESIDE = "engine before"
 # A bare loop knows one topic, so most events never come: nobody need wait for them.
 HORIZON_S, FLOOR_HORIZON_S = 60, 3
@@ -78,7 +78,7 @@ def read_options():
     parser.add_argument("--curve", action="append", choices=CURVES, default=[],
                         help="measure it; repeat it for several")
     parser.add_argument("--only", type=lambda text: [int(x) for x in text.split(",")],
-                        help="these points of the curves, as 1000,10000")
+                        help="these points instead of those of the curves, as 1000,10000")
     parser.add_argument("--plot", action="store_true", help="draw what has been measured")
     parser.add_argument("--plots", type=scenario.folder, default=PLOTS,
                         help="folder of the plots (docs)")
@@ -93,7 +93,7 @@ def read_options():
 
 
 def chosen(curve, options):
-    return [x for x in CURVES[curve] if not options.only or x in options.only]
+    return options.only or CURVES[curve]
 
 
 def measure_curve(curve, points, options):
@@ -147,10 +147,12 @@ def subscribers(count, line, options):
 
 def bare_sends(count, options):
     """The cost of a send to each of so many sockets that nobody waits at."""
+    sockets = rig.tcp_sockets()[0] + FOREIGN_SOCKETS_MAX
+    broadcasts = max(BROADCASTS_MIN, SENDS_MIN // count)
     said = finish(["taskset", "-c", str(options.server_cpu), f"{options.bin}/floor-pairs",
-                   "--pairs", str(count), "--broadcasts", str(BROADCASTS + 1),
+                   "--pairs", str(count), "--broadcasts", str(broadcasts + 1),
                    "--read-cpu", str(options.client_cpu)], options)
-    machine.wait_for_rest(rig.tcp_sockets()[0] - 2 * count + FOREIGN_SOCKETS_MAX)
+    machine.wait_for_rest(sockets)
     # The first one grows what later ones find.
     costs = json.loads(said)["cpu_ns_per_send"][1:]
     return {"cpu_us": statistics.median(costs) / 1e3}

@@ -1,8 +1,8 @@
 //! What selectors cost: the path of an event of one public topic with none of them, and finding which
 //! of 100,000 match a topic.
 //!
-//! Question: is the plain path what it was, and does an event to a new topic cost microseconds
-//! whatever selectors there are?
+//! Question: is the plain path what it was, does an event to a new topic cost microseconds whatever
+//! usual selectors there are, and what does it cost with those that somebody chose to make it dear?
 
 use std::cell::LazyCell;
 use std::hint::black_box;
@@ -136,6 +136,91 @@ fn index(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The expressions of number `n`: other operators for each number, and no literal.
+fn expressions(n: u32) -> String {
+    let operators = ["", ".", "/", ";", "?", "&", "#"];
+    let mut text = String::new();
+    (0..6).fold(n, |left, _| {
+        text += &format!("{{{}x}}", operators[left as usize % 7]);
+        left / 7
+    });
+    text
+}
+
+/// Part of a text that looks random and repeats nothing for long.
+fn piece(n: u32, length: usize) -> String {
+    let letters = (0..length as u64).map(|at| {
+        let mixed = (u64::from(n) + at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        char::from(b'a' + (mixed >> 40) as u8 % 26)
+    });
+    letters.collect()
+}
+
+/// The same with a topic that may be long.
+type Hostile = (&'static str, fn(u32) -> Selector, String);
+
+/// Selectors that were chosen to make finding them dear, and the topic that does.
+fn hostile() -> [Hostile; 8] {
+    let usual = "https://example.com/users/77777/books/5".to_owned();
+    [
+        ("names differ", |n| parse(&format!("/x{{y{n}}}")), "/x1".into()),
+        ("no literal, all expressions differ", |n| parse(&expressions(n)), usual.clone()),
+        (
+            "no literal, all expressions differ, 4,000 bytes",
+            |n| parse(&expressions(n)),
+            piece(0, 4000),
+        ),
+        (
+            "each prefix of the topic, 100 bytes",
+            |n| parse(&format!("{}{}", piece(0, n as usize % 100), expressions(n / 100))),
+            piece(0, 100),
+        ),
+        (
+            "each prefix of the topic, 4,000 bytes",
+            |n| parse(&format!("{}{{x}}.{n}{{y}}", piece(0, n as usize % 4000))),
+            piece(0, 4000),
+        ),
+        (
+            "each middle of the topic, 100 bytes",
+            |n| {
+                let middle = piece(n / 97 % 97, n as usize % 97 + 1);
+                parse(&format!("{{x}}{middle}{}", expressions(n / 97 / 97)))
+            },
+            piece(0, 100),
+        ),
+        (
+            "url patterns, names differ",
+            |n| Selector::url_pattern(&format!("/users/:u{n}/books/:b"), BASE).expect("valid"),
+            usual.clone(),
+        ),
+        (
+            "url patterns, all regular expressions differ",
+            |n| Selector::url_pattern(&format!("/users/:u/(b{n}|books)/:b"), BASE).expect("valid"),
+            usual,
+        ),
+    ]
+}
+
+fn hostile_index(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("hostile: find among 100,000");
+    group.sample_size(10);
+    for (name, selector, topic) in hostile() {
+        let index: LazyCell<Index, _> = LazyCell::new(|| {
+            let mut index = Index::default();
+            (0..SELECTORS).for_each(|n| index.insert(&selector(n), n));
+            index
+        });
+        let mut found = Vec::new();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                found.clear();
+                index.find(black_box(&topic), &mut found);
+            });
+        });
+    }
+    group.finish();
+}
+
 fn matching(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("match one");
     let long = format!("https://example.com/{}", "segment/".repeat(500));
@@ -178,5 +263,30 @@ fn new_topics(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, plain, matching, index, new_topics);
+/// A stream of 1,000 selectors that nobody else has, which asks for all that is kept of 10,000 topics.
+fn first_replay(criterion: &mut Criterion) {
+    let frames = events(|n| format!("https://example.com/users/{}/books", n % 10_000), 20);
+    let selectors: Vec<Selector> =
+        (0..1000).map(|n| parse(&format!("https://example.com/users/{n}{{/x*}}"))).collect();
+    let mut group = criterion.benchmark_group("replay");
+    group.sample_size(10);
+    group.bench_function("1,000 new selectors, 10,000 topics, 20,000 events", |bencher| {
+        bencher.iter_batched_ref(
+            || {
+                let mut topics = Topics::new(bounds());
+                frames.iter().for_each(|frame| topics.append(frame.clone(), |_| ()));
+                topics
+            },
+            |topics| {
+                let interest = Interest::Selectors { selectors: &selectors, claims: &[] };
+                let set = topics.join(interest);
+                black_box(topics.cursor(set, 0, Standing::Earliest))
+            },
+            criterion::BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, plain, matching, index, hostile_index, new_topics, first_replay);
 criterion_main!(benches);

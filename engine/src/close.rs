@@ -18,6 +18,8 @@ pub enum CloseReason {
     HandshakeTimeout,
     /// No further request in `--idle-timeout` on a kept connection.
     IdleTimeout,
+    /// It said nothing for a while, and others were waiting for its place among the requests.
+    Crowded,
     /// The subscriber took no byte for `--write-timeout`.
     WriteTimeout,
     /// The subscriber fell behind the history and `--lag disconnect` is set.
@@ -30,6 +32,8 @@ pub enum CloseReason {
     AddressMax,
     /// Refused at `--streams-per-token-max`.
     TokenMax,
+    /// Sent away at `--requests-per-address-max` or `--requests-per-token-max`.
+    RateMax,
     /// Refused at `--topics-max`.
     TopicsMax,
     /// The token that the stream was opened with has expired.
@@ -44,19 +48,21 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [CloseReason; 17] = [
+    pub const ALL: [CloseReason; 19] = [
         CloseReason::PeerClosed,
         CloseReason::PeerReset,
         CloseReason::Answered,
         CloseReason::Refused,
         CloseReason::HandshakeTimeout,
         CloseReason::IdleTimeout,
+        CloseReason::Crowded,
         CloseReason::WriteTimeout,
         CloseReason::Lapped,
         CloseReason::PinnedBytes,
         CloseReason::ConnectionsMax,
         CloseReason::AddressMax,
         CloseReason::TokenMax,
+        CloseReason::RateMax,
         CloseReason::TopicsMax,
         CloseReason::Expired,
         CloseReason::Drained,
@@ -74,12 +80,14 @@ impl CloseReason {
             CloseReason::Refused => "refused",
             CloseReason::HandshakeTimeout => "handshake_timeout",
             CloseReason::IdleTimeout => "idle_timeout",
+            CloseReason::Crowded => "crowded",
             CloseReason::WriteTimeout => "write_timeout",
             CloseReason::Lapped => "lapped",
             CloseReason::PinnedBytes => "pinned_bytes",
             CloseReason::ConnectionsMax => "connections_max",
             CloseReason::AddressMax => "address_max",
             CloseReason::TokenMax => "token_max",
+            CloseReason::RateMax => "rate_max",
             CloseReason::TopicsMax => "topics_max",
             CloseReason::Expired => "expired",
             CloseReason::Drained => "drained",

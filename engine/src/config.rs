@@ -25,12 +25,14 @@ use crate::mercure::settings::Settings;
 pub mod cli;
 pub mod key;
 pub mod memory;
+pub mod rate;
 #[cfg(test)]
 mod tests;
 pub mod token;
 pub mod value;
 
 use cli::{BackendChoice, LagPolicy, NativeChoice, ServeArgs, StartPage};
+use rate::RateArgs;
 use token::{Role, TokenCheck, Tokens};
 use value::Cpus;
 
@@ -107,6 +109,8 @@ pub struct Config {
     pub jwks_refresh: Duration,
     /// Streams of one token; `None` = no limit.
     pub streams_per_token_max: Option<usize>,
+    /// How often an address and the bearer of a token may ask.
+    pub rates: RateArgs,
     /// Which web pages may use this server.
     pub cors: Cors,
     /// Whether `GET /` answers with the start page.
@@ -201,6 +205,7 @@ impl Config {
             jwks_refresh: args.tokens.token_jwks_refresh,
             streams_per_token_max: (args.tokens.streams_per_token_max > 0)
                 .then_some(args.tokens.streams_per_token_max),
+            rates: args.rates,
             cors: cors(args.cors_origin)?,
             start_page: start_page && native,
             native,

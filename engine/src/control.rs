@@ -6,6 +6,7 @@
 //! Invariants:
 //! - Every accepted connection ends with exactly one close reason, here or in the delivery lane.
 //! - A panic in a task ends that task's connection and no other.
+//! - Tasks never keep the worker from its delivery lane, whatever their peers send.
 //! - A publish is answered with success only after its events are on every worker's ring.
 
 use std::cell::{Cell, RefCell};
@@ -29,17 +30,22 @@ pub(crate) mod accept;
 pub(crate) mod admin;
 pub(crate) mod command;
 mod connection;
+pub(crate) mod crowd;
 pub(crate) mod mercure;
 mod metrics;
 pub(crate) mod nudge;
+mod pace;
 mod publish;
 mod rights;
 pub(crate) mod socket;
 mod subscribe;
 pub(crate) mod tickets;
+pub(crate) mod turnstile;
 
+use crowd::Crowd;
 use nudge::Nudge;
 use tickets::Tickets;
+use turnstile::Turnstile;
 
 /// Room on all rings, in events and in bytes.
 #[derive(Debug)]
@@ -79,6 +85,10 @@ pub(crate) struct Control<L> {
     pub(crate) body_bytes: Cell<usize>,
     /// Tasks of connections.
     pub(crate) requests: Cell<usize>,
+    /// Those of them that wait for their peer.
+    pub(crate) crowd: Crowd,
+    /// What they may do before the delivery lane has its turn.
+    pub(crate) turnstile: Turnstile,
 }
 
 impl<L> Control<L> {

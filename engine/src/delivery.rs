@@ -25,11 +25,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::close::CloseReason;
-use crate::config::cli::LagPolicy;
-use crate::event::{Epoch, Frame};
+use crate::event::Frame;
 use crate::limits::{Limits, Pass};
 use crate::stats::{Stats, WorkerStats};
-use crate::topic::{Bounds, Interest, Resume, SetIndex, Standing, Topics};
+use crate::topic::{Interest, Resume, SetIndex, Standing, Topics};
 
 mod audience;
 pub(crate) mod bench;
@@ -37,6 +36,7 @@ pub(crate) mod descriptor;
 pub(crate) mod epoll;
 pub(crate) mod lane;
 mod plan;
+mod settings;
 mod settle;
 mod slots;
 mod tails;
@@ -55,6 +55,7 @@ mod tests;
 use audience::Audience;
 use lane::{Lane, Woken};
 use plan::Plan;
+pub(crate) use settings::DeliverySettings;
 use slots::{Slot, Slots, State, TICK_NS};
 use tails::Tails;
 use terms::{Term, Terms};
@@ -64,29 +65,6 @@ pub(crate) const QUANTUM: usize = 64;
 
 /// Over how long at most the ends of streams are spread whose tokens end at the same time.
 const END_SPREAD_NS: u64 = 30_000_000_000;
-
-/// What the delivery lane is told by the configuration.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DeliverySettings {
-    /// Which life of the engine this is.
-    pub(crate) epoch: Epoch,
-    /// Bounds of the histories.
-    pub(crate) bounds: Bounds,
-    /// Subscribers at most.
-    pub(crate) subscribers_max: usize,
-    /// Ticks without a write after which a heartbeat is due; 0 for none.
-    pub(crate) heartbeat_ticks: u32,
-    /// Ticks without a byte taken after which a full socket is given up.
-    pub(crate) write_timeout_ticks: u32,
-    /// What to do with a subscriber that the history has moved past.
-    pub(crate) lag: LagPolicy,
-    /// Reconnection time, in milliseconds; jittered up to twice as much.
-    pub(crate) retry_ms: u64,
-    /// Bytes of evicted events that half-sent writes may hold.
-    pub(crate) pinned_bytes_max: usize,
-    /// How long a drain may take, in nanoseconds.
-    pub(crate) drain_ns: u64,
-}
 
 /// A drain under way.
 #[derive(Clone, Copy, Debug)]
@@ -402,8 +380,8 @@ impl<L: Lane> Delivery<L> {
     }
 
     /// Subscribers of the topic of this name.
-    pub(crate) fn subscribers_of(&self, name: &str) -> usize {
-        self.topics.sets_of(name).map_or(0, |sets| self.subscriber_count(sets))
+    pub(crate) fn subscribers_of(&self, name: &str, private: bool) -> usize {
+        self.subscriber_count(&self.topics.listening_sets(name, private))
     }
 
     /// Subscribers of each topic are those of the sets that have it.

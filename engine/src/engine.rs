@@ -31,6 +31,7 @@ use crate::control::mercure::Hub;
 use crate::event::Epoch;
 use crate::keys::Keys;
 use crate::limits::Limits;
+use crate::limits::rate::Rates;
 use crate::mercure::settings::Settings;
 use crate::ring::{Admission, Doorbell, RingReceiver, RingSender, ring};
 use crate::sequencer::Sequencer;
@@ -260,7 +261,11 @@ fn room(config: &Config) -> Arc<Room> {
 fn limits(config: &Config) -> Arc<Limits> {
     let per_address = config.connections_per_address_max.unwrap_or(0) as u32;
     let per_token = config.streams_per_token_max.unwrap_or(0) as u32;
-    Arc::new(Limits::new(config.connections_max, per_address, per_token))
+    let burst = config.rates.requests_burst;
+    let rates = |per_second: u32| (per_second > 0).then(|| Rates::new(per_second, burst));
+    let [of_networks, of_tokens] = config.rates.per_second().map(rates);
+    let limits = Limits::new(config.connections_max, per_address, per_token);
+    Arc::new(limits.with_rates(of_networks, of_tokens))
 }
 
 fn start_sequencer(sequencer: Sequencer, cpus: Vec<usize>) -> Result<JoinHandle<()>, StartError> {

@@ -1,4 +1,5 @@
-//! How many connections there may be: in all, from one network, and streams of one token.
+//! How many connections there may be: in all, from one network, and streams of one token; and how
+//! often a network or a token may ask.
 //!
 //! Taken once per connection and given back at its end, by any worker. The counts by network are
 //! the one place of the engine with a lock: it is held for one step in a hash table, at most twice in
@@ -11,8 +12,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::close::CloseReason;
+
+pub mod rate;
+
+use rate::Rates;
 
 /// Counts of open connections.
 #[derive(Debug)]
@@ -27,6 +33,9 @@ pub struct Limits {
     tokens: Mutex<HashMap<u64, u32>>,
     /// Makes numbers of tokens that nobody outside can foresee.
     numbers: RandomState,
+    /// None for no limit.
+    network_rates: Option<Rates>,
+    token_rates: Option<Rates>,
 }
 
 /// The right to be one of the connections; given back when dropped.
@@ -50,7 +59,33 @@ impl Limits {
             per_token_max,
             tokens: Mutex::default(),
             numbers: RandomState::new(),
+            network_rates: None,
+            token_rates: None,
         }
+    }
+
+    /// The same with limits on how often a network, and the bearer of a token, may ask.
+    #[must_use]
+    pub fn with_rates(self, of_networks: Option<Rates>, of_tokens: Option<Rates>) -> Limits {
+        Limits { network_rates: of_networks, token_rates: of_tokens, ..self }
+    }
+
+    /// Counts a request from a network, by the number of [`network`].
+    ///
+    /// # Errors
+    /// It comes too soon: how long to wait.
+    pub fn ask_network(&self, network: u64, now_ns: u64) -> Result<(), Duration> {
+        self.network_rates.as_ref().map_or(Ok(()), |rates| rates.ask(network, now_ns))
+    }
+
+    /// Counts a request of whoever shows this token, which is a good one: nobody has a place in the
+    /// table for tokens that he made up.
+    ///
+    /// # Errors
+    /// It comes too soon: how long to wait.
+    pub fn ask_token(&self, token: &[u8], now_ns: u64) -> Result<(), Duration> {
+        let number = || self.numbers.hash_one(token);
+        self.token_rates.as_ref().map_or(Ok(()), |rates| rates.ask(number(), now_ns))
     }
 
     /// Counts one more stream of this token; gives the number to give it back by, if streams of a
@@ -143,7 +178,8 @@ impl Drop for Pass {
 }
 
 /// An IPv4 address, or the /64 of an IPv6 address: what one host can choose from freely.
-fn network(address: IpAddr) -> u64 {
+#[must_use]
+pub fn network(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(v4) => u64::from(v4.to_bits()),
         IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
@@ -190,5 +226,23 @@ mod tests {
         [second, second, other].into_iter().for_each(|number| limits.leave_token(number));
         assert!(limits.tokens.lock().unwrap().is_empty());
         assert_eq!(Limits::new(9, 0, 0).enter_token(b"a"), Ok(None), "no limit, no count");
+    }
+
+    #[test]
+    fn requests_are_counted_by_ipv4_address_by_ipv6_network_and_by_token() {
+        let rates = || Some(Rates::new(1, Duration::from_secs(2)));
+        let limits = Limits::new(9, 0, 0).with_rates(rates(), rates());
+        let ask = |text: &str| limits.ask_network(network(address(text)), 0).is_ok();
+        assert_eq!(["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(ask), [true, true, false]);
+        assert!(ask("2001:db8:0:1::1"), "another /64");
+        assert_eq!(["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"].map(ask), [true, true, false]);
+        assert!(ask("192.0.2.2"), "another address");
+        let token = |text: &str| limits.ask_token(text.as_bytes(), 0);
+        assert_eq!((token("a"), token("a")), (Ok(()), Ok(())));
+        assert_eq!((token("a"), token("b")), (Err(Duration::from_secs(1)), Ok(())));
+        let open = Limits::new(9, 0, 0);
+        assert!(
+            (0..1_000).all(|_| open.ask_network(7, 0).is_ok() && open.ask_token(b"a", 0).is_ok())
+        );
     }
 }

@@ -19,6 +19,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 pub mod index;
+mod regexes;
 mod template;
 pub mod unseen;
 mod url_pattern;
@@ -26,13 +27,19 @@ mod url_pattern;
 #[cfg(test)]
 mod tests;
 
+pub use regexes::REGEXES_BYTES_MAX;
 use template::Template;
+use template::short::Short;
 use url_pattern::Pattern;
 
 /// Longest selector, in bytes: what Mercure's hub takes.
 pub const SELECTOR_BYTES_MAX: usize = 4096;
 /// Most expressions of a template. Matching takes one pass over the topic for each.
 pub const EXPRESSIONS_MAX: usize = 64;
+
+/// Memory of a URL Pattern whose parts are empty: eight components, of which those that it does not
+/// speak of come from the URL it is resolved against or match everything.
+const PATTERN_BYTES: usize = 4096;
 
 /// The selector of everything.
 const EVERYTHING: &str = "*";
@@ -175,9 +182,24 @@ impl Selector {
             Matcher::Everything => true,
             Matcher::Exact => *self.0.text == *topic,
             Matcher::Template(template) => {
-                template.matches(&self.0.text, topic) || *self.0.text == *topic
+                *self.0.text == *topic
+                    || template.matches(&self.0.text, topic, Short::new(topic).as_ref())
             }
             Matcher::UrlPattern(pattern) => pattern.matches(topic),
+        }
+    }
+
+    /// Memory that it takes at most with its place in an [`index::Index`], in bytes, that of handles
+    /// and tables not included.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let text = self.0.text.len();
+        match &self.0.matcher {
+            Matcher::Everything | Matcher::Exact => text,
+            // Its text, as the key of the topic that it names, its literals, and its shape.
+            Matcher::Template(template) => 4 * text + template.memory_bytes(),
+            // A component of a URL stands in it as pattern, regular expression and matcher.
+            Matcher::UrlPattern(pattern) => PATTERN_BYTES + 12 * text + 2 * pattern.base().len(),
         }
     }
 

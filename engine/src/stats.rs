@@ -118,6 +118,10 @@ pub struct WorkerStats {
     pub overloads: Cell,
     /// Requests refused as malformed, by any rule.
     pub refused: Cell,
+    /// Requests that came too soon from their address.
+    pub too_soon_by_address: Cell,
+    /// Requests that came too soon for their token.
+    pub too_soon_by_token: Cell,
     /// Accepts that failed for want of descriptors or memory.
     pub accept_failures: Cell,
     /// Topics in the table.

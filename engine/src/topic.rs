@@ -34,6 +34,7 @@ use slab::Slab;
 use crate::event::Frame;
 
 mod batch;
+mod complete;
 mod evict;
 mod forgotten;
 mod interest;
@@ -90,6 +91,8 @@ struct Topic {
     /// True for the topic of the private events of its name.
     private: bool,
     history: VecDeque<Frame>,
+    /// Sequence of its newest event, kept or not; 0 when there was none since the topic exists.
+    newest: u64,
     /// Sequence of the newest event no longer kept; 0 when none was lost.
     evicted_through: u64,
     /// Bytes of the kept events, overhead included.
@@ -104,15 +107,12 @@ struct Topic {
 impl Topic {
     /// Index in the history of the first event after `cursor`.
     fn position(&self, cursor: u64) -> usize {
-        // Most cursors are at the head or just behind it.
+        // Most cursors that are not at the head are just behind it.
         let length = self.history.len();
-        let is_after = |index: usize| self.history[index].sequence > cursor;
-        if length == 0 || !is_after(length - 1) {
-            length
-        } else if length == 1 || !is_after(length - 2) {
-            length - 1
-        } else {
+        if length > 1 && self.history[length - 2].sequence > cursor {
             self.history.partition_point(|frame| frame.sequence <= cursor)
+        } else {
+            length - usize::from(self.history.back().is_some_and(|last| last.sequence > cursor))
         }
     }
 
@@ -125,8 +125,9 @@ impl Topic {
 #[derive(Debug)]
 pub struct Topics {
     bounds: Bounds,
-    /// Public and private topics by name.
-    names: [HashMap<Rc<str>, u32>; 2],
+    /// Public and private topics by name. Looked up as bytes: those of a frame are not checked to be
+    /// UTF-8 again.
+    names: [HashMap<Rc<[u8]>, u32>; 2],
     topics: Slab<Topic>,
     sets: Sets,
     views: Views,
@@ -214,23 +215,16 @@ impl Topics {
             + self.views.table_bytes()
     }
 
-    /// Bytes of the names of all topics.
+    /// Bytes of the names of all topics, and of the selectors of all views.
     #[must_use]
     pub fn name_bytes(&self) -> usize {
-        self.name_bytes
+        self.name_bytes + self.views.key_bytes()
     }
 
     /// True when a topic of this name exists, for public or for private events.
     #[must_use]
     pub fn contains(&self, name: &str, private: bool) -> bool {
-        self.index(name, private).is_some()
-    }
-
-    /// The sets that have the public topic of this name, if it exists.
-    #[must_use]
-    pub fn sets_of(&self, name: &str) -> Option<&[SetIndex]> {
-        let index = self.index(name, false)?;
-        Some(&self.topics[index as usize].sets)
+        self.index(name.as_bytes(), private).is_some()
     }
 
     /// Appends the next event to the histories of its topics; `touched` is called with each set that
@@ -249,7 +243,7 @@ impl Topics {
             topics.iter().for_each(|topic| self.push(*topic, frame.clone(), &mut touched));
             self.shared.insert(self.head, topics);
         } else {
-            let topic = self.topic(frame.topic(), frame.is_private());
+            let topic = self.first_topic(&frame);
             self.remember_own_id(&frame, &[topic]);
             self.push(topic, frame, &mut touched);
         }
@@ -259,6 +253,7 @@ impl Topics {
     }
 
     /// Makes the event found by the id that its publisher chose, if it did.
+    #[inline]
     fn remember_own_id(&mut self, frame: &Frame, topics: &[u32]) {
         let Some(id) = frame.own_id() else { return };
         let id: Rc<str> = id.into();
@@ -275,6 +270,7 @@ impl Topics {
         self.order.push_back((self.head, index));
         let topic = &mut self.topics[index as usize];
         topic.bytes += frame.memory_bytes() + EVENT_OVERHEAD_BYTES;
+        topic.newest = frame.sequence;
         topic.history.push_back(frame);
         for &set in &topic.sets {
             if self.sets.append(set, self.head) {
@@ -308,20 +304,31 @@ impl Topics {
     }
 
     /// Index of the topic of this name, if it exists.
-    fn index(&self, name: &str, private: bool) -> Option<u32> {
+    #[inline]
+    fn index(&self, name: &[u8], private: bool) -> Option<u32> {
         self.names[usize::from(private)].get(name).copied()
     }
 
     /// Index of the topic of this name, which is created if need be.
     fn topic(&mut self, name: &str, private: bool) -> u32 {
-        if let Some(index) = self.index(name, private) {
-            return index;
-        }
+        let index = self.index(name.as_bytes(), private);
+        index.unwrap_or_else(|| self.create_topic(name, private))
+    }
+
+    /// Index of the first topic of an event, which is created if need be.
+    #[inline]
+    fn first_topic(&mut self, frame: &Frame) -> u32 {
+        let index = self.index(frame.topic_bytes(), frame.is_private());
+        index.unwrap_or_else(|| self.create_topic(frame.topic(), frame.is_private()))
+    }
+
+    fn create_topic(&mut self, name: &str, private: bool) -> u32 {
         let name: Rc<str> = name.into();
         let index = self.topics.insert(Topic {
             name: Rc::clone(&name),
             private,
             history: VecDeque::new(),
+            newest: 0,
             evicted_through: self.forgotten[usize::from(private)].evicted_through(&name),
             bytes: 0,
             sets: Vec::new(),
@@ -329,7 +336,7 @@ impl Topics {
             views_version: 0,
         }) as u32;
         self.name_bytes += name.len();
-        self.names[usize::from(private)].insert(name, index);
+        self.names[usize::from(private)].insert(name.into(), index);
         index
     }
 
@@ -342,7 +349,7 @@ impl Topics {
         let topic = self.topics.remove(index as usize);
         self.name_bytes -= topic.name.len();
         let private = usize::from(topic.private);
-        self.names[private].remove(&topic.name);
+        self.names[private].remove(topic.name.as_bytes());
         self.forgotten[private].remember(&topic.name, topic.evicted_through.max(partly));
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The control lane is monoio's runtime. The delivery lane is driven by the *pump*, the runtime's
 //! main future: it takes events off the ring, makes a turn of the delivery lane, and lets the
-//! runtime have its turn.
+//! runtime have its turn, in which tasks do no more than the turnstile gives.
 //!
 //! The pump sleeps by waiting for one descriptor that is readable when anything has happened: the
 //! doorbell was rung, or the delivery lane has something to harvest. When it has more to do it goes
@@ -35,9 +35,11 @@ use crate::config::Config;
 use crate::config::key::PublishKey;
 use crate::control::accept::accept;
 use crate::control::command::{Command, SubscribersReport, TopicReport, TopicsReport};
+use crate::control::crowd::Crowd;
 use crate::control::mercure::{self, Hub};
 use crate::control::nudge::Nudge;
 use crate::control::tickets::Tickets;
+use crate::control::turnstile::Turnstile;
 use crate::control::{Control, Room};
 use crate::delivery::lane::Lane;
 use crate::delivery::{Delivery, DeliverySettings};
@@ -48,7 +50,7 @@ use crate::sequencer::Intake;
 use crate::stats::Stats;
 use crate::submission::Numbered;
 use crate::token::Verifiers;
-use crate::topic::Bounds;
+use crate::topic::{Bounds, TopicView};
 
 pub(crate) mod thread;
 
@@ -100,6 +102,7 @@ pub(crate) async fn run<L: Lane + 'static>(parts: Parts, lane: L, wake: OwnedFd)
         room: parts.room,
         limits: parts.limits,
         stats: parts.stats,
+        turnstile: Turnstile::new(Arc::clone(&parts.doorbell)),
         doorbell: parts.doorbell,
         nudge: Nudge::default(),
         key: RefCell::new(parts.key),
@@ -110,6 +113,7 @@ pub(crate) async fn run<L: Lane + 'static>(parts: Parts, lane: L, wake: OwnedFd)
         asked: RefCell::new(None),
         body_bytes: Cell::new(0),
         requests: Cell::new(0),
+        crowd: Crowd::default(),
     });
     for listener in parts.listeners {
         monoio::spawn(accept(Rc::clone(&control), listener));
@@ -204,7 +208,8 @@ impl<L: Lane> Pump<L> {
         let departed = delivery.take_departed();
         drop(delivery);
         mercure::depart(&self.control, &departed);
-        more || self.stalled.is_some()
+        let tasks_wait = self.control.turnstile.open();
+        more || tasks_wait || self.stalled.is_some()
     }
 
     /// Takes events off the ring and appends them.
@@ -248,7 +253,9 @@ impl<L: Lane> Pump<L> {
             }
             Command::TopicSubscribers { names, reply } => {
                 let delivery = control.delivery.borrow();
-                let _ = reply.send(names.iter().map(|n| delivery.subscribers_of(n)).collect());
+                let count =
+                    |(name, private): &(String, bool)| delivery.subscribers_of(name, *private);
+                let _ = reply.send(names.iter().map(count).collect());
             }
             Command::Subscribers { count_max, reply } => {
                 let delivery = control.delivery.borrow();
@@ -265,13 +272,16 @@ fn topics<L: Lane>(delivery: &Delivery<L>, prefix: &str, count_max: usize) -> To
     let mut all: Vec<_> =
         matching.map(|topic| (delivery.subscriber_count(topic.sets), topic)).collect();
     all.sort_unstable_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.name.cmp(y.name)));
-    let hash = |name: &str| BuildHasherDefault::<DefaultHasher>::default().hash_one(name);
+    let hash = |topic: &TopicView<'_>| {
+        BuildHasherDefault::<DefaultHasher>::default().hash_one((topic.name, topic.private))
+    };
     let unkept = all.iter().filter(|(_, topic)| topic.events == 0);
-    let unkept: Vec<u64> = unkept.map(|(_, topic)| hash(topic.name)).collect();
+    let unkept: Vec<u64> = unkept.map(|(_, topic)| hash(topic)).collect();
     let kept = all.len() - unkept.len();
     all.truncate(count_max);
-    let report = |(subscribers, topic): (usize, crate::topic::TopicView<'_>)| TopicReport {
+    let report = |(subscribers, topic): (usize, TopicView<'_>)| TopicReport {
         name: topic.name.to_owned(),
+        private: topic.private,
         subscribers,
         events: topic.events,
         bytes: topic.bytes,

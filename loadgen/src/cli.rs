@@ -38,7 +38,7 @@ enum Command {
     /// Compare two saved runs, with significance
     Diff(crate::report::diff::Args),
     /// Put the rules of event streams to a server, one by one, and show what breaks them
-    Conform(crate::conform::Args),
+    Conform(Box<crate::conform::Args>),
     /// Check this tool against a server with known faults
     Selftest(crate::selftest::Args),
     /// A scripted server with faults on demand, to test load generators

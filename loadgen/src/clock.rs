@@ -22,6 +22,13 @@ pub(crate) fn thread_cpu_ns() -> u64 {
     read(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// How long the calling thread has been ready to run and had no processor, in nanoseconds; `None`
+/// if the kernel does not count it (Documentation/scheduler/sched-stats.rst).
+pub(crate) fn thread_waited_ns() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().nth(1)?.parse().ok()
+}
+
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: clock_gettime writes one timespec to a valid, exclusive place. The clock ids used

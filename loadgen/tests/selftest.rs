@@ -32,8 +32,8 @@ fn a_stall_of_the_server_is_in_the_tail_and_not_only_in_the_maximum() {
 }
 
 #[test]
-fn a_load_beyond_the_rig_is_called_invalid() {
-    passes("more than the rig can do");
+fn a_reader_that_does_not_keep_up_is_called_invalid_and_its_server_no_loser() {
+    passes("a reader without a processor");
 }
 
 #[test]

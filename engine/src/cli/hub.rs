@@ -23,6 +23,10 @@ impl Lookup for Process {
         std::env::var(name).ok()
     }
 
+    fn variables(&self) -> Vec<String> {
+        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
+    }
+
     fn file(&self, path: &str) -> Result<String, String> {
         let failed = |error: std::io::Error| format!("{path} cannot be read: {error}");
         let length = std::fs::metadata(path).map_err(failed)?.len();

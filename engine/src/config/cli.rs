@@ -16,6 +16,7 @@ use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::rate::RateArgs;
 use super::token::TokenArgs;
 use super::value::{self, Admin, Bytes, Cpus};
 use crate::mercure::settings::Settings;
@@ -262,6 +263,9 @@ pub struct ServeArgs {
         default_value = "0", value_parser = |t: &str| count(t, 0, 100_000_000),
         help_heading = "Limits")]
     pub connections_per_address_max: usize,
+
+    #[command(flatten)]
+    pub rates: RateArgs,
 
     /// Quiet time after which a subscriber gets a comment, for proxies and to notice dead peers
     #[arg(long, env = "DOWNPOUR_HEARTBEAT", value_name = "D", default_value = "15s",

@@ -13,6 +13,7 @@ use std::fmt;
 
 use super::{Config, REQUESTS_PER_WORKER_MAX};
 use crate::event::{Frame, TOPIC_BYTES_MAX};
+use crate::selector::REGEXES_BYTES_MAX;
 use crate::topic::{EVENT_OVERHEAD_BYTES, FORGOTTEN_OVERHEAD_BYTES, TOPIC_OVERHEAD_BYTES, Topics};
 
 /// User memory of one subscriber: its slot, its place in its topic's list, its file index.
@@ -30,6 +31,9 @@ const FRAME_TEXT_BYTES_MIN: usize = 48;
 
 /// A connection that is not a stream: its head (16 KiB) and its task (4 KiB).
 const REQUEST_BYTES: usize = 20 << 10;
+
+/// Table in which the requests of addresses, or of tokens, are counted.
+pub const RATES_BYTES: usize = 1 << 20;
 
 /// What does not grow: code, thread stacks in use, io_uring queues, the allocator's slack. Per
 /// worker, rounded up.
@@ -69,6 +73,7 @@ impl Config {
     #[must_use]
     pub fn memory_bound(&self) -> MemoryBound {
         let mut terms = self.user_terms();
+        terms.extend(self.request_terms());
         terms.extend(self.kernel_terms());
         // The kernel doubles SO_SNDBUF for its own bookkeeping (socket(7)).
         let stalled_subscriber_bytes = self.socket_send_bytes.map(|bytes| bytes * 2);
@@ -122,6 +127,11 @@ impl Config {
                 format!("{forgotten} names × {workers} workers × {name} B at most"),
             ),
             term(
+                "regular expressions of selectors",
+                workers * REGEXES_BYTES_MAX,
+                format!("{workers} workers × {}, compiled ones", Amount(REGEXES_BYTES_MAX)),
+            ),
+            term(
                 "rings",
                 workers * self.ring_events * slot,
                 format!("{workers} workers × {} events × {slot} B", self.ring_events),
@@ -137,6 +147,19 @@ impl Config {
                 "a quarter of the histories, at least one event".into(),
             ),
             term(
+                "the workers themselves",
+                workers * WORKER_BYTES,
+                format!("{workers} × {}", Amount(WORKER_BYTES)),
+            ),
+        ]
+    }
+
+    /// What publishers, and connections before their stream, take.
+    fn request_terms(&self) -> [Term; 3] {
+        let workers = self.workers;
+        let term = |what, bytes, how| Term { side: Side::User, what, how, bytes };
+        [
+            term(
                 "request heads",
                 workers * REQUESTS_PER_WORKER_MAX * REQUEST_BYTES,
                 format!("{workers} workers × {REQUESTS_PER_WORKER_MAX} × {REQUEST_BYTES} B"),
@@ -147,9 +170,10 @@ impl Config {
                 format!("{workers} workers × {}", Amount(self.bodies_bytes_max())),
             ),
             term(
-                "the workers themselves",
-                workers * WORKER_BYTES,
-                format!("{workers} × {}", Amount(WORKER_BYTES)),
+                "rates of requests",
+                self.rates.count() * RATES_BYTES,
+                "a table for each of --requests-per-address-max and --requests-per-token-max"
+                    .into(),
             ),
         ]
     }

@@ -1,14 +1,17 @@
 //! Taking connections off a listener.
 //!
 //! The runtime tells when the listener has some; then they are taken in a row by calls that do not
-//! wait, each a task of its own. When descriptors or memory run out the acceptor pauses, longer each
-//! time, instead of spinning: connections wait in the listener's queue until some end.
+//! wait, each a task of its own. When descriptors or memory run out, or there are as many requests as
+//! there may be, those make room that have kept the worker waiting (see `crowd`). When there are none
+//! the acceptor pauses, longer each time, instead of spinning: connections wait in the listener's queue
+//! until some end.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use monoio::net::TcpStream;
@@ -16,13 +19,14 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
 use super::Control;
-use super::connection;
+use super::connection::{self, Peer};
 use super::socket::Socket;
 use crate::close::CloseReason;
 use crate::config::REQUESTS_PER_WORKER_MAX;
 use crate::delivery::descriptor::descriptor;
 use crate::delivery::lane::Lane;
-use crate::limits::Pass;
+use crate::limits::network;
+use crate::stats::WorkerStats;
 
 /// Connections taken in a row before others of the worker have a turn.
 const ROW_MAX: usize = 64;
@@ -40,6 +44,7 @@ pub(crate) async fn accept<L: Lane + 'static>(control: Rc<Control<L>>, listener:
     let mut pause = PAUSE_MIN;
     while !control.is_draining() {
         if control.requests.get() >= REQUESTS_PER_WORKER_MAX {
+            control.crowd.thin(ROW_MAX, Instant::now());
             monoio::time::sleep(CROWDED_PAUSE).await;
             continue;
         }
@@ -52,6 +57,9 @@ pub(crate) async fn accept<L: Lane + 'static>(control: Rc<Control<L>>, listener:
             Err(_) if control.is_draining() => {}
             Err(_) => {
                 control.stats().accept_failures.add(1);
+                if control.crowd.thin(ROW_MAX, Instant::now()) > 0 {
+                    pause = PAUSE_MIN;
+                }
                 monoio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
@@ -83,34 +91,29 @@ fn accept_row<L: Lane + 'static>(
     Ok(())
 }
 
-/// Starts the task of a connection.
+/// Starts the task of a connection. The runtime does not catch panics; one would take the worker and
+/// all its subscribers down.
 fn start<L: Lane + 'static>(control: &Rc<Control<L>>, connection: OwnedFd, address: IpAddr) {
     let stats = control.stats();
     stats.accepted.add(1);
-    let pass = control.limits.enter(address);
-    match Socket::new(connection) {
-        Ok(socket) => {
-            stats.connections.add(1);
-            control.requests.set(control.requests.get() + 1);
-            monoio::spawn(task(Rc::clone(control), socket, pass));
-        }
-        Err(_) => stats.close(CloseReason::Failed),
-    }
+    let peer = Peer { pass: control.limits.enter(address), network: network(address) };
+    let Ok(socket) = Socket::new(connection) else {
+        return stats.close(CloseReason::Failed);
+    };
+    stats.connections.add(1);
+    control.requests.set(control.requests.get() + 1);
+    let control = Rc::clone(control);
+    monoio::spawn(async move {
+        let served = contained(connection::serve(Rc::clone(&control), socket, peer)).await;
+        ended(control.stats(), &control.requests, served);
+    });
 }
 
-/// One connection until it ends or becomes a stream. The runtime does not catch panics; one would
-/// take the worker and all its subscribers down.
-async fn task<L: Lane + 'static>(
-    control: Rc<Control<L>>,
-    socket: Socket,
-    pass: Result<Pass, CloseReason>,
-) {
-    let served = connection::serve(Rc::clone(&control), socket, pass);
-    let ended = contained(served).await;
-    let stats = control.stats();
+/// Counts the end of a connection's task: by a reason, as a stream, or by a panic.
+fn ended(stats: &WorkerStats, requests: &Cell<usize>, served: Option<Option<CloseReason>>) {
     stats.connections.sub(1);
-    control.requests.set(control.requests.get() - 1);
-    match ended {
+    requests.set(requests.get() - 1);
+    match served {
         Some(Some(reason)) => stats.close(reason),
         Some(None) => {}
         None => stats.close(CloseReason::Panicked),
@@ -126,9 +129,29 @@ pub(super) async fn contained<T>(task: impl Future<Output = T>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
+
+    #[test]
+    fn a_thousand_panics_cost_a_thousand_connections_and_no_other() {
+        let (stats, requests) = (WorkerStats::default(), Cell::new(2_000));
+        stats.connections.set(2_000);
+        let builder = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new();
+        let mut runtime = builder.enable_timer().build().expect("epoll is always there");
+        runtime.block_on(async {
+            let tasks = (0..2_000).map(|number| {
+                let served = contained(async move {
+                    monoio::time::sleep(Duration::from_millis(number % 3)).await;
+                    assert!(number % 2 == 0, "a defect, made for this test");
+                    Some(CloseReason::Answered)
+                });
+                async { ended(&stats, &requests, served.await) }
+            });
+            futures_util::future::join_all(tasks).await;
+        });
+        let closed = |reason: CloseReason| stats.closed[reason as usize].get();
+        assert_eq!((closed(CloseReason::Panicked), closed(CloseReason::Answered)), (1_000, 1_000));
+        assert_eq!((stats.connections.get(), requests.get()), (0, 0));
+    }
 
     #[test]
     fn a_panic_in_one_task_ends_that_task_and_drops_what_it_held() {

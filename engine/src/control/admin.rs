@@ -1,9 +1,12 @@
 //! The admin interface: metrics, health, and what is going on.
 //!
 //! A thread of its own, so that it answers while the workers are busy. It asks the workers by
-//! commands and waits for two seconds at most; a worker that does not answer is named.
+//! commands and waits for two seconds at most; a worker that does not answer is named. It keeps a few
+//! descriptors in reserve, so that it answers while connections hold all others.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -13,11 +16,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use monoio::net::TcpStream;
+use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use serde::Serialize;
 
 use super::accept::contained;
 use super::command::{Command, TopicsReport, WorkerHandle};
+use super::crowd::Crowd;
 use super::socket::Socket;
 use super::{Room, metrics};
 use crate::backend::Backend;
@@ -42,6 +47,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_PAUSE: Duration = Duration::from_millis(1);
 /// A request head has to arrive, and an answer to be taken, in this time.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Exchanges at a time; beyond them those make room whose peers say nothing.
+const EXCHANGES_MAX: usize = 64;
+/// Descriptors in reserve, each for one exchange.
+const RESERVE: usize = 4;
+/// How long is waited for a place or a descriptor before the next look.
+const DESK_PAUSE: Duration = Duration::from_millis(20);
 /// Rows of a listing, unless asked otherwise, and at most.
 const ROWS: usize = 100;
 const ROWS_MAX: usize = 10_000;
@@ -71,19 +82,57 @@ impl Admin {
 /// When the runtime's driver cannot watch the listener.
 pub(crate) async fn serve(admin: Admin, listener: TcpListener) {
     let admin = Rc::new(admin);
+    let desk = Rc::new(Desk::default());
+    // It opens its file while there are descriptors.
+    metrics::resident_bytes();
     let listener = TcpStream::from_std(OwnedFd::from(listener).into());
     let listener = listener.expect("the runtime's driver watches a listener");
+    desk.refill();
     loop {
+        if desk.exchanges.get() >= EXCHANGES_MAX {
+            desk.crowd.thin(1, Instant::now());
+            monoio::time::sleep(DESK_PAUSE).await;
+            continue;
+        }
         let _ = listener.readable(false).await;
         let accepted = rustix::net::accept_with(descriptor(&listener), SocketFlags::CLOEXEC);
         match accepted.map(Socket::new) {
             Ok(Ok(socket)) => {
-                let served = exchange(Rc::clone(&admin), socket);
-                monoio::spawn(contained(served));
+                desk.exchanges.set(desk.exchanges.get() + 1);
+                let (admin, desk) = (Rc::clone(&admin), Rc::clone(&desk));
+                monoio::spawn(async move {
+                    contained(desk.crowd.wait(exchange(admin, socket))).await;
+                    desk.exchanges.set(desk.exchanges.get() - 1);
+                    desk.refill();
+                });
             }
-            Err(rustix::io::Errno::AGAIN) => {}
-            // Out of descriptors or memory: others are ended before this one goes on.
-            Ok(Err(_)) | Err(_) => monoio::time::sleep(Duration::from_millis(100)).await,
+            Err(Errno::AGAIN) => {}
+            // The next try has the descriptor that is given up here.
+            Err(Errno::MFILE | Errno::NFILE) if desk.reserve.borrow_mut().pop().is_some() => {}
+            Ok(Err(_)) | Err(_) => monoio::time::sleep(DESK_PAUSE).await,
+        }
+    }
+}
+
+/// What the exchanges share.
+#[derive(Debug, Default)]
+struct Desk {
+    exchanges: Cell<usize>,
+    crowd: Crowd,
+    /// Descriptors that nobody else can take.
+    reserve: RefCell<Vec<File>>,
+}
+
+impl Desk {
+    /// Takes descriptors into the reserve as far as there are any: at the start, and when an exchange
+    /// has ended, so that what is given up for one is not taken back before it.
+    fn refill(&self) {
+        let mut reserve = self.reserve.borrow_mut();
+        while reserve.len() < RESERVE {
+            match File::open("/dev/null") {
+                Ok(file) => reserve.push(file),
+                Err(_) => return,
+            }
         }
     }
 }
@@ -195,6 +244,9 @@ fn ready(admin: &Admin) -> Result<String, Refusal> {
 #[derive(Serialize)]
 struct TopicRow {
     name: String,
+    /// Said only of topics of private events.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    private: bool,
     subscribers: usize,
     history_events: usize,
     history_bytes: usize,
@@ -221,26 +273,30 @@ async fn topics(admin: &Admin, query: Option<&str>) -> Result<String, Refusal> {
         reports.iter_mut().flat_map(|report| report.unkept.drain(..)).collect();
     let mut rows = merged(admin, reports);
     rows.truncate(count_max);
-    // A worker's own list may not reach down to what is high on another's.
-    let names: Arc<[String]> = rows.iter().map(|row| row.name.clone()).collect();
+    // A worker's own list may not reach down to what is high on another's, and has none of those
+    // that listen through a selector.
+    let names: Arc<[(String, bool)]> =
+        rows.iter().map(|row| (row.name.clone(), row.private)).collect();
     let command = |reply| Command::TopicSubscribers { names: Arc::clone(&names), reply };
     let counts: Vec<Vec<usize>> = gather(admin, command).await?;
     for (index, row) in rows.iter_mut().enumerate() {
         row.subscribers = counts.iter().map(|counts| counts[index]).sum();
     }
+    sort(&mut rows);
     let count = kept + unkept.len();
     Ok(serde_json::json!({ "count": count, "topics": rows }).to_string())
 }
 
 /// The rows of all workers, a topic once, those with most subscribers first.
 fn merged(admin: &Admin, reports: Vec<TopicsReport>) -> Vec<TopicRow> {
-    let mut rows: HashMap<String, TopicRow> = HashMap::new();
+    let mut rows: HashMap<(String, bool), TopicRow> = HashMap::new();
     for topic in reports.into_iter().flat_map(|report| report.topics) {
         let id = |sequence| EventId { epoch: admin.epoch, sequence }.to_string();
-        let name = topic.name.clone();
+        let key = (topic.name.clone(), topic.private);
         // Workers keep the same events and have subscribers of their own.
-        let row = rows.entry(name).or_insert_with(|| TopicRow {
+        let row = rows.entry(key).or_insert_with(|| TopicRow {
             name: topic.name,
+            private: topic.private,
             subscribers: 0,
             history_events: topic.events,
             history_bytes: topic.bytes,
@@ -249,10 +305,15 @@ fn merged(admin: &Admin, reports: Vec<TopicsReport>) -> Vec<TopicRow> {
         row.subscribers += topic.subscribers;
     }
     let mut rows: Vec<TopicRow> = rows.into_values().collect();
-    rows.sort_unstable_by(|a, b| {
-        b.subscribers.cmp(&a.subscribers).then_with(|| a.name.cmp(&b.name))
-    });
+    sort(&mut rows);
     rows
+}
+
+fn sort(rows: &mut [TopicRow]) {
+    rows.sort_unstable_by(|a, b| {
+        let by_name = || (&a.name, a.private).cmp(&(&b.name, b.private));
+        b.subscribers.cmp(&a.subscribers).then_with(by_name)
+    });
 }
 
 async fn subscribers(admin: &Admin, query: Option<&str>) -> Result<String, Refusal> {

@@ -25,8 +25,8 @@ pub(crate) enum Command {
     Verifiers(Arc<Verifiers>),
     /// List topics whose name starts so, the ones with most subscribers first.
     Topics { prefix: String, count_max: usize, reply: Sender<TopicsReport> },
-    /// Count the subscribers of these topics.
-    TopicSubscribers { names: Arc<[String]>, reply: Sender<Vec<usize>> },
+    /// Count the subscribers of these topics, by name and whether it is that of private events.
+    TopicSubscribers { names: Arc<[(String, bool)]>, reply: Sender<Vec<usize>> },
     /// List the subscribers that are furthest behind.
     Subscribers { count_max: usize, reply: Sender<SubscribersReport> },
 }
@@ -55,6 +55,9 @@ pub(crate) struct SubscribersReport {
 #[derive(Debug)]
 pub(crate) struct TopicReport {
     pub(crate) name: String,
+    /// True for the topic of the private events of this name.
+    pub(crate) private: bool,
+    /// Without those that listen through a selector.
     pub(crate) subscribers: usize,
     pub(crate) events: usize,
     pub(crate) bytes: usize,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use memchr::memmem;
 
 use super::Control;
+use super::pace::{self, TooSoon};
 use super::publish::Held;
 use super::rights::{self, Bearer, Holder, Publisher};
 use super::socket::{Socket, SocketError};
@@ -23,8 +24,8 @@ const PAGE: &[u8] = include_bytes!("page.html");
 /// A head that is longer is counted among the bodies that are being read.
 const LONG_HEAD_BYTES: usize = 16 << 10;
 /// What a refused peer may still send, and for how long, before the connection is closed on it.
-pub(super) const LINGER_BYTES_MAX: usize = 256 << 10;
-pub(super) const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 256 << 10;
+const LINGER: Duration = Duration::from_secs(2);
 
 /// What a request asks for, taken out of the buffer it was read into.
 pub(super) struct Call {
@@ -40,6 +41,20 @@ pub(super) struct Call {
     pub(super) expects_continue: bool,
     /// What it asks of the Mercure hub, if that is whom it asks.
     pub(super) hub: Option<Result<mercure::Asked, mercure::Denied>>,
+    pub(super) is_for_hub: bool,
+    /// Whether the answer would be a stream, or the head of one.
+    pub(super) wants_stream: bool,
+    /// Whether it came too soon after others; nothing else of it has been looked at then.
+    pub(super) too_soon: Option<TooSoon>,
+}
+
+/// Who is on the other side.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// The right to be one of the connections, or why there is none.
+    pub(super) pass: Result<Pass, CloseReason>,
+    /// The number that requests are counted by.
+    pub(super) network: u64,
 }
 
 /// What becomes of the connection after a request.
@@ -56,15 +71,18 @@ pub(super) enum After {
 pub(super) async fn serve<L: Lane + 'static>(
     control: Rc<Control<L>>,
     socket: Socket,
-    pass: Result<Pass, CloseReason>,
+    peer: Peer,
 ) -> Option<CloseReason> {
-    let mut pass = Some(pass);
+    let network = peer.network;
+    let mut pass = Some(peer.pass);
     let mut buffer = Vec::new();
     let mut first = true;
     loop {
-        let call = match read_call(&control, &socket, &mut buffer, first).await {
-            Ok(call) => call,
-            Err(reason) => return Some(reason),
+        let read = read_call(&control, &socket, &mut buffer, network, first);
+        let call = match control.crowd.wait(read).await {
+            Some(Ok(call)) => call,
+            Some(Err(reason)) => return Some(reason),
+            None => return Some(CloseReason::Crowded),
         };
         first = false;
         match answer(&control, &socket, &mut buffer, &mut pass, call).await {
@@ -80,6 +98,7 @@ async fn read_call<L: Lane>(
     control: &Control<L>,
     socket: &Socket,
     buffer: &mut Vec<u8>,
+    network: u64,
     first: bool,
 ) -> Result<Call, CloseReason> {
     let config = &control.config;
@@ -89,6 +108,8 @@ async fn read_call<L: Lane>(
     let mut held = Held::new(control);
     let mut looked_at = 0;
     loop {
+        // A head is read again from its start when more of it has arrived.
+        control.turnstile.spend(buffer.len()).await;
         if buffer.len() > LONG_HEAD_BYTES
             && let Err(refusal) = held.set(buffer.capacity())
         {
@@ -98,26 +119,18 @@ async fn read_call<L: Lane>(
             looked_at = buffer.len();
             match request::parse(buffer, &config.head_limits()) {
                 Ok(Parsed::Complete { request, head_bytes }) => {
-                    // The hub looks at tokens itself, by its own rules.
-                    let mut bearer = match mercure::is_asked(control, &request) {
-                        true => Bearer::Nobody,
-                        false => rights::bearer(control, &request),
-                    };
-                    if matches!(bearer, Bearer::UnknownKey) && rights::wait_for_keys(control).await
-                    {
-                        bearer = rights::bearer(control, &request);
-                    }
-                    let mut hub = mercure::asked(control, &request);
-                    let waits = matches!(&hub, Some(Err(denied)) if denied.key_is_unknown);
-                    if waits && rights::wait_for_keys(control).await {
-                        hub = mercure::asked(control, &request);
-                    }
-                    let call = Call { hub, ..call(control, &request, &bearer) };
+                    let call = understand(control, &request, network).await;
                     buffer.drain(..head_bytes);
+                    // Nobody counts it any more.
+                    buffer.shrink_to(LONG_HEAD_BYTES);
                     return Ok(call);
                 }
                 Ok(Parsed::Partial) => {}
-                Err(refusal) => return Err(refuse(control, socket, None, &refusal).await),
+                Err(refusal) => {
+                    // It counts, and is answered the same: the connection ends in either case.
+                    let _ = control.limits.ask_network(network, control.stats.now_ns());
+                    return Err(refuse(control, socket, None, &refusal).await);
+                }
             }
         }
         match socket.read(buffer, deadline).await {
@@ -145,6 +158,33 @@ async fn read_call<L: Lane>(
     }
 }
 
+/// Finds out what a request asks for and what it may do.
+async fn understand<L>(control: &Control<L>, request: &Request<'_>, network: u64) -> Call {
+    let too_soon = pace::by_address(control, network);
+    if too_soon.is_some() {
+        return call(control, request, &Bearer::Nobody, None, too_soon);
+    }
+    // The hub looks at tokens itself, by its own rules.
+    let mut bearer = match mercure::is_asked(control, request) {
+        true => Bearer::Nobody,
+        false => rights::bearer(control, request),
+    };
+    if matches!(bearer, Bearer::UnknownKey) && rights::wait_for_keys(control).await {
+        bearer = rights::bearer(control, request);
+    }
+    let mut hub = mercure::asked(control, request);
+    let waits = matches!(&hub, Some(Err(denied)) if denied.key_is_unknown);
+    if waits && rights::wait_for_keys(control).await {
+        hub = mercure::asked(control, request);
+    }
+    let too_soon = match (&bearer, &hub) {
+        (Bearer::Known(holder), _) => pace::by_token(control, holder.token()),
+        (_, Some(Ok(asked))) => asked.token().and_then(|token| pace::by_token(control, token)),
+        _ => None,
+    };
+    call(control, request, &bearer, hub, too_soon)
+}
+
 /// Whether a head of which `looked_at` bytes were read before should be read again: at once, but a long
 /// one only when it has come to an end or to double its length, so that one that comes byte by byte
 /// does not cost its length for each.
@@ -155,7 +195,13 @@ fn is_worth_reading(buffer: &[u8], looked_at: usize) -> bool {
         || memmem::find(fresh, b"\r\n\r\n").is_some()
 }
 
-fn call<L>(control: &Control<L>, request: &Request<'_>, bearer: &Bearer) -> Call {
+fn call<L>(
+    control: &Control<L>,
+    request: &Request<'_>,
+    bearer: &Bearer,
+    hub: Option<Result<mercure::Asked, mercure::Denied>>,
+    too_soon: Option<TooSoon>,
+) -> Call {
     let keep = request.keep_alive && !control.is_draining();
     let is_head = matches!(request.method, Method::Head);
     let route = route::route(request, &control.config.route_rules());
@@ -165,11 +211,18 @@ fn call<L>(control: &Control<L>, request: &Request<'_>, bearer: &Bearer) -> Call
         }
         _ => Ok(None),
     };
-    let publisher = match mercure::is_asked(control, request) {
+    let is_for_hub = mercure::is_asked(control, request);
+    let publisher = match is_for_hub {
         true => Ok(Publisher::Unbound),
         false => rights::publisher(control, request, bearer),
     };
     Call {
+        too_soon,
+        is_for_hub,
+        wants_stream: match is_for_hub {
+            true => mercure::is_subscription(request),
+            false => matches!(route, Ok(Route::Subscribe(_) | Route::SubscribeHead(_))),
+        },
         route,
         connection: if keep { Connection::KeepAlive } else { Connection::Close },
         content: if is_head { Content::Omitted } else { Content::Sent },
@@ -178,7 +231,7 @@ fn call<L>(control: &Control<L>, request: &Request<'_>, bearer: &Bearer) -> Call
         subscriber,
         body: request.body,
         expects_continue: request.expect_continue,
-        hub: None,
+        hub,
     }
 }
 
@@ -189,6 +242,9 @@ async fn answer<L: Lane>(
     pass: &mut Option<Result<Pass, CloseReason>>,
     call: Call,
 ) -> After {
+    if let Some(too_soon) = call.too_soon {
+        return pace::answer(control, socket, &call, too_soon).await;
+    }
     if let Some(asked) = &call.hub {
         return mercure::answer(control, socket, buffer, pass, &call, asked).await;
     }
@@ -262,12 +318,18 @@ pub(super) async fn send<L>(
     match socket.write(bytes, deadline).await {
         Ok(()) if closing(call) == Connection::KeepAlive => After::Next,
         Ok(()) => {
-            socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER).await;
+            linger(control, socket).await;
             After::Ended(CloseReason::Answered)
         }
         Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
         Err(SocketError::Broken) => After::Ended(CloseReason::PeerReset),
     }
+}
+
+/// Gives the peer time to take the last answer, unless others need the place.
+pub(super) async fn linger<L>(control: &Control<L>, socket: &Socket) {
+    let linger = socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER);
+    let _ = control.crowd.wait(linger).await;
 }
 
 /// Refuses a request that was understood; the connection goes on where its framing is certain.
@@ -308,7 +370,7 @@ pub(super) async fn refuse<L>(
     let deadline = Instant::now() + control.config.write_timeout;
     match socket.write(&out, deadline).await {
         Ok(()) => {
-            socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER).await;
+            linger(control, socket).await;
             CloseReason::Refused
         }
         Err(SocketError::Late) => CloseReason::WriteTimeout,

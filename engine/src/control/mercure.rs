@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Control;
-use super::connection::{After, Call, LINGER, LINGER_BYTES_MAX};
+use super::connection::{After, Call, linger};
 use super::rights::Holder;
 use super::socket::{Socket, SocketError};
 use crate::close::CloseReason;
 use crate::delivery::lane::Lane;
 use crate::http::refusal::{Refusal, Status};
-use crate::http::request::{BodyKind, Request};
+use crate::http::request::{BodyKind, Method, Request};
 use crate::http::response::Connection;
 use crate::limits::Pass;
 use crate::mercure::answer::{Answer, Document, Fault};
@@ -27,18 +27,20 @@ use crate::mercure::form::Form;
 use crate::mercure::settings::Settings;
 use crate::mercure::subscribe::Ask;
 use crate::mercure::subscription::Filter;
-use crate::mercure::{HEALTH_PATH, Version, is_ours};
+use crate::mercure::{HEALTH_PATH, PATH, Version, is_ours};
 use crate::token::Rights;
 
 mod documents;
 mod publish;
 mod reader;
 mod roster;
+mod shed;
 mod stream;
 
 use reader::Reader;
 use roster::Roster;
 pub(crate) use roster::{announce, depart};
+pub(super) use shed::{send_away, too_soon};
 
 /// The id that asks for everything kept.
 const EARLIEST: &str = "earliest";
@@ -66,7 +68,16 @@ pub(super) struct Asked {
     hub_url: String,
     /// The request's target without its query.
     path: String,
+    /// The token, if there is one; it was not found to be bad.
+    token: Option<Rc<[u8]>>,
     what: What,
+}
+
+impl Asked {
+    /// What requests of one bearer are counted by.
+    pub(super) fn token(&self) -> Option<&[u8]> {
+        self.token.as_deref()
+    }
 }
 
 enum What {
@@ -113,6 +124,11 @@ pub(super) fn is_asked<L>(control: &Control<L>, request: &Request<'_>) -> bool {
     // The native interface has a page of its own there.
     let is_home = request.path == "/" && !control.config.native;
     control.hub.is_some() && (is_home || is_ours(request.path))
+}
+
+/// Whether a request for the hub asks for a stream.
+pub(super) fn is_subscription(request: &Request<'_>) -> bool {
+    request.path == PATH && matches!(request.method, Method::Get | Method::Head | Method::Query)
 }
 
 /// What a request asks of the hub, if it is for it.
@@ -226,7 +242,7 @@ async fn send<L>(
     match socket.write(out, Instant::now() + control.config.write_timeout).await {
         Ok(()) if closing(call, body_is_read) == Connection::KeepAlive => After::Next,
         Ok(()) => {
-            socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER).await;
+            linger(control, socket).await;
             After::Ended(CloseReason::Answered)
         }
         Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),

@@ -4,6 +4,9 @@
 //! the two lists the same.
 
 use std::fmt::Write;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::LazyLock;
 
 use crate::backend::Backend;
 use crate::close::CloseReason;
@@ -115,6 +118,10 @@ fn about(text: &mut Text, admin: &Admin) {
     let config = &admin.config;
     for (flag, value) in [
         ("connections-max", config.connections_max),
+        ("connections-per-address-max", config.connections_per_address_max.unwrap_or(0)),
+        ("requests-per-address-max", config.rates.requests_per_address_max),
+        ("requests-per-token-max", config.rates.requests_per_token_max),
+        ("streams-per-token-max", config.streams_per_token_max.unwrap_or(0)),
         ("topics-max", config.topics_max),
         ("event-bytes-max", config.event_bytes_max),
         ("history-events", config.history_events),
@@ -146,6 +153,15 @@ fn connections(text: &mut Text, admin: &Admin) {
     }
     let help = "Requests refused with a 4xx or 5xx.";
     text.each("downpour_refused_total", "counter", help, admin, |s| s.refused.get());
+    let help = "Requests that came too soon after others of their address or token.";
+    text.head("downpour_too_soon_total", "counter", help);
+    for (by, value) in [
+        ("address", (|s| s.too_soon_by_address.get()) as fn(&WorkerStats) -> u64),
+        ("token", |s| s.too_soon_by_token.get()),
+    ] {
+        let count: u64 = admin.stats.workers.iter().map(value).sum();
+        text.sample("downpour_too_soon_total", &format!("by=\"{by}\""), count);
+    }
     let help = "Accepts or hand-overs that failed for want of descriptors or memory.";
     text.each("downpour_accept_failures_total", "counter", help, admin, |s| {
         s.accept_failures.get()
@@ -238,9 +254,13 @@ fn times(text: &mut Text, admin: &Admin) {
     text.histogram("downpour_publish_to_written_seconds", help, admin, |s| &s.publish_to_written);
 }
 
-/// Resident set of this process, from `/proc/self/statm` (proc(5)); 0 where that is hidden.
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+/// Resident set of this process, from `/proc/self/statm` (proc(5)); 0 where that is hidden. The file is
+/// opened once, so that the figure is there when descriptors are not.
+pub(super) fn resident_bytes() -> u64 {
+    static STATM: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/statm").ok());
+    let mut text = [0; 128];
+    let count = STATM.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+    let pages = str::from_utf8(&text[..count]).ok().and_then(|text| text.split(' ').nth(1));
+    let pages: u64 = pages.and_then(|pages| pages.parse().ok()).unwrap_or(0);
     pages * rustix::param::page_size() as u64
 }

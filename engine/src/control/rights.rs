@@ -77,6 +77,11 @@ impl Holder {
         Holder { rights: Rc::new(rights), token: token.into() }
     }
 
+    /// The token, which was found to be good.
+    pub(super) fn token(&self) -> &[u8] {
+        &self.token
+    }
+
     /// What a stream of this token is opened under, counted among those of the token.
     ///
     /// # Errors

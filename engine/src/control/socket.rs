@@ -2,8 +2,8 @@
 //!
 //! What can be done at once is done at once, by a call that does not wait; only then is the runtime
 //! asked to tell when more can be done. So a handshake whose request has arrived takes no round
-//! through the ring, a waiting connection holds a poll and no buffer (256 B of kernel memory instead
-//! of 864), and giving up on a wait leaves no operation behind that owns memory.
+//! through the ring, a waiting connection holds a poll and no buffer, and giving up on a wait leaves
+//! no operation behind that owns memory.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -54,7 +54,10 @@ impl Socket {
         deadline: Instant,
     ) -> Result<usize, SocketError> {
         loop {
-            buffer.reserve(READ_BYTES);
+            // What is there is filled first: a head that comes in pieces takes no more than its bound.
+            if buffer.len() == buffer.capacity() {
+                buffer.reserve(READ_BYTES);
+            }
             let spare = rustix::buffer::spare_capacity(buffer);
             match rustix::net::recv(self.fd(), spare, RecvFlags::DONTWAIT) {
                 Ok((count, _)) => return Ok(count),

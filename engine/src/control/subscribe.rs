@@ -45,7 +45,7 @@ pub(super) async fn subscribe<L: Lane>(
     };
     match started {
         Ok(()) => After::Streaming,
-        Err(reason) => shed(control, socket, call, reason).await,
+        Err(reason) => shed(control, socket, call, Duration::ZERO, reason).await,
     }
 }
 
@@ -90,8 +90,10 @@ pub(super) fn hand_over<L: Lane>(
     // A kernel that keeps its own size keeps more garbage; nothing else is lost.
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(socket.fd(), RECEIVE_BYTES);
     let term = holder.map(|holder| holder.term(control)).transpose()?;
+    let whole = Whole("the delivery lane");
     let mut delivery = control.delivery.borrow_mut();
     let started = delivery.subscribe(interest, resume, socket.fd(), pass, greeting.into(), term);
+    drop(whole);
     if let (Err(_), Some(token)) = (&started, term.and_then(|term| term.token)) {
         control.limits.leave_token(token);
     }
@@ -163,14 +165,15 @@ pub(super) fn write_gap<L>(control: &Control<L>, resume: &Resume, out: &mut Vec<
     }
 }
 
-/// Says only when to come back.
-async fn shed<L: Lane>(
+/// Says only when to come back: after `wait`, and then spread as everybody is.
+pub(super) async fn shed<L: Lane>(
     control: &Control<L>,
     socket: &Socket,
     call: &Call,
+    wait: Duration,
     reason: CloseReason,
 ) -> After {
-    let retry_ms = control.delivery.borrow_mut().retry_ms();
+    let retry_ms = control.delivery.borrow_mut().retry_ms() + wait.as_millis() as u64;
     let mut out = Vec::new();
     reply(control, call).shed(retry_ms, &mut out);
     let deadline = Instant::now() + control.config.write_timeout;
@@ -178,5 +181,48 @@ async fn shed<L: Lane>(
         Ok(()) => After::Ended(reason),
         Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
         Err(SocketError::Broken) => After::Ended(CloseReason::PeerReset),
+    }
+}
+
+/// Held while a task changes what all streams of the worker share. A panic meanwhile may leave it half
+/// changed, so it is no matter of one connection: it ends the process.
+struct Whole(&'static str);
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "downpour: a panic while {} was being changed; nothing is sure any more",
+                self.0
+            );
+            std::process::abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Runs this test again, as the process that is to end.
+    const AGAIN: &str = "DOWNPOUR_TEST_PANICS";
+
+    #[test]
+    fn a_panic_in_shared_state_ends_the_process() {
+        if std::env::var_os(AGAIN).is_some() {
+            let _whole = Whole("a table, in this test,");
+            panic!("a defect, made for this test");
+        }
+        drop(Whole("what no panic met"));
+        let own = std::env::current_exe().expect("a test is a program");
+        let name = "control::subscribe::tests::a_panic_in_shared_state_ends_the_process";
+        let run = Command::new(own).args(["--exact", name, "--nocapture"]).env(AGAIN, "1").output();
+        let run = run.expect("it was built");
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.signal(), Some(libc::SIGABRT), "{said}");
+        assert!(said.contains("a table, in this test, was being changed"), "{said}");
     }
 }

@@ -13,7 +13,8 @@ use rustix::io::Errno;
 
 use super::lane::{Outcome, Outgoing};
 use super::*;
-use crate::event::{Event, EventId};
+use crate::config::cli::LagPolicy;
+use crate::event::{Epoch, Event, EventId};
 use crate::stream;
 
 /// Which life of the engine the rig's ids name.
@@ -99,21 +100,10 @@ impl Rig {
     #[must_use]
     pub fn new(kept: usize, pinned_bytes_max: usize, disconnects: bool) -> Rig {
         let settings = DeliverySettings {
-            epoch: Epoch::new(EPOCH),
-            bounds: Bounds {
-                events_max: kept,
-                bytes_max: usize::MAX,
-                bytes_total_max: usize::MAX,
-                age_ns_max: u64::MAX,
-                forgotten_max: 100,
-            },
             subscribers_max: SUBSCRIBERS_MAX,
-            heartbeat_ticks: 20,
-            write_timeout_ticks: 40,
             lag: if disconnects { LagPolicy::Disconnect } else { LagPolicy::Skip },
-            retry_ms: 1000,
             pinned_bytes_max,
-            drain_ns: 1_000_000_000,
+            ..DeliverySettings::with_history(EPOCH, kept)
         };
         let limits = Arc::new(Limits::new(SUBSCRIBERS_MAX, 0, 0));
         let lane = Sockets::default();

@@ -1,8 +1,9 @@
 //! The delivery lane against sockets that take k bytes, stall, and break, in virtual time.
 //!
 //! Every subscriber reads its stream back with a parser of this file's own and must see each event
-//! of its topics once and in order, or a gap exactly where its history was exceeded. Seeds run one
-//! after the other; `DOWNPOUR_SEEDS=n` sets how many, `DOWNPOUR_SEED=n` runs one again.
+//! of its topics once and in order, or a gap exactly where its history was exceeded. Some worlds have
+//! selectors, events of several topics and private events; who wants and may see what is decided here
+//! for each event and client anew, by the definition. Seeds run one after the other; `DOWNPOUR_SEEDS=n` sets how many, `DOWNPOUR_SEED=n` runs one again.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,11 +14,15 @@ use rustix::io::Errno;
 
 use super::lane::{Outcome, Outgoing};
 use super::*;
-use crate::event::{Event, EventId};
+use crate::config::cli::LagPolicy;
+use crate::event::{Epoch, Event, EventId};
+use crate::selector::{Selector, any_matches};
 use crate::topic::GapReason;
 
 const EPOCH: u64 = 0xabc;
-const TOPICS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const TOPICS: [&str; 5] = ["a", "b", "c/1", "c/2", "d"];
+/// Names, and what matches some of them, all, and none.
+const SELECTORS: [&str; 9] = ["a", "b", "c/1", "*", "{x}", "c/{x}", "{+x}/1", "{+x}{/y}", "e/{x}"];
 
 /// A kernel that takes what it likes.
 #[derive(Debug)]
@@ -115,10 +120,52 @@ impl Kernel {
     }
 }
 
+/// What was published.
+#[derive(Debug)]
+struct Published {
+    /// In [`TOPICS`], each once.
+    topics: Vec<usize>,
+    private: bool,
+}
+
+/// What a client wants and may see.
+#[derive(Debug)]
+enum Wanted {
+    Names(Vec<String>),
+    Selectors { selectors: Vec<Selector>, claims: Vec<Selector> },
+}
+
+impl Wanted {
+    fn interest(&self) -> Interest<'_> {
+        match self {
+            Wanted::Names(names) => Interest::Topics(names),
+            Wanted::Selectors { selectors, claims } => Interest::Selectors { selectors, claims },
+        }
+    }
+
+    /// True when an event is for the client.
+    fn has(&self, event: &Published) -> bool {
+        let any = |is_it: &dyn Fn(&str) -> bool| event.topics.iter().any(|t| is_it(TOPICS[*t]));
+        match self {
+            Wanted::Names(names) => !event.private && any(&|t| names.iter().any(|n| n == t)),
+            Wanted::Selectors { selectors, claims } => {
+                let is_granted = !event.private || any(&|t| any_matches(claims, t));
+                is_granted && any(&|t| any_matches(selectors, t))
+            }
+        }
+    }
+
+    /// The topics of an event through which the client meets it, if it is public.
+    fn meets(&self, event: &Published) -> Vec<usize> {
+        let alone = |topic: &usize| Published { topics: vec![*topic], private: false };
+        event.topics.iter().copied().filter(|topic| self.has(&alone(topic))).collect()
+    }
+}
+
 /// A client over all its connections.
 #[derive(Debug)]
 struct Client {
-    names: Vec<String>,
+    wanted: Wanted,
     last_id: Option<u64>,
     /// Complete up to here, by events and gaps.
     through: u64,
@@ -131,9 +178,11 @@ struct World {
     seed: u64,
     delivery: Delivery<Kernel>,
     clients: Vec<Client>,
-    /// Topic of every event, by sequence less one.
-    all: Vec<usize>,
+    /// Every event, by sequence less one.
+    all: Vec<Published>,
     kept: usize,
+    /// There are selectors, events of several topics, and private ones.
+    selects: bool,
     now_ns: u64,
     random: fastrand::Rng,
     socket: OwnedFd,
@@ -153,26 +202,31 @@ fn every_stream_is_complete_or_says_where_it_is_not() {
     }
 }
 
+fn wanted(random: &mut fastrand::Rng, selects: bool) -> Wanted {
+    if selects && random.u8(0..4) > 0 {
+        let mut parsed = |count: std::ops::Range<usize>| -> Vec<Selector> {
+            let texts =
+                (0..random.usize(count)).map(|_| SELECTORS[random.usize(..SELECTORS.len())]);
+            texts.map(|text| Selector::parse(text).expect("valid")).collect()
+        };
+        return Wanted::Selectors { selectors: parsed(1..4), claims: parsed(0..3) };
+    }
+    let mut names: Vec<String> = TOPICS.iter().map(|name| (*name).to_owned()).collect();
+    random.shuffle(&mut names);
+    names.truncate(if random.bool() { 1 } else { random.usize(1..4) });
+    Wanted::Names(names)
+}
+
 impl World {
     fn new(seed: u64) -> World {
         let mut random = fastrand::Rng::with_seed(seed);
         let kept = random.usize(2..60);
         let settings = DeliverySettings {
-            epoch: Epoch::new(EPOCH),
-            bounds: Bounds {
-                events_max: kept,
-                bytes_max: usize::MAX,
-                bytes_total_max: usize::MAX,
-                age_ns_max: u64::MAX,
-                forgotten_max: 100,
-            },
             subscribers_max: 40,
             heartbeat_ticks: random.u32(0..30),
-            write_timeout_ticks: 40,
             lag: if random.u8(0..4) == 0 { LagPolicy::Disconnect } else { LagPolicy::Skip },
-            retry_ms: 1000,
             pinned_bytes_max: if random.bool() { 400 } else { usize::MAX },
-            drain_ns: 1_000_000_000,
+            ..DeliverySettings::with_history(EPOCH, kept)
         };
         let kernel = Kernel {
             random: fastrand::Rng::with_seed(seed ^ 1),
@@ -182,17 +236,17 @@ impl World {
         };
         let limits = Arc::new(Limits::new(1000, 0, 0));
         let delivery = Delivery::new(settings, kernel, Arc::new(Stats::new(1)), 0, limits);
+        let selects = random.bool();
         let mut clients = Vec::new();
         for _ in 0..random.usize(1..30) {
-            let mut names: Vec<String> = TOPICS.iter().map(|name| (*name).to_owned()).collect();
-            random.shuffle(&mut names);
-            names.truncate(if random.bool() { 1 } else { random.usize(1..4) });
-            let through = 0;
-            clients.push(Client { names, last_id: None, through, told: 0, connected: false });
+            let wanted = wanted(&mut random, selects);
+            let (through, told) = (0, 0);
+            clients.push(Client { wanted, last_id: None, through, told, connected: false });
         }
         let socket = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)
             .expect("a descriptor of any kind, for the kernel of this file");
-        World { seed, delivery, clients, all: Vec::new(), kept, now_ns: 0, random, socket }
+        let all = Vec::new();
+        World { seed, delivery, clients, all, kept, selects, now_ns: 0, random, socket }
     }
 
     fn run(mut self) {
@@ -246,10 +300,17 @@ impl World {
 
     fn publish(&mut self) {
         // Topics are published to with very different frequency.
-        let topic = (self.random.u32(1..32).ilog2()) as usize;
+        let mut topics = vec![(self.random.u32(1..32).ilog2()) as usize];
+        while self.selects && self.random.u8(0..4) == 0 {
+            topics.push(self.random.usize(..TOPICS.len()));
+        }
+        let private = self.selects && self.random.u8(0..3) == 0;
         let sequence = self.all.len() as u64 + 1;
         let data = "x".repeat(self.random.usize(0..120));
-        let event = Event { topic: TOPICS[topic], data: &data, ..Event::default() };
+        let alternates: Vec<&str> = topics[1..].iter().map(|topic| TOPICS[*topic]).collect();
+        let topic = TOPICS[topics[0]];
+        let event =
+            Event { topic, alternates: &alternates, private, data: &data, ..Event::default() };
         let id = EventId { epoch: Epoch::new(EPOCH), sequence };
         let frame = event.encode().expect("valid").number(id, self.now_ns);
         let mut ingested = self.delivery.ingest(&frame);
@@ -258,7 +319,9 @@ impl World {
             ingested = self.delivery.ingest(&frame);
             assert!(ingested || more, "an event waits only while there is something to send");
         }
-        self.all.push(topic);
+        topics.sort_unstable();
+        topics.dedup();
+        self.all.push(Published { topics, private });
     }
 
     fn connect_some(&mut self) {
@@ -272,12 +335,8 @@ impl World {
                 None => topics.resume_live(0),
                 Some(id) => {
                     let id = EventId { epoch: Epoch::new(EPOCH), sequence: id }.to_string();
-                    topics.resume(
-                        Interest::Topics(&client.names),
-                        &id,
-                        Epoch::new(EPOCH),
-                        self.all.len() as u64,
-                    )
+                    let interest = client.wanted.interest();
+                    topics.resume(interest, &id, Epoch::new(EPOCH), self.all.len() as u64)
                 }
             };
             assert_eq!(resume.gap, None, "these ids can always be placed");
@@ -287,12 +346,11 @@ impl World {
             }
             let pass = self.delivery.limits.enter(IpAddr::V4(Ipv4Addr::LOCALHOST));
             let pass = pass.expect("below the limit");
-            let names = client.names.clone();
             let vacant = self.delivery.slots.vacant().expect("fewer clients than slots");
             let (socket, greeting) = (self.socket.as_fd(), crate::stream::greeting(1000, None));
             let greeting = greeting.into();
             let subscribed = self.delivery.subscribe(
-                Interest::Topics(&names),
+                self.clients[index].wanted.interest(),
                 &resume,
                 socket,
                 pass,
@@ -345,46 +403,70 @@ impl World {
     fn check_gap(&mut self, client: usize, sequence: u64, data: &str) {
         let (_, lost) = data.split_once("\"lost_through\":\"").expect("it says what is lost");
         let lost: EventId = lost.trim_end_matches("\"}").parse().expect("an id");
-        let newer = |sequence: u64| {
-            let topic = self.all[sequence as usize - 1];
-            self.all[sequence as usize..].iter().filter(|t| **t == topic).count()
-        };
         let seed = self.seed;
-        assert!(newer(lost.sequence) >= self.kept, "seed {seed}: a gap ends at a kept event");
+        let known = &self.clients[client];
+        assert!(sequence >= known.through && lost.sequence > known.through, "seed {seed}");
+        let is_evicted = |sequence: u64| {
+            let topics = &self.all[sequence as usize - 1].topics;
+            topics.iter().any(|topic| self.is_evicted(sequence, *topic))
+        };
+        // A view that was made later knows only up to when events before it were lost.
+        let has_lost = match known.wanted {
+            Wanted::Names(_) => is_evicted(lost.sequence),
+            Wanted::Selectors { .. } => (known.through + 1..=lost.sequence).any(is_evicted),
+        };
+        assert!(has_lost, "seed {seed}: a gap where nothing is lost");
+        for passed in known.through + 1..=sequence {
+            assert!(
+                self.may_miss(client, passed),
+                "seed {seed}: the gap passes over kept {passed}"
+            );
+        }
         let client = &mut self.clients[client];
-        assert!(sequence >= client.through && lost.sequence > client.through, "seed {seed}");
-        let wanted = |s: &u64| client.names.iter().any(|n| n == TOPICS[self.all[*s as usize - 1]]);
-        let mut passed = (client.through + 1..=sequence).filter(wanted);
-        assert!(
-            passed.all(|s| newer(s) >= self.kept),
-            "seed {seed}: the gap passes over kept events"
-        );
         client.told = client.told.max(lost.sequence);
         client.through = sequence;
     }
 
     /// One event of a client: what is kept is never skipped, what was lost was told before.
     fn check(&mut self, client: usize, sequence: u64) {
-        let World { seed, all, clients, kept, .. } = self;
-        let client = &mut clients[client];
-        let topic = |sequence: u64| all[sequence as usize - 1];
-        let wanted = |sequence: u64| client.names.iter().any(|n| n == TOPICS[topic(sequence)]);
-        let through = client.through;
-        assert!(sequence > through, "seed {seed}: {sequence} again or out of order");
-        for lost in (through + 1..sequence).filter(|s| wanted(*s)) {
-            let newer = all[lost as usize..].iter().filter(|t| **t == topic(lost)).count();
-            assert!(newer >= *kept, "seed {seed}: {lost} is kept and was skipped");
-            assert!(lost <= client.told, "seed {seed}: {lost} was lost silently");
+        let (seed, known) = (self.seed, &self.clients[client]);
+        assert!(sequence > known.through, "seed {seed}: {sequence} again or out of order");
+        for lost in known.through + 1..sequence {
+            assert!(self.may_miss(client, lost), "seed {seed}: {lost} is kept and was skipped");
+            let is_told = lost <= known.told || !known.wanted.has(&self.all[lost as usize - 1]);
+            assert!(is_told, "seed {seed}: {lost} was lost silently");
         }
-        assert!(wanted(sequence), "seed {seed}: {sequence} is of another topic");
-        client.through = sequence;
+        let event = &self.all[sequence as usize - 1];
+        assert!(known.wanted.has(event), "seed {seed}: {sequence} is not for it: {event:?}");
+        self.clients[client].through = sequence;
+    }
+
+    /// True when the topic no longer keeps the event: so many have come to it since.
+    fn is_evicted(&self, sequence: u64, topic: usize) -> bool {
+        let private = self.all[sequence as usize - 1].private;
+        let newer = self.all[sequence as usize..].iter();
+        let newer = newer.filter(|e| e.private == private && e.topics.contains(&topic));
+        newer.count() >= self.kept
+    }
+
+    /// True when an event is not for a client, or no longer kept where the client meets it. Which
+    /// topics these are of private events depends on how selectors and claims cover each other; one
+    /// that has evicted it must be among the event's.
+    fn may_miss(&self, client: usize, sequence: u64) -> bool {
+        let (event, wanted) = (&self.all[sequence as usize - 1], &self.clients[client].wanted);
+        let is_evicted = |topic: &usize| self.is_evicted(sequence, *topic);
+        match event.private {
+            _ if !wanted.has(event) => true,
+            false => wanted.meets(event).iter().all(is_evicted),
+            true => event.topics.iter().any(is_evicted),
+        }
     }
 
     /// A client that was connected to the end has everything.
     fn check_complete(&mut self, client: usize) {
         let client = &self.clients[client];
         let mut missing = (client.through + 1..=self.all.len() as u64)
-            .filter(|s| client.names.iter().any(|n| n == TOPICS[self.all[*s as usize - 1]]))
+            .filter(|s| client.wanted.has(&self.all[*s as usize - 1]))
             .filter(|s| *s > client.told);
         assert_eq!(missing.next(), None, "seed {}: the end is missing", self.seed);
     }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::lane::{Outcome, Outgoing};
 use super::plan::{BYTES_MAX, SENDS_MAX};
 use super::*;
-use crate::event::{Event, EventId};
+use crate::event::{Epoch, Event, EventId};
 
 /// A kernel that takes everything, and remembers to whom it was sent.
 #[derive(Debug, Default)]
@@ -41,21 +41,11 @@ struct Rig {
 impl Rig {
     fn new(heartbeat_ticks: u32, drain_ns: u64) -> Rig {
         let settings = DeliverySettings {
-            epoch: Epoch::new(1),
-            bounds: Bounds {
-                events_max: 1000,
-                bytes_max: usize::MAX,
-                bytes_total_max: usize::MAX,
-                age_ns_max: u64::MAX,
-                forgotten_max: 10,
-            },
             subscribers_max: 200_000,
             heartbeat_ticks,
             write_timeout_ticks: 100,
-            lag: LagPolicy::Skip,
-            retry_ms: 1000,
-            pinned_bytes_max: usize::MAX,
             drain_ns,
+            ..DeliverySettings::with_history(1, 1000)
         };
         let limits = Arc::new(Limits::new(200_000, 0, 0));
         let lane = Recorder::default();

@@ -7,8 +7,8 @@
 //! file's last reference.
 //!
 //! An idle subscriber costs 208 bytes of kernel memory here (an `epitem`, its entry in the socket's
-//! wait queue, and the file's list of both). A pending io_uring poll would be 256, could not be
-//! removed without a cancellation, and a second one would be needed to wait for room.
+//! wait queue, and the file's list of both). A pending io_uring poll could not be removed without a
+//! cancellation, and a second one would be needed to wait for room.
 //!
 //! Invariant: an event is matched with its slot by a generation, so one that was on its way when
 //! the slot was closed is ignored.

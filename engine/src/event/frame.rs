@@ -117,7 +117,7 @@ impl Draft {
     /// The id its publisher chose, if it chose one.
     #[must_use]
     pub fn own_id(&self) -> Option<&str> {
-        own_id(&self.bytes, self.topic_bytes, self.marks)
+        (self.marks.id_bytes() > 0).then(|| own_id(&self.bytes, self.topic_bytes, self.marks))
     }
 
     /// Bytes of memory it holds, which the frame made of it will hold.
@@ -302,7 +302,13 @@ impl Frame {
     /// Name of its first topic.
     #[must_use]
     pub fn topic(&self) -> &str {
-        text(&self.bytes[..usize::from(self.topic_bytes)])
+        text(self.topic_bytes())
+    }
+
+    /// The bytes of this name, to be looked up without checking again that they are text.
+    #[must_use]
+    pub fn topic_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.topic_bytes)]
     }
 
     /// Its topics beside the first, each once.
@@ -342,7 +348,7 @@ impl Frame {
     /// The id its publisher chose, if it chose one.
     #[must_use]
     pub fn own_id(&self) -> Option<&str> {
-        own_id(&self.bytes, self.topic_bytes, self.marks)
+        (self.marks.id_bytes() > 0).then(|| own_id(&self.bytes, self.topic_bytes, self.marks))
     }
 
     /// Bytes of memory it holds: the text, the names of its topics and the room for its id.
@@ -352,15 +358,12 @@ impl Frame {
     }
 }
 
-/// The publisher's own id in the layout of this module.
-fn own_id(bytes: &[u8], topic_bytes: u16, marks: Marks) -> Option<&str> {
-    if marks.id_bytes() == 0 {
-        return None;
-    }
+/// The publisher's own id in the layout of this module, where there is one.
+fn own_id(bytes: &[u8], topic_bytes: u16, marks: Marks) -> &str {
     let room = if marks.has(Marks::MERCURE) { 0 } else { ID_ROOM };
     let text_start = head_bytes(bytes, topic_bytes, marks) + room;
     let start = text_start + id_start(&bytes[text_start..]);
-    Some(text(&bytes[start..start + marks.id_bytes()]))
+    text(&bytes[start..start + marks.id_bytes()])
 }
 
 /// Parts of a draft that were copied whole from a `&str`.

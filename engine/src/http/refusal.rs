@@ -23,6 +23,7 @@ pub enum Status {
     UnsupportedMediaType,
     ExpectationFailed,
     MisdirectedRequest,
+    TooManyRequests,
     HeaderFieldsTooLarge,
     InternalServerError,
     NotImplemented,
@@ -49,6 +50,7 @@ impl Status {
             Self::UnsupportedMediaType => 415,
             Self::ExpectationFailed => 417,
             Self::MisdirectedRequest => 421,
+            Self::TooManyRequests => 429,
             Self::HeaderFieldsTooLarge => 431,
             Self::InternalServerError => 500,
             Self::NotImplemented => 501,
@@ -76,6 +78,7 @@ impl Status {
             Self::UnsupportedMediaType => "Unsupported Media Type",
             Self::ExpectationFailed => "Expectation Failed",
             Self::MisdirectedRequest => "Misdirected Request",
+            Self::TooManyRequests => "Too Many Requests",
             Self::HeaderFieldsTooLarge => "Request Header Fields Too Large",
             Self::InternalServerError => "Internal Server Error",
             Self::NotImplemented => "Not Implemented",
@@ -119,6 +122,13 @@ impl Refusal {
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let detail = format!("This resource answers {allow}.");
         Self { allow: Some(allow), ..Self::new(Status::MethodNotAllowed, detail) }
+    }
+
+    /// 429 for whoever asks too often (RFC 6585, section 4). For subscribers the same holds as with
+    /// [`Refusal::overloaded`].
+    pub fn too_soon(detail: impl Into<String>, retry_after_seconds: u32) -> Self {
+        let retry_after_seconds = Some(retry_after_seconds);
+        Self { retry_after_seconds, ..Self::new(Status::TooManyRequests, detail) }
     }
 
     /// 503 for a publisher. A subscriber is never refused this way: `EventSource` gives up for

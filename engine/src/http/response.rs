@@ -132,7 +132,9 @@ impl Reply<'_> {
     /// 9.2.3), so this is the overload reply to subscribers. Close the connection after it.
     pub fn shed(&self, retry_ms: u64, out: &mut Vec<u8>) {
         self.stream_head(out);
-        append(out, format_args!("retry: {retry_ms}\n\n"));
+        if self.content == Content::Sent {
+            append(out, format_args!("retry: {retry_ms}\n\n"));
+        }
     }
 
     fn finish(&self, content_type: &str, body: &[u8], out: &mut Vec<u8>) {
@@ -234,6 +236,8 @@ mod tests {
         let reply = text(|out| CLOSE.shed(4_321, out));
         let (status, _, body) = split(&reply);
         assert_eq!((status, body), ("HTTP/1.1 200 OK", "retry: 4321\n\n"));
+        let head = Reply { content: Content::Omitted, ..CLOSE };
+        assert_eq!(text(|out| head.shed(4_321, out)) + body, reply);
     }
 
     #[test]

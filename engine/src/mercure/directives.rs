@@ -46,6 +46,8 @@ impl std::error::Error for SyntaxError {}
 pub trait Lookup {
     /// A variable of the environment.
     fn variable(&self, name: &str) -> Option<String>;
+    /// The names of all variables of the environment.
+    fn variables(&self) -> Vec<String>;
     /// The content of a file, its last line end left out.
     ///
     /// # Errors

@@ -23,6 +23,10 @@ impl Lookup for Given {
         self.0.get(name).map(|value| (*value).to_owned())
     }
 
+    fn variables(&self) -> Vec<String> {
+        self.0.keys().map(|name| (*name).to_owned()).collect()
+    }
+
     fn file(&self, path: &str) -> Result<String, String> {
         let found = self.0.get(path).map(|value| (*value).to_owned());
         found.ok_or_else(|| format!("{path} is not there"))

@@ -5,21 +5,24 @@
 //! Patterns are found in the same way by their key. Only those are matched whose literals are all
 //! there.
 //!
-//! Selectors that share all their literals, such as `{+a}` and `{+b}`, are gone through one by one;
+//! Selectors that differ in the names of their variables only, such as `{+a}` and `{+b}`, are matched
+//! once for all. Those that share all their literals and differ in more are gone through one by one;
 //! the more of a topic's name a selector leaves open, the more topics it selects, and most of these
-//! match anyway.
+//! match anyway. `docs/ARCHITECTURE.md` has what that costs at most.
 //!
 //! Invariants: each value stands for one selector; what is found is exactly what matches.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
+use super::template::short::Short;
 use super::url_pattern::key_of;
 use super::{Matcher, Selector};
 
-/// Entries of a group below which asking each is cheaper than looking for what they have in common.
-const ASKED_EACH_MAX: usize = 8;
+/// How many literals may be sought in a text for each look-up that would find all of one length at
+/// one of its places: as many as seeking one costs.
+const SOUGHT_PER_LOOKUP: usize = 2;
 
 /// Selectors by what they match. A value of the caller's stands for each.
 #[derive(Debug, Default)]
@@ -39,14 +42,19 @@ type Literals = Keyed<Keyed<Group>>;
 #[derive(Debug, Default)]
 struct Group {
     /// Those with a literal between.
-    by_middle: Keyed<Vec<Entry>>,
-    others: Vec<Entry>,
+    by_middle: Keyed<Shapes>,
+    others: Shapes,
 }
 
+/// Selectors by what matching them depends on.
+type Shapes = HashMap<Box<[u8]>, Alike>;
+
+/// Selectors that match the same topics, but for their own texts.
 #[derive(Debug)]
-struct Entry {
+struct Alike {
+    /// One of them, which may have been removed since.
     selector: Selector,
-    value: u32,
+    values: Vec<u32>,
 }
 
 /// Things by a literal, and the lengths that these literals have.
@@ -103,17 +111,18 @@ impl<T: Default> Keyed<T> {
 
     /// Calls `found` with the things whose literal stands somewhere in `text`, each once.
     fn within<'a>(&'a self, text: &str, mut found: impl FnMut(&'a T)) {
-        if self.by_literal.len() <= ASKED_EACH_MAX {
+        let lookups = self.lengths.len() * text.len();
+        if self.by_literal.len() <= lookups / SOUGHT_PER_LOOKUP {
             let all = self.by_literal.iter();
             all.filter(|(literal, _)| text.contains(&***literal)).for_each(|(_, it)| found(it));
             return;
         }
+        let mut known = HashSet::new();
         for &length in self.lengths.keys().take_while(|length| **length <= text.len()) {
             for start in 0..=text.len() - length {
                 let Some(part) = text.get(start..start + length) else { continue };
-                // One that stands there twice was found where it stands first.
-                if let Some(it) = self.by_literal.get(part)
-                    && text.find(part) == Some(start)
+                if let Some((literal, it)) = self.by_literal.get_key_value(part)
+                    && known.insert(literal)
                 {
                     found(it);
                 }
@@ -139,23 +148,27 @@ impl Index {
     pub fn insert(&mut self, selector: &Selector, value: u32) {
         self.count += 1;
         let text = selector.as_str();
-        let (group, middle) = match &selector.0.matcher {
+        let (group, middle, shape) = match &selector.0.matcher {
             Matcher::Everything => return self.everything.push(value),
             Matcher::Exact => return self.exact.entry(text.into()).or_default().push(value),
             Matcher::Template(template) => {
                 // A topic may equal the text of a template.
                 self.exact.entry(text.into()).or_default().push(value);
                 let by_end = self.templates.entry(template.prefix(text));
-                (by_end.entry(template.suffix(text)), template.middle(text))
+                let group = by_end.entry(template.suffix(text));
+                (group, template.middle(text), template.shape(text))
             }
             Matcher::UrlPattern(pattern) => {
                 let of_base = self.patterns.entry(pattern.base().into()).or_default();
-                (of_base.entry(pattern.key()).entry(""), "")
+                (of_base.entry(pattern.key()).entry(""), "", pattern.shape())
             }
         };
-        let entries =
-            if middle.is_empty() { &mut group.others } else { group.by_middle.entry(middle) };
-        entries.push(Entry { selector: selector.clone(), value });
+        let shapes = match middle {
+            "" => &mut group.others,
+            middle => group.by_middle.entry(middle),
+        };
+        let new = || Alike { selector: selector.clone(), values: Vec::new() };
+        shapes.entry(shape).or_insert_with(new).values.push(value);
     }
 
     /// Removes `selector`, which was inserted with `value`.
@@ -170,12 +183,13 @@ impl Index {
             Matcher::Exact => remove_keyed(&mut self.exact, text, value),
             Matcher::Template(template) => {
                 remove_keyed(&mut self.exact, text, value);
-                let (start, end) = (template.prefix(text), template.suffix(text));
-                remove_entry(&mut self.templates, start, end, template.middle(text), value);
+                let ends = [template.prefix(text), template.suffix(text)];
+                let (middle, shape) = (template.middle(text), template.shape(text));
+                remove_alike(&mut self.templates, ends, middle, &shape, value);
             }
             Matcher::UrlPattern(pattern) => {
                 let of_base = self.patterns.get_mut(pattern.base()).expect("it was inserted");
-                remove_entry(of_base, pattern.key(), "", "", value);
+                remove_alike(of_base, [pattern.key(), ""], "", &pattern.shape(), value);
                 if of_base.is_empty() {
                     self.patterns.remove(pattern.base());
                 }
@@ -186,22 +200,40 @@ impl Index {
     /// Appends the values of all selectors that match `topic`, each once, in no order.
     pub fn find(&self, topic: &str, values: &mut Vec<u32>) {
         values.extend_from_slice(&self.everything);
+        let start = values.len();
         if let Some(exact) = self.exact.get(topic) {
             values.extend_from_slice(exact);
         }
-        let mut take = |entry: &Entry| {
-            // One whose text the topic equals has been found above.
-            if entry.selector.as_str() != topic && entry.selector.matches(topic) {
-                values.push(entry.value);
+        if !self.templates.is_empty() {
+            self.find_templates(topic, values);
+        }
+        // Only the text of a template has a brace, and a topic that equals one may match it too.
+        if topic.contains('{') {
+            let mut found = values.split_off(start);
+            found.sort_unstable();
+            found.dedup();
+            values.append(&mut found);
+        }
+        self.patterns.values().for_each(|of_base| find_patterns(of_base, topic, values));
+    }
+
+    fn find_templates(&self, topic: &str, values: &mut Vec<u32>) {
+        let short = Short::new(topic);
+        let mut take = |shapes: &Shapes| {
+            for alike in shapes.values() {
+                if let Matcher::Template(template) = &alike.selector.0.matcher
+                    && template.matches(alike.selector.as_str(), topic, short.as_ref())
+                {
+                    values.extend_from_slice(&alike.values);
+                }
             }
         };
         for (by_end, rest) in self.templates.at_start(topic) {
             for (group, rest) in by_end.at_end(rest) {
-                group.others.iter().for_each(&mut take);
-                group.by_middle.within(rest, |entries| entries.iter().for_each(&mut take));
+                take(&group.others);
+                group.by_middle.within(rest, &mut take);
             }
         }
-        self.patterns.values().for_each(|of_base| find_patterns(of_base, topic, values));
     }
 }
 
@@ -210,18 +242,18 @@ fn find_patterns(of_base: &Literals, topic: &str, values: &mut Vec<u32>) {
     let any =
         of_base.by_literal.values().next().and_then(|by_end| by_end.by_literal.values().next());
     let Some(Matcher::UrlPattern(any)) =
-        any.and_then(|group| group.others.first()).map(|entry| &entry.selector.0.matcher)
+        any.and_then(|group| group.others.values().next()).map(|alike| &alike.selector.0.matcher)
     else {
         return;
     };
     let Some(url) = any.resolve(topic) else { return };
     let key = key_of(&url);
     let groups = of_base.at_start(&key).flat_map(|(by_end, _)| by_end.by_literal.values());
-    for entry in groups.flat_map(|group| &group.others) {
-        if let Matcher::UrlPattern(pattern) = &entry.selector.0.matcher
+    for alike in groups.flat_map(|group| group.others.values()) {
+        if let Matcher::UrlPattern(pattern) = &alike.selector.0.matcher
             && pattern.matches_url(url.clone())
         {
-            values.push(entry.value);
+            values.extend_from_slice(&alike.values);
         }
     }
 }
@@ -243,13 +275,25 @@ where
     }
 }
 
-fn remove_entry(literals: &mut Literals, start: &str, end: &str, middle: &str, value: u32) {
+fn remove_alike(
+    literals: &mut Literals,
+    [start, end]: [&str; 2],
+    middle: &str,
+    shape: &[u8],
+    value: u32,
+) {
     let by_end = literals.entry(start);
     let group = by_end.entry(end);
-    let entries = if middle.is_empty() { &mut group.others } else { group.by_middle.entry(middle) };
-    let at = entries.iter().position(|entry| entry.value == value).expect("it was inserted");
-    entries.swap_remove(at);
-    if !middle.is_empty() && entries.is_empty() {
+    let shapes = match middle {
+        "" => &mut group.others,
+        middle => group.by_middle.entry(middle),
+    };
+    let alike = shapes.get_mut(shape).expect("it was inserted");
+    remove_value(&mut alike.values, value);
+    if alike.values.is_empty() {
+        shapes.remove(shape);
+    }
+    if !middle.is_empty() && shapes.is_empty() {
         group.by_middle.remove(middle);
     }
     if group.others.is_empty() && group.by_middle.is_empty() {

@@ -15,11 +15,20 @@
 //!
 //! **Matching** is one pass over the topic for each part, carrying all places at once where the parts
 //! before may have ended. So nothing is ever tried twice. A pass needs no table of the template's
-//! own: a hundred thousand templates as compiled regular expressions would take gigabytes.
+//! own: a hundred thousand templates as compiled regular expressions would take gigabytes. In topics
+//! of usual length a pass is a few additions (`short.rs`).
 //!
 //! Invariant: parts lie in the template's text in order; two literals never follow each other.
 
 use std::ops::Range;
+
+pub(super) mod short;
+
+use short::Short;
+
+/// Bytes of a middle literal that are looked up, its last: each length that occurs costs a look-up at
+/// every place of a topic.
+const MIDDLE_BYTES_MAX: usize = 32;
 
 /// See the module. It is kept beside its text, which it refers to.
 #[derive(Debug)]
@@ -132,6 +141,11 @@ impl Template {
         self.parts.iter().filter(|part| matches!(part, Part::Expression(_))).count()
     }
 
+    /// Memory of its parts, and of their shape.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.parts.len() * (size_of::<Part>() + size_of::<Expression>())
+    }
+
     /// Bytes of all its literals.
     pub(super) fn literal_bytes(&self) -> usize {
         self.literals().map(|range| range.len()).sum()
@@ -160,8 +174,8 @@ impl Template {
         }
     }
 
-    /// The longest literal between its expressions, which all its topics have between prefix and
-    /// suffix; may be empty.
+    /// The end of the longest literal between its expressions, which all its topics have between
+    /// prefix and suffix; may be empty.
     pub(super) fn middle<'a>(&self, text: &'a str) -> &'a str {
         let last = self.parts.len().saturating_sub(1);
         let inner = self.parts.get(1..last).unwrap_or_default().iter();
@@ -169,29 +183,59 @@ impl Template {
             Part::Literal(range) => Some(slice(text, range)),
             Part::Expression(_) => None,
         });
-        literals.max_by_key(|literal| literal.len()).unwrap_or("")
+        let longest = literals.max_by_key(|literal| literal.len()).unwrap_or("");
+        let start = longest.ceil_char_boundary(longest.len().saturating_sub(MIDDLE_BYTES_MAX));
+        &longest[start..]
     }
 
-    /// True when the template may expand to `topic`.
-    pub(super) fn matches(&self, text: &str, topic: &str) -> bool {
+    /// What matching depends on: the same for templates that differ in names and prefixes only.
+    pub(super) fn shape(&self, text: &str) -> Box<[u8]> {
+        let mut shape = Vec::with_capacity(text.len());
+        for part in &self.parts {
+            match part {
+                Part::Literal(range) => shape.extend_from_slice(slice(text, range).as_bytes()),
+                // No literal has this byte.
+                Part::Expression(expression) => {
+                    let Expression { begins, separator, first, others, others_max } = expression;
+                    shape.extend([1, begins.unwrap_or(0), *separator, first.0, others.0]);
+                    shape.extend(others_max.to_ne_bytes());
+                }
+            }
+        }
+        shape.into()
+    }
+
+    /// True when the template may expand to `topic`, of which `short` is known if it is short.
+    pub(super) fn matches(&self, text: &str, topic: &str, short: Option<&Short>) -> bool {
         let (prefix, suffix) = (self.prefix(text), self.suffix(text));
         // What lies between is what the parts between must take whole.
         let rest = topic.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
         let Some(rest) = rest else { return false };
         let first = usize::from(!prefix.is_empty());
         let last = self.parts.len() - usize::from(!suffix.is_empty());
-        let mut places = vec![Place::default(); rest.len() + 1];
-        places[0].reached = true;
-        for part in self.parts.get(first..last).unwrap_or_default() {
-            match part {
-                Part::Literal(range) => {
-                    pass_literal(&mut places, slice(text, range).as_bytes(), rest.as_bytes());
-                }
-                Part::Expression(expression) => expression.pass(&mut places, rest.as_bytes()),
+        let parts = self.parts.get(first..last).unwrap_or_default();
+        match short {
+            Some(short) => {
+                short.matches(parts, text, topic, (prefix.len(), prefix.len() + rest.len()))
             }
+            None => walk(parts, text, rest.as_bytes()),
         }
-        places.last().is_some_and(|place| place.reached)
     }
+}
+
+/// True when `parts` may have become `topic`.
+fn walk(parts: &[Part], text: &str, topic: &[u8]) -> bool {
+    let mut places = vec![Place::default(); topic.len() + 1];
+    places[0].reached = true;
+    for part in parts {
+        match part {
+            Part::Literal(range) => {
+                pass_literal(&mut places, slice(text, range).as_bytes(), topic);
+            }
+            Part::Expression(expression) => expression.pass(&mut places, topic),
+        }
+    }
+    places.last().is_some_and(|place| place.reached)
 }
 
 fn slice<'a>(text: &'a str, range: &Range<u16>) -> &'a str {

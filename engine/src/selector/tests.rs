@@ -158,6 +158,59 @@ fn random_templates_match_what_trying_everything_finds() {
     }
 }
 
+/// Topics around the length up to which all places are bits of one number.
+#[test]
+fn short_and_long_topics_are_matched_alike() {
+    let mut random = fastrand::Rng::with_seed(3);
+    for length in (110..140).chain([0, 1, 63, 64, 65]) {
+        for _ in 0..300 {
+            let parts = ["{a}", "{+b}", "{/c,d}", "{;e*}", "{?f,g}", "{&h*}", "{.i}", "{#j}", "ab"];
+            let text: String =
+                (0..random.usize(1..9)).map(|_| random.choice(parts).unwrap()).collect();
+            if !text.contains('{') {
+                continue;
+            }
+            let chars = ["a", "b", "a", "b", "/", ",", ";", "=", "?", "&", ".", "#", "\""];
+            let chars = &chars[..random.usize(1..=chars.len())];
+            let topic: String =
+                (0..length).map(|_| random.choice(chars.iter()).unwrap().to_string()).collect();
+            let selector = Selector::parse(&text).unwrap();
+            // A literal behind both makes the second long, and changes nothing else.
+            let tail = "x".repeat(130);
+            let longer = Selector::parse(&(text + &tail)).unwrap();
+            assert_eq!(
+                selector.matches(&topic),
+                longer.matches(&(topic.clone() + &tail)),
+                "{topic}"
+            );
+        }
+    }
+}
+
+#[test]
+fn selectors_that_differ_in_names_are_found_together_and_go_one_by_one() {
+    let mut index = Index::default();
+    let templates = (0..50).map(|n| Selector::parse(&format!("/x{{y{n}}}")).unwrap());
+    let patterns =
+        (0..50).map(|n| Selector::url_pattern(&format!("/:y{n}(\\w+)/:z"), BASE).unwrap());
+    let all: Vec<Selector> = templates.chain(patterns).collect();
+    (0..).zip(&all).for_each(|(value, selector)| index.insert(selector, value));
+    let find = |index: &Index, topic: &str| {
+        let mut found = Vec::new();
+        index.find(topic, &mut found);
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(find(&index, "/x1"), (0..50).collect::<Vec<u32>>());
+    assert_eq!(find(&index, "/x{y7}"), [7], "by its text");
+    assert_eq!(find(&index, "/a/b"), (50..100).collect::<Vec<u32>>());
+    for (value, selector) in (0..).zip(&all) {
+        index.remove(selector, value);
+        assert!(!find(&index, "/x1").contains(&value) && !find(&index, "/a/b").contains(&value));
+    }
+    assert!(index.is_empty() && find(&index, "/x1").is_empty());
+}
+
 #[test]
 fn what_is_a_template_is_read_to_the_letter() {
     const TEMPLATES: &str = "{a} {+a,b_1} {a.b} {%41} {a:1} {a:9999} {a*} {?a,b*} x{a}\u{e9}{b} \
@@ -234,6 +287,8 @@ fn url_patterns_and_their_topics_are_resolved_against_the_hub() {
         ("*", "anything at all", true),
         ("http{s}?://example.com/a", "http://example.com/a", true),
         ("/a", "http://[", false),
+        ("https://[\\:\\:1]:*/a", "https://[::1]:8443/a", true),
+        ("/a([\\]x])", "/ax", true),
     ] {
         let selector = Selector::url_pattern(pattern, BASE).unwrap();
         assert_eq!(selector.matches(topic), matches, "{pattern} on {topic}");
@@ -252,6 +307,8 @@ fn url_patterns_that_are_wrong_or_too_large_are_refused() {
         ("/books/:", BASE),
         ("/(\\w{1000}\\w{1000})", BASE),
         ("/([)", BASE),
+        ("https://e]x/", BASE),
+        ("https://[u@e]/", BASE),
         ("/a", "no URL"),
     ] {
         assert!(Selector::url_pattern(pattern, base).is_err(), "{pattern}");

@@ -1,25 +1,22 @@
 //! URL Patterns (WHATWG) that are resolved against a base URL.
 //!
-//! The `urlpattern` crate does the work. What is added here are bounds: regular expressions are
-//! compiled when they are first needed, because most patterns never need one, and never become
-//! larger than [`REGEX_BYTES_MAX`]. They are those of the `regex` crate, which takes linear time.
+//! The `urlpattern` crate does the work. What is added here are bounds: its regular expressions are
+//! those of `regexes.rs`, of which none is large and few are kept.
 //!
 //! A pattern and a topic have a **key** each, a text such as `https://example.com:/books/`: the key of
 //! every topic that a pattern selects starts with the pattern's. So patterns can be indexed.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use url::Url;
 use urlpattern::regexp::RegExp;
 use urlpattern::{
     RegexSyntax, UrlPattern, UrlPatternInit, UrlPatternMatchInput, UrlPatternOptions,
 };
 
-use super::SelectorError;
+use super::{SelectorError, regexes};
 
-/// Memory that a compiled regular expression may take, and again that of its lazy automaton.
-const REGEX_BYTES_MAX: usize = 128 << 10;
 /// Characters that mean more than themselves in a pattern.
 const SPECIAL: &str = "*:(){}?+\\[]";
 
@@ -34,6 +31,9 @@ pub(super) struct Pattern {
 impl Pattern {
     pub(super) fn parse(text: &str, base: &str) -> Result<Pattern, SelectorError> {
         let base = Url::parse(base).map_err(|error| SelectorError::Base(error.to_string()))?;
+        if has_stray_bracket(text) {
+            return Err(SelectorError::UrlPattern("a `]` closes nothing; write `%5D`".into()));
+        }
         let fail = |error: urlpattern::Error| SelectorError::UrlPattern(error.to_string());
         let options = || UrlPatternOptions { regex_syntax: RegexSyntax::Rust, ignore_case: false };
         let init =
@@ -60,6 +60,28 @@ impl Pattern {
     /// The text that the keys of its topics start with.
     pub(super) fn key(&self) -> &str {
         &self.key
+    }
+
+    /// What matching depends on: the same for patterns that differ in the names of groups only.
+    pub(super) fn shape(&self) -> Box<[u8]> {
+        let pattern = &self.pattern;
+        let parts = [
+            pattern.protocol(),
+            pattern.username(),
+            pattern.password(),
+            pattern.hostname(),
+            pattern.port(),
+            pattern.pathname(),
+            pattern.search(),
+            pattern.hash(),
+        ];
+        let mut shape = Vec::new();
+        for part in parts {
+            put_without_names(&mut shape, part);
+            // No component of a URL has this byte.
+            shape.push(0);
+        }
+        shape.into()
     }
 
     pub(super) fn matches(&self, topic: &str) -> bool {
@@ -102,27 +124,54 @@ fn key_of_pattern(pattern: &UrlPattern<LazyRegex>) -> String {
     key
 }
 
-/// A regular expression that is compiled when it is first needed. One that cannot be compiled matches
+/// True when a `]` outside regular expressions closes no `[`. `urlpattern` 0.6.0 counts brackets of
+/// host names, and below zero where there is one too many.
+fn has_stray_bracket(text: &str) -> bool {
+    let (mut groups, mut open, mut chars) = (0_usize, 0_usize, text.chars());
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' => _ = chars.next(),
+            '(' => groups += 1,
+            ')' => groups = groups.saturating_sub(1),
+            _ if groups > 0 => {}
+            // What opens before a host name does not count in it.
+            '/' | '@' => open = 0,
+            '[' => open += 1,
+            ']' if open == 0 => return true,
+            ']' => open -= 1,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// A part of a pattern as the crate writes it, without the names of its groups.
+fn put_without_names(shape: &mut Vec<u8>, part: &str) {
+    let is_name = |char: char| char.is_alphanumeric() || !char.is_ascii() || "_$".contains(char);
+    let (mut depth, mut chars) = (0, part.chars().peekable());
+    while let Some(char) = chars.next() {
+        shape.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        match char {
+            '\\' => chars.next().into_iter().for_each(|escaped| {
+                shape.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
+            }),
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            // Within parentheses it is a regular expression's.
+            ':' if depth == 0 => while chars.next_if(|char| is_name(*char)).is_some() {},
+            _ => {}
+        }
+    }
+}
+
+/// A regular expression that is looked for when it is needed. One that cannot be compiled matches
 /// nothing; [`Pattern::parse`] has refused patterns with such.
 #[derive(Debug)]
-struct LazyRegex {
-    text: Box<str>,
-    compiled: OnceLock<Option<Regex>>,
-}
+struct LazyRegex(Arc<str>);
 
 /// A regular expression that is compiled at once, to see whether it can be.
 #[derive(Debug)]
 struct CheckedRegex(Regex);
-
-fn compile(text: &str) -> Option<Regex> {
-    let mut builder = RegexBuilder::new(text);
-    builder.size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build().ok()
-}
-
-fn captures<'a>(regex: &Regex, text: &'a str) -> Option<Vec<Option<&'a str>>> {
-    let captures = regex.captures(text)?;
-    Some(captures.iter().skip(1).map(|group| group.map(|found| found.as_str())).collect())
-}
 
 impl RegExp for LazyRegex {
     fn syntax() -> RegexSyntax {
@@ -130,15 +179,16 @@ impl RegExp for LazyRegex {
     }
 
     fn parse(pattern: &str, _flags: &str, _force_eval: bool) -> Result<LazyRegex, ()> {
-        Ok(LazyRegex { text: pattern.into(), compiled: OnceLock::new() })
+        Ok(LazyRegex(pattern.into()))
     }
 
+    /// Nobody asks for the groups.
     fn matches<'a>(&self, text: &'a str) -> Option<Vec<Option<&'a str>>> {
-        captures(self.compiled.get_or_init(|| compile(&self.text)).as_ref()?, text)
+        regexes::is_match(&self.0, text).then(Vec::new)
     }
 
     fn pattern_string(&self) -> &str {
-        &self.text
+        &self.0
     }
 }
 
@@ -148,11 +198,11 @@ impl RegExp for CheckedRegex {
     }
 
     fn parse(pattern: &str, _flags: &str, _force_eval: bool) -> Result<CheckedRegex, ()> {
-        compile(pattern).map(CheckedRegex).ok_or(())
+        regexes::compile(pattern).map(CheckedRegex).ok_or(())
     }
 
     fn matches<'a>(&self, text: &'a str) -> Option<Vec<Option<&'a str>>> {
-        captures(&self.0, text)
+        self.0.is_match(text).then(Vec::new)
     }
 
     fn pattern_string(&self) -> &str {

@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 
 use super::member::Source;
-use super::merge::{Filling, Run};
+use super::merge::{Filling, Heap};
 use super::{SetIndex, Topics};
 use crate::event::Frame;
 
@@ -117,6 +117,14 @@ pub struct Batch {
     pub more: bool,
 }
 
+/// What the members of a set have after a cursor.
+struct Ahead {
+    /// Their frames; more than there are events where members may overlap.
+    kept: u32,
+    /// The newest event that one of them has lost wholly.
+    lost_through: u64,
+}
+
 impl Topics {
     /// Plans what `set` has after `cursor`, within `bounds`, onto the end of `pieces`.
     pub fn batch(
@@ -126,23 +134,23 @@ impl Topics {
         bounds: BatchBounds,
         pieces: &mut Vec<Piece>,
     ) -> Batch {
-        let lost = self.lost(set, cursor.sequence.max(cursor.told));
         let mut runs = self.runs.take();
-        let kept = self.runs_after(set, cursor.sequence, &mut runs);
+        let Ahead { kept, lost_through } = self.runs_after(set, cursor.sequence, &mut runs);
+        let lost = self.lost(set, cursor.sequence.max(cursor.told), lost_through);
         let appended = self.set_appended(set);
         // Where members may have events in common they are counted when it matters only.
         let overlaps = self.may_overlap(set);
         let kept = if overlaps && lost.is_some() { self.count_distinct(&runs) } else { kept };
         let missing = appended.wrapping_sub(cursor.position).wrapping_sub(kept);
         let gap = lost.and_then(|lost| self.gap(set, cursor, lost, missing));
-        let mut filling = Filling::new(self, runs, bounds, pieces, cursor.sequence);
+        let mut filling = Filling::new(self, &mut runs, bounds, pieces, cursor.sequence);
         if let Some(gap) = gap {
             filling.announce(gap);
         }
         filling.take_all();
         let more = filling.has_more();
         let (frames, bytes, sequence) = filling.size();
-        self.runs.put(filling.into_runs());
+        self.runs.put(runs);
         let position = match (more, overlaps) {
             (false, _) => appended,
             (true, false) => appended.wrapping_sub(kept - frames),
@@ -196,21 +204,12 @@ impl Topics {
             self.complete_views(set, sequence);
         }
         let mut runs = self.runs.take();
-        let mut kept = self.runs_after(set, sequence, &mut runs);
+        let Ahead { mut kept, .. } = self.runs_after(set, sequence, &mut runs);
         if self.may_overlap(set) {
             kept = self.count_distinct(&runs);
         }
         self.runs.put(runs);
         Cursor { sequence, position: self.set_appended(set).wrapping_sub(kept), standing, told: 0 }
-    }
-
-    fn complete_views(&mut self, set: SetIndex, after: u64) {
-        let members: Vec<Source> = self.sets.members(set).map(|member| member.source()).collect();
-        for member in members {
-            if let Source::View(view) = member {
-                self.complete_view(view, after);
-            }
-        }
     }
 
     /// Events that `cursor` has yet to get or to miss.
@@ -219,17 +218,18 @@ impl Topics {
         self.set_appended(set).wrapping_sub(cursor.position)
     }
 
-    /// Collects the members that have frames after `cursor`; gives the number of these frames, or
-    /// more where members may overlap.
-    fn runs_after(&self, set: SetIndex, cursor: u64, runs: &mut Vec<Reverse<Run>>) -> u32 {
-        let mut kept = 0;
+    /// Collects the members that have frames after `cursor`.
+    fn runs_after(&self, set: SetIndex, cursor: u64, runs: &mut Heap) -> Ahead {
+        let mut ahead = Ahead { kept: 0, lost_through: 0 };
         for member in self.sets.members(set) {
-            if let Some((run, count)) = self.run_after(member, cursor) {
-                kept += count;
+            let (run, lost_through) = self.run_after(member, cursor);
+            ahead.lost_through = ahead.lost_through.max(lost_through);
+            if let Some((run, count)) = run {
+                ahead.kept += count;
                 runs.push(Reverse(run));
             }
         }
-        kept
+        ahead
     }
 
     /// True when an event may come to a set by more than one of its members, or not be kept although

@@ -13,19 +13,22 @@ impl Topics {
     /// is evicted: false is returned instead, and the frame must wait until the sweep has moved on.
     /// So a subscriber that reads as fast as it is sent to never finds a gap.
     pub fn make_room(&mut self, frame: &Frame, floor: impl Fn(SetIndex) -> u64) -> bool {
-        let added = frame.memory_bytes() + EVENT_OVERHEAD_BYTES;
-        let mut count = 1;
-        if !self.make_room_in(frame.topic(), frame, &floor) {
+        let mut added = frame.memory_bytes() + EVENT_OVERHEAD_BYTES;
+        let first = self.index(frame.topic_bytes(), frame.is_private());
+        if first.is_some_and(|topic| !self.make_room_in(topic, added, &floor)) {
             return false;
         }
-        for topic in frame.alternates() {
-            count += 1;
-            if !self.make_room_in(topic, frame, &floor) {
-                return false;
+        if frame.has_alternates() {
+            for name in frame.alternates() {
+                let topic = self.index(name.as_bytes(), frame.is_private());
+                let in_topic = frame.memory_bytes() + EVENT_OVERHEAD_BYTES;
+                if topic.is_some_and(|topic| !self.make_room_in(topic, in_topic, &floor)) {
+                    return false;
+                }
+                added += EVENT_OVERHEAD_BYTES;
             }
         }
-        let added_total = added + (count - 1) * EVENT_OVERHEAD_BYTES;
-        while self.bytes + added_total > self.bounds.bytes_total_max {
+        while self.bytes + added > self.bounds.bytes_total_max {
             let Some(topic) = self.oldest() else { break };
             if !self.evict_oldest(topic, &floor) {
                 return false;
@@ -35,19 +38,11 @@ impl Topics {
         true
     }
 
-    /// Makes room in the history of one of a frame's topics.
-    fn make_room_in(
-        &mut self,
-        name: &str,
-        frame: &Frame,
-        floor: &impl Fn(SetIndex) -> u64,
-    ) -> bool {
-        let added = frame.memory_bytes() + EVENT_OVERHEAD_BYTES;
-        if let Some(topic) = self.index(name, frame.is_private()) {
-            while self.is_over(topic, added) {
-                if !self.evict_oldest(topic, floor) {
-                    return false;
-                }
+    /// Makes room for `added` bytes in the history of one of a frame's topics.
+    fn make_room_in(&mut self, topic: u32, added: usize, floor: &impl Fn(SetIndex) -> u64) -> bool {
+        while self.is_over(topic, added) {
+            if !self.evict_oldest(topic, floor) {
+                return false;
             }
         }
         true

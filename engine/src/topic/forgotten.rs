@@ -44,16 +44,15 @@ impl Forgotten {
         self.evicted_through.get(name).copied().unwrap_or(self.floor)
     }
 
-    /// Where events of topics that `matches` were evicted up to, if that is after `sequence`.
-    pub(super) fn evicted_after(
-        &self,
-        sequence: u64,
-        mut matches: impl FnMut(&str) -> bool,
-    ) -> Option<u64> {
-        let newest_first = self.order.iter().rev().take_while(|(through, _)| *through > sequence);
-        let mut matching = newest_first.filter(|(_, name)| matches(name));
-        let floor = (self.floor > sequence).then_some(self.floor);
-        matching.next().map(|(through, _)| *through).max(floor)
+    /// Topics that have lost events after `sequence`, and up to where; the newest first.
+    pub(super) fn evicted_after(&self, sequence: u64) -> impl Iterator<Item = (u64, &str)> {
+        let newest_first = self.order.iter().rev().take_while(move |(it, _)| *it > sequence);
+        newest_first.map(|(through, name)| (*through, &**name))
+    }
+
+    /// Up to where topics that are not in the table may have lost events.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
     }
 
     pub(super) fn remember(&mut self, name: &Rc<str>, evicted_through: u64) {
@@ -92,14 +91,13 @@ mod tests {
         assert_eq!(forgotten.evicted_through("a"), 12);
         assert_eq!(forgotten.evicted_through("b"), 9);
         assert_eq!(forgotten.evicted_through("never"), 0);
-        assert_eq!(forgotten.evicted_after(0, |name| name == "b"), Some(9));
-        assert_eq!(forgotten.evicted_after(9, |name| name == "b"), None);
+        assert_eq!(forgotten.evicted_after(0).collect::<Vec<_>>(), [(12, "a"), (9, "b")]);
+        assert_eq!(forgotten.evicted_after(9).collect::<Vec<_>>(), [(12, "a")]);
         remember(&mut forgotten, "c", 13);
         assert_eq!(forgotten.evicted_through("c"), 13);
         assert_eq!(forgotten.evicted_through("b"), 9, "by the floor");
         assert_eq!(forgotten.evicted_through("never"), 9, "the floor errs to announcing a gap");
-        assert_eq!(forgotten.evicted_after(8, |_| false), Some(9));
-        assert_eq!(forgotten.evicted_after(9, |_| false), None);
+        assert_eq!(forgotten.floor(), 9);
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub enum Interest<'a> {
 }
 
 impl Interest<'_> {
-    /// How many topics and views it may add to `topics`, and bytes of their names; at most, as which
-    /// of them are known is seen only when they are joined.
+    /// How many topics and views it may add to `topics`, and bytes of their names and selectors; at
+    /// most, as which of them are known is seen only when they are joined.
     #[must_use]
     pub fn new_upper_bound(&self, topics: &Topics) -> (usize, usize) {
         let sum = |(count, bytes): (usize, usize), name: &str| (count + 1, bytes + name.len());
@@ -54,23 +54,23 @@ impl Interest<'_> {
                             && topics.contains(selector.as_str(), private)
                     };
                     let new = of.iter().filter(|selector| !is_known(selector));
-                    new.map(Selector::as_str).fold(from, sum)
+                    new.fold(from, |(count, bytes), selector| {
+                        (count + 1, bytes + selector.memory_bytes())
+                    })
                 };
                 let public = new(selectors, false, (0, 0));
                 if claims.is_empty() {
                     return public;
                 }
-                new(claims, true, new(selectors, true, public))
+                let (count, bytes) = new(claims, true, new(selectors, true, public));
+                // Either half may be the sieve of views of the other.
+                (count, bytes + pairs(selectors, claims) * size_of::<Selector>())
             }
         }
     }
 
     /// The same, exactly; it costs as much as joining does.
     #[must_use]
-    #[expect(
-        clippy::mutable_key_type,
-        reason = "a selector is its text; what changes in it is what was compiled of it"
-    )]
     pub fn new_count(&self, topics: &Topics) -> (usize, usize) {
         let mut new = HashSet::new();
         for need in self.needs() {
@@ -78,7 +78,7 @@ impl Interest<'_> {
                 new.insert(need);
             }
         }
-        (new.len(), new.iter().map(|need| need.name().len()).sum())
+        (new.len(), new.iter().map(Need::bytes).sum())
     }
 
     /// The topics and views that it is made of, some twice.
@@ -167,10 +167,10 @@ impl Need {
         }
     }
 
-    fn name(&self) -> &str {
+    fn bytes(&self) -> usize {
         match self {
-            Need::Topic(name, _) => name,
-            Need::View(key) => key.selector.as_str(),
+            Need::Topic(name, _) => name.len(),
+            Need::View(key) => key.memory_bytes(),
         }
     }
 }

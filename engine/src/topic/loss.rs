@@ -159,15 +159,9 @@ impl Topics {
         found
     }
 
-    /// Sequence of the newest event that is lost to `set`, if that is after `after`.
-    pub(super) fn lost(&mut self, set: SetIndex, after: u64) -> Option<u64> {
-        let mut newest = 0;
-        for member in self.sets.members(set) {
-            newest = newest.max(match member.source() {
-                Source::Topic(topic) => self.topics[topic as usize].evicted_through,
-                Source::View(view) => self.views.get(view).lost_through,
-            });
-        }
+    /// Sequence of the newest event that is lost to `set`, if that is after `after`; `newest` is that
+    /// of those which one of its members has lost wholly.
+    pub(super) fn lost(&mut self, set: SetIndex, after: u64, newest: u64) -> Option<u64> {
         let mut lost = (newest > after).then_some(newest);
         if !self.shared.partly_lost.is_empty() {
             let members: Vec<Member> = self.sets.members(set).collect();

@@ -22,41 +22,52 @@ pub(super) struct Run {
 
 /// Scratch memory of merging, kept between batches.
 #[derive(Debug, Default)]
-pub(super) struct Runs(Vec<Reverse<Run>>);
+pub(super) struct Runs(Heap);
+
+/// Runs by their next frame's sequence, the oldest first.
+pub(super) type Heap = BinaryHeap<Reverse<Run>>;
 
 impl Runs {
-    pub(super) fn take(&mut self) -> Vec<Reverse<Run>> {
+    pub(super) fn take(&mut self) -> Heap {
         std::mem::take(&mut self.0)
     }
 
-    pub(super) fn put(&mut self, mut runs: Vec<Reverse<Run>>) {
+    pub(super) fn put(&mut self, mut runs: Heap) {
         runs.clear();
         self.0 = runs;
     }
 }
 
 impl Topics {
-    /// What `member` has after `cursor`, and how much that is at most.
+    /// What `member` has after `cursor` and how much that is at most, if it has any; and up to where
+    /// it has lost events.
     #[inline]
-    pub(super) fn run_after(&self, member: Member, cursor: u64) -> Option<(Run, u32)> {
+    pub(super) fn run_after(&self, member: Member, cursor: u64) -> (Option<(Run, u32)>, u64) {
         match member.source() {
             Source::Topic(topic) => {
-                let entry = &self.topics[topic as usize];
-                let index = entry.position(cursor);
-                let frame = entry.history.get(index)?;
-                let run = Run { sequence: frame.sequence, member, index: index as u32 };
-                Some((run, (entry.history.len() - index) as u32))
+                let topic = &self.topics[topic as usize];
+                if topic.newest <= cursor {
+                    return (None, topic.evicted_through);
+                }
+                let index = topic.position(cursor);
+                let run = topic.history.get(index).map(|frame| {
+                    let run = Run { sequence: frame.sequence, member, index: index as u32 };
+                    (run, (topic.history.len() - index) as u32)
+                });
+                (run, topic.evicted_through)
             }
             Source::View(view) => {
-                let entries = &self.views.get(view).entries;
-                let index = match entries.back() {
+                let view = self.views.get(view);
+                let run = match view.entries.back() {
                     Some((newest, _)) if *newest > cursor => {
-                        entries.partition_point(|(sequence, _)| *sequence <= cursor)
+                        let entries = &view.entries;
+                        let index = entries.partition_point(|(sequence, _)| *sequence <= cursor);
+                        let run = self.run_at(member, index);
+                        run.map(|run| (run, (entries.len() - index) as u32))
                     }
-                    _ => return None,
+                    _ => None,
                 };
-                let run = self.run_at(member, index)?;
-                Some((run, (entries.len() - index) as u32))
+                (run, view.lost_through)
             }
         }
     }
@@ -83,8 +94,8 @@ impl Topics {
     }
 
     /// The number of distinct events in some runs.
-    pub(super) fn count_distinct(&self, runs: &[Reverse<Run>]) -> u32 {
-        let mut runs = BinaryHeap::from(runs.to_vec());
+    pub(super) fn count_distinct(&self, runs: &Heap) -> u32 {
+        let mut runs = runs.clone();
         let (mut count, mut last) = (0, 0);
         while let Some(Reverse(run)) = runs.pop() {
             if run.sequence > last {
@@ -100,7 +111,7 @@ impl Topics {
 /// A batch being put together.
 pub(super) struct Filling<'a> {
     topics: &'a Topics,
-    runs: BinaryHeap<Reverse<Run>>,
+    runs: &'a mut Heap,
     bounds: BatchBounds,
     pieces: &'a mut Vec<Piece>,
     frames: usize,
@@ -112,12 +123,11 @@ pub(super) struct Filling<'a> {
 impl<'a> Filling<'a> {
     pub(super) fn new(
         topics: &'a Topics,
-        runs: Vec<Reverse<Run>>,
+        runs: &'a mut Heap,
         bounds: BatchBounds,
         pieces: &'a mut Vec<Piece>,
         sequence: u64,
     ) -> Filling<'a> {
-        let runs = BinaryHeap::from(runs);
         Filling { topics, runs, bounds, pieces, frames: 0, bytes: 0, sequence }
     }
 
@@ -129,10 +139,6 @@ impl<'a> Filling<'a> {
     /// Frames, their bytes, and the sequence of the last.
     pub(super) fn size(&self) -> (u32, usize, u64) {
         (self.frames as u32, self.bytes, self.sequence)
-    }
-
-    pub(super) fn into_runs(self) -> Vec<Reverse<Run>> {
-        self.runs.into_vec()
     }
 
     /// Takes frames in the order of their sequences until the batch is full.

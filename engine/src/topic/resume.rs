@@ -84,7 +84,7 @@ impl Topics {
             let of_topic = (topic, Rc::clone(&id), 0)..=(topic, Rc::clone(&id), u64::MAX);
             self.own_ids_by_topic.range(of_topic).next_back().map(|(_, _, sequence)| *sequence)
         };
-        let topics = names.iter().filter_map(|name| self.index(name, false));
+        let topics = names.iter().filter_map(|name| self.index(name.as_bytes(), false));
         topics.filter_map(newest).min()
     }
 
@@ -92,7 +92,7 @@ impl Topics {
         let sequence = match interest {
             Interest::Topics([name]) => self.evicted_through(name),
             Interest::Topics(names) => {
-                let topics = names.iter().filter_map(|name| self.index(name, false));
+                let topics = names.iter().filter_map(|name| self.index(name.as_bytes(), false));
                 self.before_first(topics)
             }
             Interest::Selectors { .. } => {
@@ -112,7 +112,7 @@ impl Topics {
     }
 
     fn evicted_through(&self, name: &str) -> u64 {
-        match self.index(name, false) {
+        match self.index(name.as_bytes(), false) {
             Some(topic) => self.topics[topic as usize].evicted_through,
             None => self.forgotten[0].evicted_through(name),
         }

@@ -23,7 +23,7 @@ use slab::Slab;
 
 use super::member::Member;
 use super::sets::SetIndex;
-use super::{Topic, Topics, index_of, is_kept};
+use super::{Topic, Topics, is_kept};
 use crate::event::Frame;
 use crate::selector::index::Index;
 use crate::selector::{Selector, any_matches};
@@ -42,6 +42,11 @@ impl ViewKey {
         let Some(sieve) = &self.sieve else { return true };
         frame.topics().any(|topic| any_matches(sieve, topic))
     }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let sieve = self.sieve.as_ref().map_or(0, |sieve| sieve.len() * size_of::<Selector>());
+        self.selector.memory_bytes() + sieve
+    }
 }
 
 /// See the module.
@@ -59,14 +64,33 @@ pub(super) struct View {
     sets: Vec<SetIndex>,
 }
 
-#[cfg(test)]
 impl View {
-    pub(super) fn live(&self) -> usize {
-        self.live
-    }
-
+    /// Nothing is known of events up to this sequence.
     pub(super) fn complete_from(&self) -> u64 {
         self.complete_from
+    }
+
+    pub(super) fn is_private(&self) -> bool {
+        self.key.private
+    }
+
+    pub(super) fn selector(&self) -> &Selector {
+        &self.key.selector
+    }
+
+    /// True when events of the topic may belong to it.
+    pub(super) fn matches(&self, topic: &Topic) -> bool {
+        self.key.private == topic.private && self.key.selector.matches(&topic.name)
+    }
+
+    /// True when an event of a topic that it matches belongs to it.
+    pub(super) fn passes(&self, frame: &Frame) -> bool {
+        self.key.passes(frame)
+    }
+
+    #[cfg(test)]
+    pub(super) fn live(&self) -> usize {
+        self.live
     }
 }
 
@@ -77,8 +101,7 @@ impl Views {
     }
 
     pub(super) fn lists(&self, view: u32, topic: &Topic) -> bool {
-        let key = &self.views[view as usize].key;
-        key.private == topic.private && key.selector.matches(&topic.name)
+        self.views[view as usize].matches(topic)
     }
 }
 
@@ -87,6 +110,8 @@ impl Views {
 pub(super) struct Views {
     views: Slab<View>,
     by_key: HashMap<ViewKey, u32>,
+    /// Bytes of all keys.
+    key_bytes: usize,
     public: Index,
     private: Index,
     /// Changes whenever a view comes or goes.
@@ -96,6 +121,10 @@ pub(super) struct Views {
 impl Views {
     pub(super) fn len(&self) -> usize {
         self.views.len()
+    }
+
+    pub(super) fn key_bytes(&self) -> usize {
+        self.key_bytes
     }
 
     pub(super) fn get(&self, view: u32) -> &View {
@@ -124,6 +153,14 @@ impl Views {
     pub(super) fn raise(&mut self, view: u32, lost: u64) {
         let view = &mut self.views[view as usize];
         view.lost_through = view.lost_through.max(lost);
+    }
+
+    /// Adds kept events from before all that it has: it is complete from `after` on.
+    pub(super) fn complete(&mut self, view: u32, earlier: Vec<(u64, u32)>, after: u64) {
+        let view = &mut self.views[view as usize];
+        view.live += earlier.len();
+        earlier.into_iter().rev().for_each(|entry| view.entries.push_front(entry));
+        view.complete_from = after;
     }
 
     pub(super) fn append(&mut self, view: u32, sequence: u64, topic: u32, topics: &Slab<Topic>) {
@@ -164,6 +201,21 @@ impl Topics {
         self.views.len()
     }
 
+    /// The sets that get events of a topic, each once: those that have it, and those of selectors that
+    /// match its name.
+    #[must_use]
+    pub fn listening_sets(&self, name: &str, private: bool) -> Vec<SetIndex> {
+        let topic = self.index(name.as_bytes(), private).map(|index| &self.topics[index as usize]);
+        let mut sets: Vec<SetIndex> = topic.map_or(Vec::new(), |topic| topic.sets.clone());
+        let index = if private { &self.views.private } else { &self.views.public };
+        let mut views = Vec::new();
+        index.find(name, &mut views);
+        sets.extend(views.iter().flat_map(|view| self.views.sets(*view)));
+        sets.sort_unstable();
+        sets.dedup();
+        sets
+    }
+
     pub(super) fn has_view(&self, key: &ViewKey) -> bool {
         self.views.by_key.contains_key(key)
     }
@@ -184,6 +236,7 @@ impl Topics {
         let index = if key.private { &mut self.views.private } else { &mut self.views.public };
         index.insert(&key.selector, view);
         self.views.version += 1;
+        self.views.key_bytes += key.memory_bytes();
         self.views.by_key.insert(key, view);
         view
     }
@@ -197,6 +250,7 @@ impl Topics {
         let index = if gone.key.private { &mut self.views.private } else { &mut self.views.public };
         index.remove(&gone.key.selector, view);
         self.views.version += 1;
+        self.views.key_bytes -= gone.key.memory_bytes();
         self.views.by_key.remove(&gone.key);
     }
 
@@ -209,63 +263,6 @@ impl Topics {
             let index = if topic.private { &self.views.private } else { &self.views.public };
             if !index.is_empty() {
                 index.find(&topic.name, &mut topic.views);
-            }
-        }
-    }
-
-    /// Makes a view complete for cursors from `after` on.
-    pub(super) fn complete_view(&mut self, view: u32, after: u64) {
-        let complete_from = self.views.get(view).complete_from;
-        if after >= complete_from {
-            return;
-        }
-        let found = self.kept_between(&self.views.get(view).key, after, complete_from);
-        let entry = &mut self.views.views[view as usize];
-        entry.live += found.len();
-        found.into_iter().rev().for_each(|found| entry.entries.push_front(found));
-        entry.complete_from = after;
-        if self.newest_lost > after {
-            self.find_losses(view, after, complete_from);
-        }
-    }
-
-    /// Kept events after `after`, up to `through`, that a view of this key has.
-    fn kept_between(&self, key: &ViewKey, after: u64, through: u64) -> Vec<(u64, u32)> {
-        let from = self.order.partition_point(|(sequence, _)| *sequence <= after);
-        let to = self.order.partition_point(|(sequence, _)| *sequence <= through);
-        let has = |&(sequence, topic): &(u64, u32)| {
-            if !is_kept(&self.topics, sequence, topic) {
-                return false;
-            }
-            let topic = &self.topics[topic as usize];
-            topic.private == key.private
-                && key.selector.matches(&topic.name)
-                && key.passes(&topic.history[index_of(topic, sequence)])
-        };
-        self.order.range(from..to).copied().filter(has).collect()
-    }
-
-    /// Finds up to where events after `after` are lost to a view that has known only of those after
-    /// `through`. With a sieve it cannot be known whether a lost event would have passed it; it is
-    /// taken to have.
-    fn find_losses(&mut self, view: u32, after: u64, through: u64) {
-        let key = &self.views.get(view).key;
-        let matches =
-            |topic: &Topic| topic.private == key.private && key.selector.matches(&topic.name);
-        let topics = self.topics.iter();
-        let lost = topics.filter(|(_, topic)| topic.evicted_through > after && matches(topic));
-        let lost = lost.map(|(_, topic)| topic.evicted_through).max();
-        let forgotten = &self.forgotten[usize::from(key.private)];
-        let forgotten = forgotten.evicted_after(after, |name| key.selector.matches(name));
-        let mut partly = self.partly_lost(after, matches);
-        partly.retain(|sequence| *sequence <= through);
-        // What was lost later is known exactly.
-        if let Some(lost) = lost.max(forgotten) {
-            self.views.raise(view, lost.min(through));
-        }
-        for sequence in partly {
-            if !self.view_keeps(view, sequence) {
-                self.lose(Member::view(view), sequence);
             }
         }
     }

@@ -237,7 +237,7 @@ impl Run {
 
     fn keeps(&self, topic: &str, sequence: u64) -> bool {
         let event = &self.all[sequence as usize - 1];
-        let Some(index) = self.topics.index(topic, event.private) else { return false };
+        let Some(index) = self.topics.index(topic.as_bytes(), event.private) else { return false };
         let history = &self.topics.topics[index as usize].history;
         history.iter().any(|frame| frame.sequence == sequence)
     }

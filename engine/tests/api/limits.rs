@@ -12,6 +12,7 @@ on_both_backends![
     connections_of_one_address_are_counted_apart,
     counts_are_given_back_however_a_connection_ends,
     without_descriptors_the_engine_waits_and_recovers,
+    without_descriptors_those_make_room_that_say_nothing,
     a_subscriber_for_whom_the_kernel_has_no_place_is_told_to_come_back,
 ];
 
@@ -112,21 +113,38 @@ fn without_descriptors_the_engine_waits_and_recovers(backend: Backend) {
     let flags = ["--workers", "1", "--heartbeat", "1s", "--handshake-timeout", "1h"];
     let engine = Engine::start_with_descriptors(backend, &flags, 64);
     let mut first = engine.subscribe("t");
-    // Connections that say nothing keep their descriptor, whatever the backend.
-    let silent: Vec<Wire> = (0..80).map(|_| engine.connect()).collect();
+    // Publishes that are under way keep their descriptor, whatever the backend.
+    let half = "POST /events/t HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf";
+    let mut busy: Vec<Wire> = (0..80).map(|_| engine.connect()).collect();
+    busy.iter_mut().for_each(|wire| wire.send(half));
     let mut waiting = engine.connect();
     waiting.send(request("GET", "/events/t", &[], b""));
-    // The stream that is there is served on; its heartbeats are the clock.
+    // The stream that is there is served on; its heartbeats are the clock. Whoever looks after the
+    // engine is answered: the admin interface has descriptors in reserve.
     for _ in 0..3 {
         assert_eq!(first.block(), ":");
+        assert_eq!(engine.admin("/readyz").status, 200);
+        assert!(engine.metrics().sum("downpour_resident_bytes", "") > 0.0);
     }
-    drop(silent);
+    drop(busy);
     let mut late = Stream::open(waiting);
     engine.publish("t", "recovered");
     assert_eq!(late.event().data, "recovered");
     assert_eq!(first.event().data, "recovered");
     let failures = engine.metrics().sum("downpour_accept_failures_total", "");
     assert!((1.0..200.0).contains(&failures), "{failures} failed accepts in 3 s: it spins");
+}
+
+fn without_descriptors_those_make_room_that_say_nothing(backend: Backend) {
+    let flags = ["--workers", "1", "--handshake-timeout", "1h"];
+    let engine = Engine::start_with_descriptors(backend, &flags, 64);
+    let mut silent: Vec<Wire> = (0..80).map(|_| engine.connect()).collect();
+    silent.iter_mut().take(20).for_each(|wire| wire.send_if_taken(b"GET /ev"));
+    let mut stream = engine.subscribe("t");
+    engine.publish("t", "served");
+    assert_eq!(stream.event().data, "served");
+    engine.await_metric("downpour_closed_total", "reason=\"crowded\"", |count| count >= 1.0);
+    drop(silent);
 }
 
 /// The lane cannot take a socket over: epoll lacks the second descriptor for a moment, io_uring the

@@ -8,13 +8,16 @@ mod harness;
 
 mod admin;
 mod cors;
+mod fair;
 mod fields;
+mod hostile;
 mod keys;
 mod life;
 mod limits;
 mod lines;
 mod locked;
 mod publish;
+mod rates;
 mod refusals;
 mod requests;
 mod resume;

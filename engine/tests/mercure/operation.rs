@@ -9,6 +9,8 @@ on_both_backends![
     the_variables_of_a_compose_file_start_a_hub,
     the_native_interface_is_off_beside_a_hub_unless_asked_for,
     what_has_no_meaning_is_named_and_what_nobody_knows_is_refused,
+    who_asks_too_often_is_told_when_to_come_back,
+    the_admin_interface_counts_who_listens_through_selectors,
     the_health_check_of_compose_files_is_answered,
     dashboards_of_a_hub_find_its_names,
 ];
@@ -23,23 +25,25 @@ fn the_variables_of_a_compose_file_start_a_hub(backend: Backend) {
             "cors_origins http://localhost:3000\nanonymous\nsubscriptions\ndemo\n",
         ),
         ("MERCURE_TRANSPORT_URL", "bolt://mercure.db?size=1000"),
+        ("MERCURE_ALLOW_ANONYMOUS", "1"),
     ];
     let mut engine = Engine::start_with_variables(backend, &[], &variables);
     engine.line("Mercure hub at /.well-known/mercure (protocol 8)");
     engine.line("warning: Mercure's demo has no meaning here");
     engine.line("warning: Mercure's MERCURE_TRANSPORT_URL has no meaning here");
+    engine.line("warning: MERCURE_ALLOW_ANONYMOUS is none of the variables");
     assert!(!engine.printed().contains(KEY), "no key is printed");
     let headers = [bearer(&all()), FORM.into()];
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
     let form = b"topic=t&data=hi";
-    let answer = engine.ask(crate::harness::wire::request("POST", HUB, &headers, form));
+    let answer = engine.ask(request("POST", HUB, &headers, form));
     assert_eq!(answer.status, 200);
 }
 
 fn the_native_interface_is_off_beside_a_hub_unless_asked_for(backend: Backend) {
     let hub = Hub::start(backend, "8", "");
     hub.get("/events/t", &[]).problem(404);
-    hub.engine.ask(crate::harness::wire::request("POST", "/events/t", &[], b"x")).problem(404);
+    hub.engine.ask(request("POST", "/events/t", &[], b"x")).problem(404);
     let home = hub.get("/", &[]);
     assert_eq!((home.status, home.header("Content-Type")), (200, Some("text/html; charset=utf-8")));
     let both = Hub::start_with(backend, "8", "anonymous", &["--events", "on"]);
@@ -75,6 +79,72 @@ fn what_has_no_meaning_is_named_and_what_nobody_knows_is_refused(backend: Backen
         assert_eq!(status.code(), Some(2), "{output}");
         assert!(output.contains(said) && !output.contains(KEY), "{said}: {output}");
     }
+}
+
+fn who_asks_too_often_is_told_when_to_come_back(backend: Backend) {
+    let flags = ["--requests-per-token-max", "1", "--requests-burst", "1s"];
+    let hub = Hub::start_with(backend, "8", "anonymous\ncors_origins https://app.example", &flags);
+    let statuses: Vec<u16> = (0..50).map(|_| hub.post(&all(), "topic=t&data=x").status).collect();
+    assert_eq!(statuses[0], 200);
+    assert!(statuses.iter().filter(|status| **status == 429).count() > 10, "{statuses:?}");
+    let refused = loop {
+        let answer = hub.post(&all(), "topic=t&data=x");
+        if answer.status == 429 {
+            break answer;
+        }
+    };
+    assert!(refused.header("Retry-After").is_some());
+    // A page may read what its subscriber is told, or its EventSource would give up for ever.
+    let headers = [bearer(&all()), "Origin: https://app.example".into()];
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    loop {
+        let mut wire = hub.engine.connect();
+        wire.send(request("GET", &format!("{HUB}?topic=t"), &headers, b""));
+        let head = wire.head();
+        assert_eq!((head.status, head.header("Content-Type")), (200, Some("text/event-stream")));
+        let allowed = head.header("Access-Control-Allow-Origin");
+        assert_eq!(allowed, Some("https://app.example"));
+        wire.take_through(b"\n");
+        let block = wire.take_through(b"\n");
+        if block.starts_with(b"retry: ") {
+            break;
+        }
+    }
+    hub.engine.await_closed("rate_max", 1);
+    // Who shows no token is nobody's bearer.
+    hub.stream("topic=t", &[]);
+}
+
+fn the_admin_interface_counts_who_listens_through_selectors(backend: Backend) {
+    let hub = Hub::start(backend, "8", "anonymous");
+    let named = hub.stream("topic=rooms/1", &[]);
+    let several = hub.stream("topic=rooms/1&topic=rooms/%7Bid%7D&topic=other", &[]);
+    let all_topics = hub.stream("topic=*", &[]);
+    hub.engine.await_subscribers(3);
+    hub.publish("topic=rooms/1&data=x");
+    hub.publish("topic=rooms/2&data=x");
+    hub.publish("topic=rooms/2&data=x&private=on");
+    let listing = hub.engine.admin("/topics?prefix=rooms/").json();
+    let rows = listing["topics"].as_array().expect("rows");
+    let of = |name: &str, private: bool| {
+        let is = |row: &&serde_json::Value| {
+            row["name"] == name && row["private"].as_bool().unwrap_or(false) == private
+        };
+        let row = rows.iter().find(is).unwrap_or_else(|| panic!("no {name} in {listing}"));
+        (row["subscribers"].clone(), row["history_events"].clone())
+    };
+    assert_eq!(of("rooms/1", false), (3.into(), 1.into()), "each once: {listing}");
+    assert_eq!(of("rooms/2", false), (2.into(), 1.into()), "{listing}");
+    assert_eq!(of("rooms/2", true), (0.into(), 1.into()), "nobody has a token: {listing}");
+    assert_eq!(listing["count"], 3, "{listing}");
+    let listing = hub.engine.admin("/subscribers?top=lag").json();
+    let rows = listing["subscribers"].as_array().expect("rows").iter();
+    let mut topics: Vec<String> = rows.map(|row| row["topics"].to_string()).collect();
+    topics.sort_unstable();
+    assert_eq!(topics.len(), 3);
+    assert!(topics.contains(&r#"["*"]"#.to_owned()), "{topics:?}");
+    assert!(topics.contains(&r#"["rooms/1"]"#.to_owned()), "{topics:?}");
+    drop((named, several, all_topics));
 }
 
 fn the_health_check_of_compose_files_is_answered(backend: Backend) {

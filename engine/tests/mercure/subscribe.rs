@@ -82,6 +82,12 @@ fn a_thousand_topics_and_a_token_of_a_thousand_are_one_request(backend: Backend)
     let mut pieces = Stream::open(wire);
     hub.publish(&format!("topic={}&private=on&data=last", topic(999)));
     assert_eq!([stream.data(), pieces.data()], ["last", "last"]);
+    // While one is arriving it is counted, and then no more.
+    let mut half = hub.engine.connect();
+    half.send(&whole[..100_000]);
+    hub.engine.await_metric("downpour_body_bytes", "", |bytes| bytes >= 100_000.0);
+    drop(half);
+    hub.engine.await_metric("downpour_body_bytes", "", |bytes| bytes == 0.0);
     let over = format!("{HUB}?topic={}", "x".repeat(200_000));
     assert_eq!(hub.get(&over, &[]).status, 414);
     let over = format!("X: {}", "x".repeat(270_000));

@@ -148,32 +148,41 @@ function barLayer(bars, color) {
 function ruleLayer(y, name) {
   return (plot) => [
     svg("path", { class: "rule", d: `M${plot.left} ${fixed(plot.y(y))}H${plot.right}` }),
-    svg("text", { x: plot.right, y: plot.y(y) - 5, "text-anchor": "end" }, name),
+    svg("text", { class: "rule-name", x: plot.right, y: plot.y(y) - 5, "text-anchor": "end" }, name),
   ];
 }
 
-function markLayer(x, name) {
-  return (plot) => {
-    const at = plot.x(x);
-    if (at < plot.left || at > plot.right) return null;
-    const [before, behind] = [at - plot.left - 8, plot.right - at - 8];
-    const room = behind >= before || behind >= textWidth(name);
-    const said = shortened(name, room ? behind : before);
-    return [
-      svg("path", { class: "mark", d: `M${fixed(at)} ${plot.top}V${plot.bottom}` }),
-      svg(
-        "text",
-        {
-          class: "mark-name",
-          x: at + (room ? 5 : -5),
-          y: plot.top + 12,
-          "text-anchor": room ? "start" : "end",
-        },
-        said,
-        said === name ? null : svg("title", {}, name),
-      ),
-    ];
+// Things that happened at a time: [x, name]. Their names stand above the plot, each as far as the
+// next leaves room for it; all of a name is in its title.
+function marksLayer(marks) {
+  const layer = (plot) => {
+    const inside = marks
+      .map(([x, name]) => ({ at: plot.x(x), name }))
+      .filter(({ at }) => at >= plot.left && at <= plot.right)
+      .sort((a, b) => a.at - b.at);
+    let taken = plot.left - 5;
+    return inside.flatMap(({ at, name }, i) => {
+      const behind = (inside[i + 1]?.at ?? plot.right) - at - 8;
+      const before = at - 8 - taken;
+      const right = behind >= textWidth(name) || behind >= before;
+      const said = shortened(name, right ? behind : before);
+      taken = right ? at + 5 + textWidth(said) : at;
+      const attributes = { class: "mark-name", x: at + (right ? 3 : -3), y: plot.top - 5 };
+      return [
+        svg("path", { class: "mark", d: `M${fixed(at)} ${plot.top - 3}V${plot.bottom}` }, svg("title", {}, name)),
+        Math.max(behind, before) > 4 * GLYPH_PIXELS
+          ? svg(
+              "text",
+              { ...attributes, "text-anchor": right ? "start" : "end" },
+              said,
+              said === name ? null : svg("title", {}, name),
+            )
+          : null,
+      ];
+    });
   };
+  layer.headroom = marks.length ? 16 : 0;
+  return layer;
 }
 
 function shadeLayer(from, to, name) {
@@ -248,11 +257,11 @@ function chart(spec) {
     plot = layout(spec, width);
     canvas.setAttribute("viewBox", `0 0 ${width} ${plot.height}`);
     cross = svg("path", { class: "cross" });
-    canvas.replaceChildren(
-      ...axes(spec, plot),
-      ...spec.layers.flatMap((layer) => layer(plot)).filter(Boolean),
-      cross,
-    );
+    const nodes = spec.layers.flatMap((layer) => layer(plot)).filter(Boolean);
+    const isText = (node) => node.tagName === "text";
+    // Words lie on top of every line.
+    const [lines, words] = [nodes.filter((node) => !isText(node)), nodes.filter(isText)];
+    canvas.replaceChildren(...axes(spec, plot), ...lines, ...words, cross);
     if (stop >= 0) show(stop, false);
   };
 
@@ -309,7 +318,7 @@ function layout(spec, width) {
   const ticks = yTicksOf(spec);
   const left = Math.max(52, ...ticks.map((value) => textWidth(spec.yShow(value)) + 9));
   const right = width - (spec.padRight ?? 8);
-  const top = spec.yName ? 24 : 10;
+  const top = (spec.yName ? 24 : 10) + Math.max(0, ...spec.layers.map((layer) => layer.headroom ?? 0));
   const bottom = height - 38;
   const x = (value) => left + spec.x.at(value) * (right - left);
   const y = (value) => bottom - spec.y.at(value) * (bottom - top);

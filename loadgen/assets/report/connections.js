@@ -124,7 +124,7 @@ function storm(state) {
     ]),
   );
   const proof = runs.map(({ run, name }) => [
-    name,
+    single(state) ? "across the cut" : name,
     unknown(run.storm.replay_gap)
       ? "unknown"
       : { text: count(run.storm.replay_gap), class: run.storm.replay_gap ? "bad" : null },
@@ -133,19 +133,66 @@ function storm(state) {
   return section(
     "storm",
     "Reconnect storm",
-    "Connections were dropped at once and came back as clients do, each from the last event it had seen.",
+    "Connections were dropped at once and came back as clients do, each from the last event it had seen. Of each wave the chart has three points: half, 99 % and all of the dropped.",
+    returnChart(state, runs),
     table(["", "dropped", "back", "half after", "99 % after", "all after"], rows, "Waves of the storm"),
     table(["", "missing without notice", "received twice"], proof, "What was missing across the cut"),
   );
 }
 
+// How fast those who were dropped came back: of each wave the points that its run has kept.
+function returnChart(state, runs) {
+  const waves = runs.flatMap(({ run, name, color }) =>
+    run.storm.waves
+      .filter((wave) => wave.dropped)
+      .map((wave, i) => ({
+        name: single(state) ? `wave ${i + 1}` : `${name}, wave ${i + 1}`,
+        color: single(state) ? COLORS[i % COLORS.length] : color,
+        points: [
+          [wave.back_50_ns, 0.5],
+          [wave.back_99_ns, 0.99],
+          [wave.back_all_ns, 1],
+        ].filter(([at]) => !unknown(at)),
+      })),
+  );
+  if (!waves.some(({ points }) => points.length > 1)) return null;
+  const last = Math.max(...waves.flatMap(({ points }) => points.map(([at]) => at)));
+  const share = (v) => `${Math.round(v * 100)} %`;
+  const stops = [...new Set(waves.flatMap(({ points }) => points.map(([at]) => at)))].sort((a, b) => a - b);
+  // What is known: how many had come back by then at least.
+  const at = (points, x) => points.filter(([when]) => when <= x).pop()?.[1];
+  return [
+    el("div", { class: "bar" }, single(state) ? keys(waves.map((one) => [one.name, one.color, null])) : runKeys(state)),
+    chart({
+      label: "Share of the dropped that are back",
+      height: 230,
+      x: linearScale(0, last),
+      y: linearScale(0, 1),
+      padRight: 14,
+      xShow: tickTime,
+      yShow: share,
+      yName: "share of the dropped that are back",
+      xName: "time since the cut",
+      layers: waves.flatMap(({ points, color }) => [lineLayer(points, color, "dash"), dotLayer(points, color)]),
+      stops,
+      read: (x) => ({
+        lead: time(x),
+        items: waves.map(({ name, color, points }) => ({ name, color, text: unknown(at(points, x)) ? "less than half" : `${share(at(points, x))} at least` })),
+      }),
+    }),
+  ];
+}
+
 function slow(state) {
   const runs = shown(state).filter(({ run }) => run.slow);
   if (!runs.length) return null;
+  const p99 = ({ histograms }) => percentile(histograms.delivery, 99);
   const rows = [
     ["slow subscribers", (s) => count(s.subscribers)],
     ["each reads", (s) => (s.read_bytes_per_second ? bytes(s.read_bytes_per_second) + "/s" : "nothing")],
-    ["p99 of the others, times", (s) => plain(s.isolation)],
+    ["p99 of the others", (s, one) => time(p99(one))],
+    ["p99 of the same without the slow ones", (s) => time(s.p99_without_ns)],
+    ["the former over the latter: 1 = undisturbed", (s) => plain(s.isolation)],
     ["cut by the server", (s) => count(s.cut)],
     ["median time until then", (s) => time(s.cut_after_ns)],
     ["unread in this machine's buffers", (s) => bytes(s.unread_bytes)],
@@ -154,10 +201,42 @@ function slow(state) {
     "slow",
     "Slow readers",
     "A part of the subscribers read slowly or not at all. The others should not notice.",
+    runs.filter(({ run }) => !unknown(run.slow.p99_without_ns)).map((one) => isolation(state, one, p99(one))),
     table(
       ["", ...runs.map(({ name }) => name)],
-      rows.map(([name, read]) => [name, ...runs.map(({ run }) => read(run.slow))]),
+      rows.map(([name, read]) => [name, ...runs.map((one) => read(one.run.slow, one))]),
       "Slow readers",
+    ),
+  );
+}
+
+// The p99 of those that read, without and with those that do not, as two bars from zero.
+function isolation(state, { run, name, color }, with_ns) {
+  const values = [
+    ["without slow readers", run.slow.p99_without_ns, "fill light"],
+    ["with them", with_ns, "fill"],
+  ].filter(([, ns]) => !unknown(ns));
+  const most = Math.max(1, ...values.map(([, ns]) => ns));
+  return el(
+    "div",
+    { class: "ranking" },
+    el("h3", {}, single(state) ? "p99 of those that read" : `p99 of those that read, ${name}`),
+    el(
+      "ul",
+      {},
+      values.map(([who, ns, fill]) =>
+        el(
+          "li",
+          {},
+          el("span", { class: "who" }, who),
+          el(
+            "span",
+            { class: "track", "aria-hidden": "true" },
+            el("i", { class: fill, style: `width:${((ns / most) * 100).toFixed(2)}%;background:${color}` }),
+          ),
+          el("span", { class: "what" }, time(ns)),
+        ),
+      ),
     ),
   );
 }

@@ -163,6 +163,18 @@ function tiles(one) {
       timed(percentile(histograms[all], 50)),
       all === "last" ? "until every subscriber has the event" : "first to last arrival of an event",
     ),
+    tile("p50 until back", timed(percentile(histograms["reconnect.recover"], 50)), "drop to open stream"),
+    tile(
+      "p99 until back",
+      timed(percentile(histograms["reconnect.recover"], 99)),
+      run.storm ? `${count(run.storm.waves.length)} wave${run.storm.waves.length === 1 ? "" : "s"}` : null,
+    ),
+    tile(
+      "missing without notice",
+      unknown(run.storm?.replay_gap) ? null : [count(run.storm.replay_gap), ""],
+      "across the cut",
+      run.storm?.replay_gap > 0,
+    ),
     tile(
       "deliveries",
       unknown(run.rates.deliveries)
@@ -173,7 +185,12 @@ function tiles(one) {
     tile(
       "lost",
       unknown(lost) ? ["unknown", ""] : [count(lost), ""],
-      unknown(run.counts.expected) ? null : `of ${count(run.counts.expected)} due`,
+      [
+        unknown(run.counts.expected) ? null : `of ${count(run.counts.expected)} due`,
+        run.counts.unread ? `${count(run.counts.unread)} more unread at the end` : null,
+      ]
+        .filter(Boolean)
+        .join("; ") || null,
       lost > 0,
     ),
     tile("CPU per delivery", timed(s?.cpu_per_delivery_ns), "server, kernel included"),
@@ -190,7 +207,7 @@ function tiles(one) {
     ),
   ].filter(Boolean);
   // Full rows: four to a row when that comes out even, else three.
-  return el("dl", { class: figures.length % 4 && figures.length > 4 ? "tiles three" : "tiles" }, figures);
+  return el("dl", { class: figures.length % 4 ? "tiles three" : "tiles" }, figures);
 }
 
 function objectives() {

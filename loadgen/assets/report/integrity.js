@@ -147,15 +147,18 @@ function slowest(worst) {
   );
 }
 
-// Name, meaning, whether it is a fault, and whether it is worth a row when it is zero everywhere.
+// Name, meaning, whether it is a fault, whether it is worth a row when it is zero everywhere, and
+// how it is shown.
 const COUNTERS = [
-  ["lost", "due, and not received within the horizon", true, true],
+  ["lost", "due, and never received", true, true],
   ["duplicate", "received again by the same subscriber", true, true],
   ["out_of_order", "received after a later event of its stream", true, true],
   ["corrupt", "checksum does not hold", true, true],
   ["malformed", "streams that broke HTTP or the event stream format", true, true],
-  ["incomplete_events", "events that some subscriber never got", true, true],
-  ["late", "received after the horizon", true, false],
+  ["incomplete_events", "events that some subscriber did not get within the horizon", true, true],
+  ["late", "received, but after the horizon", true, false],
+  ["unread", "past the horizon and still on the way at the end: neither received nor lost", true, false],
+  ["unread_bytes", "of these in this machine's sockets", false, false, bytes],
   ["foreign", "events without a stamp of this run", false, false],
   ["lost_silent", "lost, and announced by no gap", true, false],
   ["gaps_announced", "gaps the server itself announced", false, false],
@@ -163,17 +166,18 @@ const COUNTERS = [
   ["gaps_unfounded", "announced although nothing was missing", true, false],
   ["ambiguous", "subscriber was just connecting: neither due nor lost", false, false],
   ["in_flight", "still inside the horizon at the end", false, false],
+  ["coalesced_reads", "reads that brought several events: only the last one's stamp is exact", false, false],
 ];
 
 function integrity(state) {
   const runs = shown(state);
-  const row = (name, note, read, bad) => [
+  const row = (name, note, read, bad, show = count) => [
     [name, el("small", { class: "beside" }, note)],
     ...runs.map((one) => {
       const value = total(one, read);
       return unknown(value)
         ? el("span", { class: "none" }, "unknown")
-        : { text: count(value), class: bad && value > 0 ? "bad" : null };
+        : { text: show(value), class: bad && value > 0 ? "bad" : null };
     }),
   ];
   const counters = COUNTERS.filter(
@@ -184,7 +188,7 @@ function integrity(state) {
   const rows = [
     row("expected", "each event's confirmed subscribers", (c) => c.expected),
     row("unique", "received, each once", (c) => c.unique),
-    ...counters.map(([key, note, bad]) => row(inWords(key), note, (c) => c[key], bad)),
+    ...counters.map(([key, note, bad, , show]) => row(inWords(key), note, (c) => c[key], bad, show)),
     ...reasons.map((reason) => row("disconnected", reason, (c) => c.disconnects[reason] ?? 0, true)),
   ];
   const faulty = runs.filter(({ run }) => rowsOf(run).some((r) => FAULTS.some(([key]) => r[key])));
@@ -203,6 +207,57 @@ function integrity(state) {
     ),
     table(["", ...runs.map(({ name }) => name)], rows, "Integrity"),
     single(state) ? offences(runs[0].run.counts.offences ?? []) : null,
+  );
+}
+
+// What became of the publishes, and how late they were.
+function publishing(state) {
+  const runs = shown(state).filter(({ run }) => run.publish);
+  if (!runs.length) return null;
+  const sum = ({ rounds }, read) =>
+    rounds.reduce((all, { run }) => all + (run.publish ? (read(run.publish) ?? 0) : 0), 0);
+  const row = (name, note, read, bad) => [
+    [name, el("small", { class: "beside" }, note)],
+    ...runs.map((one) => {
+      const value = sum(one, read);
+      return { text: count(value), class: bad && value > 0 ? "bad" : null };
+    }),
+  ];
+  const statuses = [
+    ...new Set(runs.flatMap(({ rounds }) => rounds.flatMap(({ run }) => Object.keys(run.publish?.refused ?? {})))),
+  ];
+  const rest = [
+    ["failed", "the connection broke before the answer: nobody knows whether it was taken", (p) => p.failed],
+    ["withheld", "due and never sent, because the server did not take it", (p) => p.withheld],
+  ].filter(([, , read]) => runs.some((one) => sum(one, read)));
+  const rows = [
+    row("planned", "events whose intended time lies in the window", (p) => p.planned),
+    row("sent", "handed to the kernel", (p) => p.sent),
+    row("accepted", "answered with 2xx", (p) => p.acked),
+    ...statuses.map((status) => row(`refused ${status}`, "due to nobody", (p) => p.refused[status], true)),
+    ...rest.map(([name, note, read]) => row(name, note, read, true)),
+  ];
+  const kept = runs.filter(({ run }) => !unknown(run.rates.achieved_ratio));
+  const latencies = ["publish.ack", "publish.slip"].flatMap((name) =>
+    runs
+      .filter(({ histograms }) => histograms[name])
+      .map((one) => [
+        single(state) ? el("span", { title: meaning(name)?.text }, name) : `${name}, ${one.name}`,
+        ...[50, 99, 99.9].map((p) => time(percentile(one.histograms[name], p))),
+        time(one.histograms[name].max),
+      ]),
+  );
+  return section(
+    "publishing",
+    "Publishing",
+    "When an event is due follows from its number alone. What goes out late counts from its planned time all the same: publish.slip is by how much.",
+    table(["", ...runs.map(({ name }) => name)], rows, "Publishing"),
+    single(state) && kept.length && kept[0].run.rates.achieved_ratio < 0.99
+      ? el("p", { class: "bad" }, `Only ${percent(kept[0].run.rates.achieved_ratio)} of the plan was sent.`)
+      : null,
+    latencies.length
+      ? [el("h3", {}, "How late"), table(["", "p50", "p99", "p99.9", "max"], latencies, "Latency of publishing")]
+      : null,
   );
 }
 

@@ -20,7 +20,7 @@ function phases({ run }) {
   return [
     shadeLayer(beginOf(run), 0, "warm-up"),
     shadeLayer(end, endOf(run), "drain"),
-    ...run.marks.map((mark) => markLayer(since(run, mark.t_ns), mark.text)),
+    marksLayer(run.marks.map((mark) => [since(run, mark.t_ns), mark.text])),
   ];
 }
 
@@ -279,11 +279,18 @@ function throughput(state) {
     section(
       "throughput",
       "Deliveries per second",
-      "What arrived at all subscribers together.",
+      throughputWords(state),
       el("div", { class: "bar" }, runKeys(state)),
       chartNode,
     )
   );
+}
+
+function throughputWords(state) {
+  const words = "What arrived at all subscribers together";
+  const { payload_bytes, wire_bytes } = shown(state)[0].run.rates;
+  if (!single(state) || unknown(payload_bytes) || unknown(wire_bytes)) return words + ".";
+  return `${words}: ${bytes(payload_bytes)}/s of data, ${bytes(wire_bytes)}/s read from sockets.`;
 }
 
 function server(state) {
@@ -322,15 +329,23 @@ function server(state) {
   const rows = [
     ["CPU per delivery", (s) => time(s.cpu_per_delivery_ns)],
     ["of it in the kernel", (s) => percent(s.cpu_ns.sys / Math.max(1, s.cpu_ns.user + s.cpu_ns.sys))],
+    ["CPU time in all, user and kernel", (s) => `${time(s.cpu_ns.user)} + ${time(s.cpu_ns.sys)}`],
     ["cores busy", (s) => plain(s.cores)],
     ["softirq on its machine, cores", (s) => plain(s.softirq_cores)],
     ["user memory per connection", (s) => bytes(s.mem_per_conn.pss)],
-    ["kernel memory per connection", (s) => bytes(s.mem_per_conn.kernel)],
+    [
+      "kernel memory per connection",
+      ({ mem_per_conn: { kernel, kernel_unknown } }) => ({
+        text: bytes(kernel),
+        note: unknown(kernel) ? kernel_unknown : null,
+      }),
+    ],
     ["process memory", (s) => bytes(s.pss_bytes)],
     ["open descriptors", (s) => count(s.fds)],
     ["listen overflows", (s) => count(s.net.listen_overflows)],
     ["segments sent again", (s) => count(s.net.retrans)],
     ["backlog drops", (s) => count(s.net.backlog_drop)],
+    ["connections aborted for memory", (s) => count(s.net.abort_on_memory)],
   ];
   if (!charts.length && !measured.length) return null;
   return section(

@@ -147,6 +147,7 @@ async function open(files) {
 // The sections of a page with one run, and of one with several.
 const ALONE = [
   objectives,
+  storm,
   latency,
   percentileTable,
   heat,
@@ -154,7 +155,7 @@ const ALONE = [
   throughput,
   fairness,
   integrity,
-  storm,
+  publishing,
   slow,
   connects,
   server,
@@ -170,6 +171,7 @@ const SIDES = [
   heat,
   fairness,
   integrity,
+  publishing,
   objectives,
   storm,
   slow,
@@ -191,6 +193,7 @@ const CONTENTS = {
   throughput: "Rate",
   fairness: "Fairness",
   integrity: "Integrity",
+  publishing: "Publishing",
   storm: "Storm",
   slow: "Slow readers",
   connects: "Connecting",

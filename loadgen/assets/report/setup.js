@@ -62,14 +62,44 @@ function planFacts(run) {
     ["protocol", target.http ? `HTTP/${target.http}${target.tls ? ", " + target.tls : ""}` : null],
     ["path", target.loopback ? "loopback: no wire, no interrupts" : null],
     ["plan", plan(run)],
+    ["topics are shared", p.distribution],
+    ["injected", (p.injected ?? []).join(", ")],
+    ["load generator", withWhat(p)],
+    ["phases", run.timeline.map((span) => `${span.phase} ${length(span.length_ns)}`).join(", ")],
     ["connect plan", unknown(p.connect_rate) ? "as fast as possible" : rate(p.connect_rate)],
-    ["horizon", length(p.horizon_ns)],
+    ["horizon", p.horizon_ns ? length(p.horizon_ns) : null],
     ["stamp", p.stamp],
     ["arrival is", ARRIVALS[clock.rx] ?? clock.rx],
     ["clock", CLOCKS[clock.mode] ?? clock.mode],
     ["seed", String(run.seed)],
     ...Object.entries(run.labels),
   ];
+}
+
+// How many of what the load generator used.
+function withWhat(p) {
+  const some = (n, one, many = one + "s") => (n ? `${count(n)} ${n === 1 ? one : many}` : null);
+  return [
+    some(p.threads, "thread"),
+    some(p.publishers, "publisher connection"),
+    some(p.sources, "source address", "source addresses"),
+    some(p.probes, "probe"),
+  ]
+    .filter(Boolean)
+    .join(", ");
+}
+
+// What the link alone needs for an event, and how that is made up.
+function linkFloor(floor) {
+  if (!floor) return null;
+  const { time_ns, wire_bytes_per_delivery, link_bits_per_second } = floor;
+  return `${time(time_ns)} an event: ${bytes(wire_bytes_per_delivery)} a delivery at ${short(link_bits_per_second)}bit/s`;
+}
+
+// How busy the busiest reading thread was, and how long it waited for a processor beside that.
+function busiest({ busiest_thread, busiest_thread_waited }) {
+  if (unknown(busiest_thread_waited)) return percent(busiest_thread);
+  return `${percent(busiest_thread)}, and waited for a CPU ${percent(busiest_thread_waited)} more`;
 }
 
 function rigFacts({ rig, metrics }, histograms) {
@@ -87,13 +117,15 @@ function rigFacts({ rig, metrics }, histograms) {
     ["kernel", rig.kernel],
     ["governor", rig.governor],
     ["pinned to", rig.cpus.length ? `CPU ${rig.cpus.join(", ")}` : null],
-    ["busiest thread", percent(rig.busiest_thread)],
-    ["waited for a CPU", time(rig.runqueue_wait_ns)],
+    ["busiest thread", busiest(rig)],
+    ["all threads waited for a CPU", time(rig.runqueue_wait_ns)],
     ["own lateness", slip],
     ["client hold", max("client.hold")],
     ["hiccups", max("rig.hiccup")],
     ["softnet drops", count(rig.softnet.dropped)],
+    ["softnet out of budget", count(rig.softnet.squeezed)],
     ["steal", percent(rig.steal)],
+    ["link floor", linkFloor(rig.bandwidth_floor)],
     ["rig floor", rig.floor ? `p99 ${time(rig.floor.p99)} (${rig.floor.source})` : null],
     ...Object.entries(rig.limits),
   ];

@@ -156,4 +156,6 @@ pub(crate) struct Gauges {
     pub(crate) dropped: AtomicU64,
     /// First arrivals that count.
     pub(crate) unique: AtomicU64,
+    /// First arrivals after the horizon.
+    pub(crate) late: AtomicU64,
 }

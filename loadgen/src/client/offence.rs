@@ -56,8 +56,10 @@ pub(super) struct Step {
 pub(super) struct Ended {
     /// The first sequence not seen.
     pub(super) next: u32,
-    /// What the subscriber was due for.
+    /// What the subscriber was due for and, if it came, has been read.
     pub(super) due: Range<u32>,
+    /// Whether there was more to be read.
+    pub(super) unread: bool,
     /// What the run measures.
     pub(super) measured: Range<u32>,
 }
@@ -238,6 +240,10 @@ impl Offences {
             let Whose { order, topic, at_ns, .. } = whose;
             let hole = Hole { to: tail.end, order, topic, at_ns, told: false };
             self.lose(whose.stream, tail.start, &hole, ended, None);
+        }
+        if streams.iter().any(|ended| ended.unread) {
+            // What would decide about a gap lies among what was not read.
+            self.gaps.remove(&whose.local);
         }
         self.decide(whose.local);
         if self.holes.is_empty() {

@@ -11,6 +11,7 @@
 mod disturb;
 mod session;
 mod start;
+mod unread;
 
 use std::sync::Arc;
 
@@ -57,6 +58,7 @@ pub(super) struct Reader {
     connecting: u64,
     interval: u64,
     cpu_ns: u64,
+    waited_ns: u64,
     request: Vec<u8>,
     /// Reused from turn to turn.
     harvest: Vec<Completion>,
@@ -103,6 +105,7 @@ impl Reader {
             random: fastrand::Rng::with_seed(pack.seed),
             interval: course.interval(clock::now_ns()),
             cpu_ns: clock::thread_cpu_ns(),
+            waited_ns: clock::thread_waited_ns().unwrap_or(0),
             subscribers,
             rings,
             watch,
@@ -174,7 +177,8 @@ impl Reader {
 
     fn session(&self, local: usize, opened_ns: u64) -> Session {
         let order = self.order(local);
-        Session { local, order, topic: self.pack.topics.of(order as usize), opened_ns }
+        let topic = self.pack.topics.of(order as usize);
+        Session { local, order, topic, opened_ns, unread: false }
     }
 
     fn slot(&self, local: usize) -> (usize, u32) {
@@ -218,6 +222,9 @@ impl Reader {
         let mut tally = std::mem::take(&mut self.recorder.tally);
         tally.cpu_ns = cpu_ns - self.cpu_ns;
         self.cpu_ns = cpu_ns;
+        let waited_ns = clock::thread_waited_ns().unwrap_or(0);
+        tally.waited_ns = waited_ns - self.waited_ns;
+        self.waited_ns = waited_ns;
         // Nobody listens any more only when the run was given up.
         let _ = reports.send(Report { interval: self.interval, thread: self.pack.thread, tally });
     }
@@ -237,15 +244,20 @@ impl Reader {
 
     fn end(mut self, reports: &crossbeam_channel::Sender<Report>) -> Outcome {
         let now_ns = clock::now_ns();
+        let (unread, slow) = (self.unread(now_ns), self.unread_of_slow());
         for local in 0..self.subscribers.len() {
             if self.subscribers[local].is_open() {
                 let session = self.session(local, self.subscribers[local].opened_ns);
+                let session = Session { unread: unread.has(local), ..session };
                 self.recorder.end_session(session, now_ns, self.course.is_drained());
             }
         }
         self.report(reports);
-        let unread_bytes = self.unread_bytes();
-        Outcome { unread_bytes, ..self.recorder.finish() }
+        Outcome {
+            slow_unread_bytes: slow.bytes(),
+            unread_bytes: unread.bytes(),
+            ..self.recorder.finish()
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! Who was due for which event is entered when a session ends (or the run does): a subscriber is
 //! due for the events planned between its opening (and a guard) and its end (less the horizon),
-//! and in any case for all that it received in between.
+//! and in any case for all that it received in between. What it was due for and had not received
+//! while its stream had more to be read is **unread**: it may have been delivered to this machine.
 
 use std::sync::Arc;
 
@@ -42,10 +43,19 @@ pub(super) struct Recorder {
     offences: Offences,
     /// Subscribers that were told of an event that it is missing, as `due`; empty until one was.
     told: Vec<i32>,
+    /// Subscribers that left an event unread, as `due`; empty until one did.
+    unread: Vec<i32>,
+    /// Subscribers that received an event after the horizon, by place among the measured events;
+    /// empty until one did.
+    late: Vec<u32>,
     /// The interval's counts.
     pub(super) tally: Tally,
     /// First arrivals that count, since the start.
     pub(super) unique: u64,
+    /// First arrivals after the horizon, since the start.
+    pub(super) late_count: u64,
+    /// When the last of either was read.
+    pub(super) heard_ns: u64,
     /// How long the slow subscribers lasted that the server cut off.
     pub(super) slow_cut_ns: Vec<u64>,
 }
@@ -75,6 +85,8 @@ pub(super) struct Session {
     pub(super) topic: u32,
     /// When it opened: its subscriber is due from a guard behind that.
     pub(super) opened_ns: u64,
+    /// Whether it had more to be read when it ended.
+    pub(super) unread: bool,
 }
 
 /// What one thread has when the run is over.
@@ -88,13 +100,20 @@ pub(crate) struct Outcome {
     pub(crate) in_flight: u64,
     /// Subscribers that were told of its loss, by event number; empty if nobody was.
     pub(crate) told: Vec<u32>,
+    /// Subscribers that left it unread, by event number; empty if nobody did.
+    pub(crate) unread: Vec<u32>,
+    /// Subscribers that received it after the horizon, by place among the measured events; empty
+    /// if nobody did.
+    pub(crate) late: Vec<u32>,
     /// Faults by name.
     pub(crate) offences: Vec<Offence>,
     pub(crate) gaps_late: u64,
     pub(crate) gaps_unfounded: u64,
     /// How long the slow subscribers lasted that the server cut off.
     pub(crate) slow_cut_ns: Vec<u64>,
-    /// Bytes that slow subscribers left unread at the end; `None` if that is not known.
+    /// Bytes in the sockets of slow subscribers at the end; `None` if that is not known.
+    pub(crate) slow_unread_bytes: Option<u64>,
+    /// Bytes in the sockets of the others that had not received everything; as above.
     pub(crate) unread_bytes: Option<u64>,
 }
 
@@ -111,8 +130,12 @@ impl Recorder {
             in_flight: 0,
             offences: Offences::default(),
             told: Vec::new(),
+            unread: Vec::new(),
+            late: Vec::new(),
             tally: Tally::default(),
             unique: 0,
+            late_count: 0,
+            heard_ns: 0,
             slow_cut_ns: Vec::new(),
             probing,
             measured,
@@ -172,10 +195,9 @@ impl Recorder {
         let bank = if is_measured { &mut self.tally.measured } else { &mut self.tally.other };
         let received_ns = place.stamp_ns.unwrap_or(place.read_ns);
         let latency_ns = received_ns.saturating_sub(stamp.intended_ns);
+        self.heard_ns = place.read_ns;
         if latency_ns > self.course.horizon_ns {
-            bank.late += 1;
-            let whose = self.whose(place, stamp.stream, is_measured);
-            return self.offences.late(&whose, stamp.sequence);
+            return self.late(place, stamp, number);
         }
         self.unique += 1;
         bank.unique += 1;
@@ -193,6 +215,18 @@ impl Recorder {
             self.cells.enter(number - self.measured.start, latency_ns, place.order);
             self.latencies[place.local].enter(latency_ns);
         }
+    }
+
+    /// Enters an arrival after the horizon.
+    fn late(&mut self, place: &Place, stamp: &Stamp, number: usize) {
+        self.late_count += 1;
+        let is_measured = self.measured.contains(&number);
+        if is_measured {
+            self.late.resize(self.measured.len(), 0);
+            self.late[number - self.measured.start] += 1;
+        }
+        let whose = self.whose(place, stamp.stream, is_measured);
+        self.offences.late(&whose, stamp.sequence);
     }
 
     /// Enters an event of a run without a plan, against its first arrival anywhere.
@@ -281,9 +315,21 @@ impl Recorder {
         }
     }
 
+    /// Whether an open subscriber has not received all that was planned until `now_ns`.
+    pub(super) fn lacks(&self, local: usize, topic: u32, now_ns: u64) -> bool {
+        let Some(start_ns) = self.course.start_ns() else { return false };
+        let schedule = &self.course.schedule;
+        let streams = schedule.streams_per_topic();
+        (0..streams).any(|place| {
+            let stream = topic * streams as u32 + place as u32;
+            let planned = schedule.due_before(stream, now_ns as i64 - start_ns as i64);
+            self.ledgers[local * streams + place].next() < u64::from(planned)
+        })
+    }
+
     /// Ends a session at `now_ns`; `drained`: the run has waited for everything that was due.
     pub(super) fn end_session(&mut self, whose: Session, now_ns: u64, drained: bool) {
-        let Session { local, order, topic, opened_ns } = whose;
+        let Session { local, order, topic, opened_ns, unread } = whose;
         let Some(start_ns) = self.course.start_ns() else { return };
         let schedule = &self.course.schedule;
         let streams = schedule.streams_per_topic();
@@ -310,9 +356,18 @@ impl Recorder {
             self.in_flight += open.iter().filter(measured).count() as u64;
             let numbers = schedule.stream(stream);
             let bound = |number: usize| numbers.partition_point(|&n| (n as usize) < number) as u32;
+            let next = ledger.next() as u32;
+            let mut until = to.min(planned.max(from));
+            if unread && next.max(from) < until {
+                self.unread.resize(self.due.len(), 0);
+                self.unread[base + next.max(from) as usize] += 1;
+                self.unread[base + until as usize] -= 1;
+                until = next.max(from);
+            }
             ended.push(Ended {
-                next: ledger.next() as u32,
-                due: from..to.min(planned.max(from)),
+                next,
+                due: from..until,
+                unread,
                 measured: bound(self.measured.start)..bound(self.measured.end),
             });
             *ledger = Ledger::default();
@@ -332,17 +387,23 @@ impl Recorder {
     /// Gives up the state for the sums over all threads.
     pub(super) fn finish(&mut self) -> Outcome {
         let schedule = &self.course.schedule;
-        let told = if self.told.is_empty() { Vec::new() } else { sums(schedule, &self.told) };
+        let any = |differences: &[i32]| match differences {
+            [] => Vec::new(),
+            some => sums(schedule, some),
+        };
         Outcome {
             latencies: std::mem::take(&mut self.latencies),
             cells: std::mem::take(&mut self.cells),
             due: sums(schedule, &self.due),
             in_flight: self.in_flight,
-            told,
+            told: any(&self.told),
+            unread: any(&self.unread),
+            late: std::mem::take(&mut self.late),
             offences: self.offences.finish(),
             gaps_late: self.offences.gaps_late,
             gaps_unfounded: self.offences.gaps_unfounded,
             slow_cut_ns: std::mem::take(&mut self.slow_cut_ns),
+            slow_unread_bytes: None,
             unread_bytes: None,
         }
     }

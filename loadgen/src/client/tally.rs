@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     pub(crate) wire_bytes: u64,
     /// Processor time of the thread.
     pub(crate) cpu_ns: u64,
+    /// How long it was ready to run and had no processor; 0 where the kernel does not say.
+    pub(crate) waited_ns: u64,
 }
 
 /// Deliveries.
@@ -56,8 +58,6 @@ pub(crate) struct Bank {
     pub(crate) corrupt: u64,
     /// Events without a stamp of this run, or of another topic.
     pub(crate) foreign: u64,
-    /// Arrivals after the horizon.
-    pub(crate) late: u64,
     /// Arrivals at a subscriber that was just connecting, or too old to be told from duplicates.
     pub(crate) ambiguous: u64,
     /// Reads that brought several events.
@@ -102,6 +102,7 @@ impl Default for Tally {
             },
             wire_bytes: 0,
             cpu_ns: 0,
+            waited_ns: 0,
         }
     }
 }
@@ -123,7 +124,6 @@ impl Default for Bank {
             out_of_order: 0,
             corrupt: 0,
             foreign: 0,
-            late: 0,
             ambiguous: 0,
             coalesced_reads: 0,
             gaps_announced: 0,
@@ -151,6 +151,7 @@ impl Tally {
         self.connects.merge(&other.connects);
         self.wire_bytes += other.wire_bytes;
         self.cpu_ns += other.cpu_ns;
+        self.waited_ns += other.waited_ns;
     }
 }
 
@@ -171,7 +172,6 @@ impl Bank {
         self.out_of_order += other.out_of_order;
         self.corrupt += other.corrupt;
         self.foreign += other.foreign;
-        self.late += other.late;
         self.ambiguous += other.ambiguous;
         self.coalesced_reads += other.coalesced_reads;
         self.gaps_announced += other.gaps_announced;

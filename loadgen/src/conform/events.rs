@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::point::{Broken, Checked, Level, Point};
-use super::site::Site;
+use super::site::{Field, Site};
 use super::stream::{Event, Stream};
 
 /// Sizes of large events, in bytes.
@@ -22,7 +22,7 @@ pub(super) const POINTS: &[Point] = &[
         id: "S1",
         level: Level::Must,
         rule: "text of every kind arrives as it was published",
-        source: "WHATWG HTML 9.2.4, 9.2.5: the stream is UTF-8",
+        source: "WHATWG HTML 9.2.5, 9.2.6: the stream is UTF-8",
         check: text,
     },
     Point {
@@ -33,11 +33,18 @@ pub(super) const POINTS: &[Point] = &[
         check: line_breaks,
     },
     Point {
-        id: "S3",
+        id: "S3a",
         level: Level::Must,
         rule: "a payload cannot inject fields or events",
         source: "WHATWG HTML 9.2.5, 9.2.6",
         check: injection,
+    },
+    Point {
+        id: "S3b",
+        level: Level::Must,
+        rule: "an event's name and id cannot inject fields or events",
+        source: "WHATWG HTML 9.2.5, 9.2.6",
+        check: field_injection,
     },
     Point {
         id: "S4",
@@ -68,11 +75,18 @@ pub(super) const POINTS: &[Point] = &[
         check: concurrent,
     },
     Point {
-        id: "S8",
+        id: "S8a",
         level: Level::Must,
         rule: "an event without a name is a message",
         source: "WHATWG HTML 9.2.6",
         check: unnamed,
+    },
+    Point {
+        id: "S8b",
+        level: Level::Must,
+        rule: "an event's name arrives as it was published",
+        source: "WHATWG HTML 9.2.6: names are compared literally",
+        check: named,
     },
     Point {
         id: "S11",
@@ -85,7 +99,7 @@ pub(super) const POINTS: &[Point] = &[
         id: "S12",
         level: Level::Must,
         rule: "a payload that is not UTF-8 is refused or mended",
-        source: "WHATWG HTML 9.2.4: the stream is UTF-8",
+        source: "WHATWG HTML 9.2.5: the stream is UTF-8",
         check: not_utf_8,
     },
 ];
@@ -163,7 +177,7 @@ fn as_published(site: &Site, texts: &[&str]) -> Checked {
     all_carried(site, &payloads)
 }
 
-/// WHATWG HTML 9.2.5: decoded as UTF-8; only the first byte order mark of a stream is removed.
+/// WHATWG HTML 9.2.6: decoded as UTF-8; only the first byte order mark of a stream is removed.
 fn text(site: &Site) -> Checked {
     let texts =
         ["plain", "\u{1f327} and \u{10ffff}", "e\u{301}", "a\u{feff}b", "\u{feff}at the front"];
@@ -195,6 +209,67 @@ fn injection(site: &Site) -> Checked {
             (b"retry: 1\n\n", &[b"retry: 1\n\n", b"retry: 1\n", b"retry: 1"]),
         ],
     )
+}
+
+/// Whether a publisher's own name or id reaches subscribers.
+fn takes(site: &Site, field: Field) -> Result<bool, Broken> {
+    let topic = site.topic();
+    let mut stream = site.open(topic)?;
+    let (_, status) = site.publish_with(topic, MARK, (field, "mine"))?;
+    if !(200..300).contains(&status) {
+        return Ok(false);
+    }
+    let event = stream.event()?;
+    Ok(match field {
+        Field::Name => event.name == b"mine",
+        Field::Id => event.id.as_deref() == Some(b"mine"),
+    })
+}
+
+/// A line end in a name or an id would begin a field; NUL in an id makes it none at all. Either
+/// the publisher is refused, or the event comes as if the name were harmless.
+fn field_injection(site: &Site) -> Checked {
+    let mut refused_count = 0;
+    let evil = ["x\ndata: evil", "x\revent: evil\rdata: evil", "x\r\n\r\ndata: evil", "x\0y"];
+    let mut fields = Vec::new();
+    for field in [Field::Name, Field::Id] {
+        match takes(site, field) {
+            Ok(true) => fields.push(field),
+            Ok(false) | Err(Broken::Absent(_)) => {}
+            Err(broken) => return Err(broken),
+        }
+    }
+    if fields.is_empty() {
+        takes(site, Field::Name)?;
+        return Err(Broken::absent("the server takes neither names nor ids from publishers"));
+    }
+    let values = fields.iter().flat_map(|field| evil.map(|value| (*field, value)));
+    let values: Vec<(Field, &str)> = values.collect();
+    for &(field, value) in &values {
+        let topic = site.topic();
+        let mut stream = site.open(topic)?;
+        let (probe, status) = site.publish_with(topic, b"innocent", (field, value))?;
+        match status {
+            200..300 => {
+                let event = stream.event()?;
+                if event.data != b"innocent" || event.name.starts_with(b"evil") {
+                    let data = event.data.escape_ascii();
+                    return Err(
+                        stream.broken(format!("{field:?} {value:?} makes data of \"{data}\""))
+                    );
+                }
+            }
+            400..500 => refused_count += 1,
+            status => return Err(probe.broken(format!("{field:?} {value:?} is answered {status}"))),
+        }
+        site.accepted(topic, MARK)?;
+        let next = stream.event()?;
+        if next.data != MARK {
+            let data = next.data.escape_ascii();
+            return Err(stream.broken(format!("{field:?} {value:?} makes an event \"{data}\"")));
+        }
+    }
+    Ok(format!("{refused_count} of {} refused", values.len()))
 }
 
 /// WHATWG HTML 9.2.6: exactly one space behind the colon, and exactly one LF at the end of the
@@ -270,6 +345,33 @@ fn unnamed(site: &Site) -> Checked {
     }
 }
 
+/// WHATWG HTML 9.2.6: whatever is no line end may stand in a name.
+fn named(site: &Site) -> Checked {
+    if !takes(site, Field::Name)? {
+        return Err(Broken::absent("the server takes no names from publishers"));
+    }
+    let mut delivered_count = 0;
+    let names = ["tick", "Tick", "a:b", "two words", "na\u{ef}ve"];
+    for name in names {
+        let topic = site.topic();
+        let mut stream = site.open(topic)?;
+        let (probe, status) = site.publish_with(topic, b"named", (Field::Name, name))?;
+        match status {
+            200..300 => {
+                let event = stream.event()?;
+                if event.name != name.as_bytes() {
+                    let seen = event.name.escape_ascii();
+                    return Err(stream.broken(format!("{name:?} arrives as \"{seen}\"")));
+                }
+                delivered_count += 1;
+            }
+            400..500 => {}
+            status => return Err(probe.broken(format!("the name {name:?} is answered {status}"))),
+        }
+    }
+    Ok(format!("{delivered_count} of {} names, the others refused", names.len()))
+}
+
 /// RFC 9110 15.5.14: 413 says that it is too large; silence says nothing.
 fn large(site: &Site) -> Checked {
     let mut seen = Vec::new();
@@ -293,7 +395,7 @@ fn large(site: &Site) -> Checked {
     Ok(seen.join(", "))
 }
 
-/// WHATWG HTML 9.2.4: streams are encoded as UTF-8 and there is no way to say otherwise.
+/// WHATWG HTML 9.2.5: streams are encoded as UTF-8, and there is no way to say otherwise.
 fn not_utf_8(site: &Site) -> Checked {
     all_carried(site, &[(b"\xc3\x28", &[]), (b"a\xff", &[]), (b"\xed\xa0\x80", &[])])
 }

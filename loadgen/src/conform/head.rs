@@ -1,16 +1,13 @@
 //! Points about the head of a stream: what opens it, and what keeps proxies from holding it.
 
-use std::time::Duration;
-
 use super::point::{Broken, Checked, Level, Point};
-use super::site::Site;
+use super::probe::{Answer, Probe};
+use super::site::{Site, Target};
 use super::stream::Stream;
+use crate::profile::Url;
 
-/// How soon a head has to come although no event is published: `EventSource` says `open` then.
-const HEAD_DEADLINE: Duration = Duration::from_secs(1);
-
-/// How soon a published event has to arrive: what is compressed or buffered takes for ever.
-const PROMPT_DEADLINE: Duration = Duration::from_secs(1);
+/// Redirects that a client follows (WHATWG Fetch, HTTP-redirect fetch, has 20).
+const REDIRECTS_COUNT_MAX: usize = 20;
 
 /// The points, in order.
 pub(super) const POINTS: &[Point] = &[
@@ -32,7 +29,7 @@ pub(super) const POINTS: &[Point] = &[
         id: "H3",
         level: Level::Should,
         rule: "Cache-Control keeps caches and compressing proxies away",
-        source: "RFC 9111 5.2.2",
+        source: "RFC 9111 5.2.2.4 to 5.2.2.6",
         check: cache_control,
     },
     Point {
@@ -43,11 +40,18 @@ pub(super) const POINTS: &[Point] = &[
         check: accel_buffering,
     },
     Point {
-        id: "H5",
+        id: "H5a",
         level: Level::Must,
-        rule: "the stream is chunked, or ends with its connection and says so",
-        source: "RFC 9112 6.1, 6.3, 9.6",
+        rule: "the stream is chunked, or ends with its connection, and has no length",
+        source: "RFC 9112 6.1, 6.2, 6.3",
         check: framing,
+    },
+    Point {
+        id: "H5b",
+        level: Level::Should,
+        rule: "a stream that ends with its connection says so in its head",
+        source: "RFC 9112 9.6",
+        check: close_is_said,
     },
     Point {
         id: "H6",
@@ -77,6 +81,20 @@ pub(super) const POINTS: &[Point] = &[
         source: "Yaffle/EventSource",
         check: padding,
     },
+    Point {
+        id: "H18a",
+        level: Level::Should,
+        rule: "a stream that is over for good is answered 204",
+        source: "WHATWG HTML 9.2.1; RFC 9110 15.3.5",
+        check: over_for_good,
+    },
+    Point {
+        id: "H18b",
+        level: Level::Should,
+        rule: "a stream that has moved is found by its redirect",
+        source: "RFC 9110 15.4, 10.2.2; WHATWG HTML 9.2.1",
+        check: moved,
+    },
 ];
 
 /// WHATWG HTML 9.2.2: any other status or type fails the connection for good.
@@ -89,7 +107,7 @@ fn opens(site: &Site) -> Checked {
 fn head_at_once(site: &Site) -> Checked {
     let stream = site.open(site.topic())?;
     let took = stream.answer.took;
-    if took > HEAD_DEADLINE {
+    if took > site.prompt {
         return Err(stream.broken(format!("the head took {} ms", took.as_millis())));
     }
     Ok(format!("{} ms", took.as_millis()))
@@ -119,24 +137,32 @@ fn accel_buffering(site: &Site) -> Checked {
     }
 }
 
-/// RFC 9112 6.1 and 6.3 name the framings; a stream has no length. 9.6: who ends the connection
-/// says so.
+/// RFC 9112 6.1 and 6.3 name the framings; a stream has no length (6.2).
 fn framing(site: &Site) -> Checked {
     let topic = site.topic();
     let mut stream = site.open(topic)?;
     if let Some(length) = stream.answer.field("content-length") {
         return Err(stream.broken(format!("Content-Length is {length}")));
     }
-    let chunked = stream.answer.lists("transfer-encoding", "chunked");
-    if !chunked && !stream.answer.head.closes {
-        return Err(stream.broken("neither chunked nor Connection: close"));
-    }
     if site.recipe.is_some() {
         // A broken chunk shows only when it is read.
         site.accepted(topic, b"framed")?;
         stream.event()?;
     }
-    Ok(if chunked { "chunked" } else { "Connection: close" }.to_owned())
+    let chunked = stream.answer.lists("transfer-encoding", "chunked");
+    Ok(if chunked { "chunked" } else { "until the connection ends" }.to_owned())
+}
+
+/// RFC 9112 9.6: who intends to end the connection behind an answer says so.
+fn close_is_said(site: &Site) -> Checked {
+    let stream = site.open(site.topic())?;
+    if stream.answer.lists("transfer-encoding", "chunked") {
+        return Ok("chunked: nothing has to be said".to_owned());
+    }
+    match stream.answer.head.closes {
+        true => Ok("Connection: close".to_owned()),
+        false => Err(stream.broken("neither chunked nor Connection: close")),
+    }
 }
 
 /// RFC 9112 6.1: no Transfer-Encoding unless the request shows HTTP/1.1. nginx asked its
@@ -149,7 +175,8 @@ fn http_1_0(site: &Site) -> Checked {
         if let Some(field) = connection {
             asked = asked.field(field);
         }
-        let mut stream = Stream::open(site, &asked)?;
+        let shown = connection.unwrap_or("no Connection field");
+        let mut stream = Stream::open(site, &asked).map_err(|broken| broken.behind(shown))?;
         for name in ["transfer-encoding", "content-length"] {
             if let Some(value) = stream.answer.field(name) {
                 return Err(stream.broken(format!("{name}: {value} in answer to HTTP/1.0")));
@@ -173,7 +200,8 @@ fn accept(site: &Site) -> Checked {
         if let Some(value) = value {
             asked = asked.field(format!("Accept: {value}"));
         }
-        Stream::open(site, &asked)?;
+        let shown = value.map_or("no Accept".to_owned(), |value| format!("Accept: {value}"));
+        Stream::open(site, &asked).map_err(|broken| broken.behind(&shown))?;
     }
     let other = site.ask(site.topic()).without("accept").field("Accept: application/json");
     let (probe, answer) = site.answer(&other)?;
@@ -196,7 +224,7 @@ fn accept_encoding(site: &Site) -> Checked {
     }
     if site.recipe.is_some() {
         site.accepted(topic, b"small")?;
-        if stream.next_within(PROMPT_DEADLINE)?.is_none() {
+        if stream.next_within(site.prompt)?.is_none() {
             return Err(stream.broken("a small event is held back"));
         }
     }
@@ -212,4 +240,56 @@ fn padding(site: &Site) -> Checked {
         stream.event()?;
     }
     Ok(format!("{} comments in front", stream.comments_count))
+}
+
+/// WHATWG HTML 9.2.1: 204 is how a client is told to stop reconnecting.
+fn over_for_good(site: &Site) -> Checked {
+    let url = site.hooks.ended.as_ref();
+    let url =
+        url.ok_or_else(|| Broken::absent("an address that is over for good: give --ended"))?;
+    let (probe, answer) = answer_at(site, url)?;
+    match answer.head.status {
+        204 => Ok("204".to_owned()),
+        status => Err(probe.broken(format!("a stream that is over is answered {status}"))),
+    }
+}
+
+/// WHATWG HTML 9.2.1: redirects are followed as in any request.
+fn moved(site: &Site) -> Checked {
+    let url = site.hooks.moved.as_ref();
+    let url = url.ok_or_else(|| Broken::absent("an address that has moved: give --moved"))?;
+    let (mut url, mut statuses) = (url.clone(), Vec::new());
+    for _ in 0..=REDIRECTS_COUNT_MAX {
+        let (probe, answer) = answer_at(site, &url)?;
+        let status = answer.head.status;
+        match status {
+            301 | 302 | 307 | 308 => statuses.push(status.to_string()),
+            200 if !statuses.is_empty() && answer.head.is_event_stream => {
+                return Ok(format!("{} to a stream", statuses.join(", ")));
+            }
+            _ => return Err(probe.broken(format!("{status} where a redirect or a stream was due"))),
+        }
+        let place = answer.field("location");
+        let place = place.ok_or_else(|| probe.broken(format!("{status} without Location")))?;
+        url =
+            target_of(&url, &place).map_err(|error| probe.broken(format!("Location: {error}")))?;
+    }
+    Err(Broken::fails(format!("{REDIRECTS_COUNT_MAX} redirects lead to no stream")))
+}
+
+/// Where a Location leads, as servers write it: an address, or a path (RFC 9110 10.2.2).
+fn target_of(from: &Url, place: &str) -> Result<Url, String> {
+    match place.strip_prefix('/') {
+        Some(path) if !path.starts_with('/') => Ok(Url { path: place.to_owned(), ..from.clone() }),
+        _ => Ok(Url::parse(place)?),
+    }
+}
+
+/// The stream's request, sent to another address.
+fn answer_at(site: &Site, url: &Url) -> Result<(Probe, Answer), Broken> {
+    let mut asked = site.ask(site.topic()).instead(&format!("Host: {}", url.authority));
+    asked.target = if url.path.is_empty() { "/".to_owned() } else { url.path.clone() };
+    let mut probe = Probe::connect_to(Target { address: url.address, patience: site.patience })?;
+    let answer = probe.exchange(&asked.bytes(), false)?;
+    Ok((probe, answer))
 }

@@ -53,14 +53,22 @@ pub(super) type Checked = Result<String, Broken>;
 pub(super) enum Broken {
     /// The rule is broken: what was seen, and the bytes of the connection.
     Fails { what: String, log: String },
-    /// The point does not apply, and why.
+    /// What the check needs is missing: the server does not have it, or the user did not give it.
     Absent(String),
 }
 
 impl Broken {
-    /// The point does not apply.
+    /// What the check needs is missing.
     pub(super) fn absent(why: impl Into<String>) -> Broken {
         Broken::Absent(why.into())
+    }
+
+    /// The same with what led to it in front; what is missing stays as it is.
+    pub(super) fn behind(self, before: &str) -> Broken {
+        match self {
+            Broken::Fails { what, log } => Broken::Fails { what: format!("{before}: {what}"), log },
+            absent => absent,
+        }
     }
 
     /// The rule is broken by what several connections show together.
@@ -85,7 +93,7 @@ pub(super) enum Outcome {
     Fail,
     /// An INFO point that has something to say.
     Note,
-    /// Not applicable.
+    /// Not checked.
     Absent,
 }
 
@@ -118,11 +126,22 @@ impl Judged {
     }
 }
 
-/// All points, in the order in which they are tested.
+/// All points, in the order in which they are tested: last those after which the server is not
+/// what it was.
 pub(super) fn all() -> impl Iterator<Item = &'static Point> {
-    let parts = [super::head::POINTS, super::request::POINTS, super::events::POINTS];
-    let more = [super::resume::POINTS, super::life::POINTS];
-    parts.into_iter().chain(more).flatten()
+    let parts = [
+        super::head::POINTS,
+        super::request::POINTS,
+        super::http2::POINTS,
+        super::events::POINTS,
+        super::resume::POINTS,
+        super::life::POINTS,
+        super::churn::POINTS,
+        super::slow::POINTS,
+        super::limits::POINTS,
+        super::restart::POINTS,
+    ];
+    parts.into_iter().flatten()
 }
 
 #[cfg(test)]

@@ -10,8 +10,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
+
 use super::point::Broken;
-use super::site::Site;
+use super::site::{Site, Target};
 use crate::http::{Body, HEAD_BYTES_MAX, Head};
 
 /// Bytes of each direction that a failure shows: its beginning and its end, so many of each.
@@ -73,17 +75,48 @@ impl Answer {
 impl Probe {
     /// Connects to where subscribers go.
     pub(super) fn connect(site: &Site) -> Result<Probe, Broken> {
-        Probe::connect_to(site.address, site.patience)
+        Probe::connect_to(site.door())
     }
 
     /// Connects to any address.
-    pub(super) fn connect_to(address: SocketAddr, patience: Duration) -> Result<Probe, Broken> {
-        let socket = TcpStream::connect_timeout(&address, patience)
-            .and_then(|socket| socket.set_nodelay(true).map(|()| socket))
-            .and_then(|socket| socket.set_write_timeout(Some(patience)).map(|()| socket))
-            .map_err(|error| Broken::fails(format!("connect to {address}: {error}")))?;
+    pub(super) fn connect_to(target: Target) -> Result<Probe, Broken> {
+        Probe::dial(target, None)
+    }
+
+    /// Connects with a receive buffer of so many bytes, so that a reader that stops is soon felt.
+    /// The size has to stand before the connect, because it decides the window.
+    pub(super) fn connect_narrow(target: Target, bytes: usize) -> Result<Probe, Broken> {
+        Probe::dial(target, Some(bytes))
+    }
+
+    fn dial(target: Target, receive_bytes: Option<usize>) -> Result<Probe, Broken> {
+        let Target { address, patience } = target;
+        let dialled = || {
+            let domain = Domain::for_address(address);
+            let socket = Socket::new(domain, Type::STREAM, None)?;
+            receive_bytes.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes))?;
+            socket.connect_timeout(&address.into(), patience)?;
+            let socket = TcpStream::from(socket);
+            socket.set_nodelay(true)?;
+            socket.set_write_timeout(Some(patience))?;
+            Ok(socket)
+        };
+        let socket = dialled().map_err(|error: std::io::Error| {
+            Broken::fails(format!("connect to {address}: {error}"))
+        })?;
         let (sent, received) = (Transcript::default(), Transcript::default());
         Ok(Probe { socket, sent, received, input: Vec::new(), patience })
+    }
+
+    /// Our end of the connection.
+    pub(super) fn local_address(&self) -> Result<SocketAddr, Broken> {
+        self.socket.local_addr().map_err(|error| self.broken(error.to_string()))
+    }
+
+    /// Ends the connection by a reset.
+    pub(super) fn reset(self) {
+        // Fails for no open socket; closing it says the same then, only more politely.
+        let _ = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
     }
 
     /// Sends bytes.

@@ -18,7 +18,7 @@ pub(super) fn summary(judged: &[Judged]) -> String {
         format!("{} {passed} of {all}", level.name())
     };
     let absent = judged.iter().filter(|one| one.outcome() == Outcome::Absent).count();
-    format!("{}, {}, not applicable {absent}", of(Level::Must), of(Level::Should))
+    format!("{}, {}, not checked {absent}", of(Level::Must), of(Level::Should))
 }
 
 fn word(outcome: Outcome) -> &'static str {
@@ -26,7 +26,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::Pass => "pass",
         Outcome::Fail => "FAIL",
         Outcome::Note => "note",
-        Outcome::Absent => "n/a",
+        Outcome::Absent => "-",
     }
 }
 
@@ -34,16 +34,24 @@ fn indented(log: &str, by: &str) -> String {
     log.lines().map(|line| format!("{by}{line}\n")).collect()
 }
 
+/// What was seen, or what is missing.
+fn seen(one: &Judged) -> String {
+    match one.outcome() {
+        Outcome::Absent => format!("not checked: {}", one.words()),
+        _ => one.words().to_owned(),
+    }
+}
+
 /// One point as text.
 pub(super) fn row(one: &Judged) -> String {
     let (point, outcome) = (one.point, word(one.outcome()));
+    let seen = seen(one);
     let mut text = format!(
-        "{outcome:<5} {:<5} {:<7} {}\n{:20}{}\n",
+        "{outcome:<5} {:<5} {:<7} {}\n{:20}{seen}\n",
         point.id,
         point.level.name(),
         point.rule,
-        "",
-        one.words()
+        ""
     );
     if one.outcome() == Outcome::Fail {
         text += &format!("{:20}rule: {}\n", "", point.source);
@@ -122,7 +130,7 @@ pub(super) fn markdown(judged: &[Judged], url: &str) -> String {
             point.id,
             point.level.name(),
             cell(point.rule),
-            cell(one.words()),
+            cell(&seen(one)),
             cell(point.source)
         );
     }
@@ -154,7 +162,7 @@ mod tests {
     #[test]
     fn every_form_tells_passes_failures_and_what_does_not_apply() {
         let judged = judged();
-        assert_eq!(summary(&judged), "MUST 1 of 1, SHOULD 0 of 1, not applicable 1");
+        assert_eq!(summary(&judged), "MUST 1 of 1, SHOULD 0 of 1, not checked 1");
         let tap = tap(&judged);
         assert!(tap.starts_with("TAP version 14\n1..3\nok 1 - H1 MUST"), "{tap}");
         assert!(tap.contains("not ok 2 - H2") && tap.contains("# SKIP no recipe"), "{tap}");

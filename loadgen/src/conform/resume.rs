@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::asked::{self, Asked};
 use super::point::{Broken, Checked, Level, Point};
+use super::probe::Probe;
 use super::site::Site;
 use super::stream::Stream;
 
@@ -17,6 +19,12 @@ const CUT_EVENTS_MAX: usize = 7;
 
 /// Bytes of an id that a browser sends without asking first (WHATWG Fetch 2.2.2).
 const SAFE_ID_BYTES_MAX: usize = 128;
+
+/// Bytes of an id that no server gives.
+const LONG_ID_BYTES: usize = 8 * 1024;
+
+/// An id that no server has given.
+const UNKNOWN_ID: &str = "no-such-event";
 
 /// Streams that are opened to see whether reconnection times differ.
 const STREAMS_COUNT: usize = 8;
@@ -66,11 +74,18 @@ pub(super) const POINTS: &[Point] = &[
         check: query_names,
     },
     Point {
-        id: "R4",
+        id: "R4a",
         level: Level::Should,
         rule: "an id that the server does not know is no error of the server",
-        source: "WHATWG HTML 9.2.3: any other status ends the client for good",
+        source: "WHATWG HTML 9.2.2: any status but 200 ends the client for good",
         check: odd_ids,
+    },
+    Point {
+        id: "R4b",
+        level: Level::Should,
+        rule: "a stream says so when it cannot go on where its client was",
+        source: "WHATWG HTML 9.2.4: only who knows of a loss can mend it",
+        check: told_of_unknown,
     },
     Point {
         id: "R7a",
@@ -81,15 +96,29 @@ pub(super) const POINTS: &[Point] = &[
     },
     Point {
         id: "R7b",
-        level: Level::Info,
-        rule: "whether reconnection times are spread",
-        source: "clients that were cut off together come back together",
+        level: Level::Should,
+        rule: "reconnection times are spread",
+        source: "WHATWG HTML 9.2.3: EventSource has no jitter of its own",
         check: retry_spread,
+    },
+    Point {
+        id: "R8",
+        level: Level::Should,
+        rule: "an id without data is a place to go on from",
+        source: "WHATWG HTML 9.2.6: the id is set although nothing is dispatched",
+        check: id_alone,
+    },
+    Point {
+        id: "R9",
+        level: Level::Must,
+        rule: "replay is for those who may read the topic, and for nobody else",
+        source: "RFC 9110 15.5.2, 15.5.4, 11.6.2",
+        check: authorised_replay,
     },
 ];
 
 /// Publishes numbers, reads them, and gives the ids behind each.
-fn ids(site: &Site, topic: u32, count: usize) -> Result<(Stream, Vec<Vec<u8>>), Broken> {
+pub(super) fn ids(site: &Site, topic: u32, count: usize) -> Result<(Stream, Vec<Vec<u8>>), Broken> {
     let mut stream = site.open(topic)?;
     let mut ids = Vec::new();
     for number in 0..count {
@@ -136,7 +165,7 @@ fn unique_ids(site: &Site) -> Checked {
 }
 
 /// The field as bytes would be needed for ids beyond ASCII; those are passed over.
-fn as_text(id: &[u8]) -> Result<&str, Broken> {
+pub(super) fn as_text(id: &[u8]) -> Result<&str, Broken> {
     std::str::from_utf8(id).map_err(|_| Broken::absent("the ids are not UTF-8"))
 }
 
@@ -204,25 +233,145 @@ fn query_names(site: &Site) -> Checked {
             known.push(name);
         }
     }
-    match known.is_empty() {
-        true => Err(Broken::fails("none of last_event_id, lastEventId, Last-Event-ID is known")),
-        false => Ok(known.join(", ")),
+    match known.first() {
+        None => Err(Broken::fails("none of last_event_id, lastEventId, Last-Event-ID is known")),
+        Some(name) => Ok(format!("{}; {}", known.join(", "), precedence(site, name)?)),
     }
+}
+
+/// Which of two ids wins. `EventSource` keeps its URL when it reconnects, so the header is the
+/// newer one.
+fn precedence(site: &Site, name: &str) -> Result<&'static str, Broken> {
+    let topic = site.topic();
+    let (_, ids) = ids(site, topic, 3)?;
+    let asked = site.ask(topic).query(&format!("{name}={}", as_text(&ids[0])?));
+    let asked = asked.field(format!("Last-Event-ID: {}", as_text(&ids[1])?));
+    let event = Stream::open(site, &asked)?.next()?;
+    Ok(match event.and_then(|event| event.id) {
+        Some(id) if id == ids[2] => "the header goes before the query",
+        Some(id) if id == ids[1] => "the query goes before the header",
+        _ => "both together are neither",
+    })
 }
 
 /// Unknown, empty, long, of other forms: none may end in 5xx or in silence.
 fn odd_ids(site: &Site) -> Checked {
     let mut statuses = BTreeSet::new();
-    let long = "9".repeat(4096);
-    for id in ["", "0", "-1", "unknown", "18446744073709551616", "a b", "\u{e4}", "%00", &long] {
+    let long = "9".repeat(LONG_ID_BYTES);
+    let huge = "18446744073709551616";
+    for id in ["", "0", "-1", "unknown", huge, "a b", "\u{e4}", "%00", "\0", &long] {
         let asked = site.ask(site.topic()).field(format!("Last-Event-ID: {id}"));
-        let (probe, answer) = site.answer(&asked)?;
+        let shown: String = id.escape_default().take(32).collect();
+        let mut probe = Probe::connect(site)?;
+        let answer = match probe.exchange(&asked.bytes(), false) {
+            Ok(answer) => answer,
+            // RFC 9110 5.5: a field with NUL is no field, and RFC 9112 lets a server hang up.
+            Err(_) if id == "\0" => continue,
+            Err(broken) => return Err(broken),
+        };
         let status = answer.head.status;
         if status >= 500 {
-            let id: String = id.chars().take(32).collect();
-            return Err(probe.broken(format!("Last-Event-ID: {id} is answered {status}")));
+            return Err(probe.broken(format!("Last-Event-ID: {shown} is answered {status}")));
         }
         statuses.insert(status.to_string());
+    }
+    site.open(site.topic())?;
+    Ok(format!("answered {}", Vec::from_iter(statuses).join(", ")))
+}
+
+/// What a header field tells of an id that the stream does not go on from.
+pub(super) fn told_by_field(stream: &Stream, asked: &str) -> Option<String> {
+    ["mercure-last-event-id", "last-event-id"].into_iter().find_map(|name| {
+        let value = stream.answer.field(name).filter(|value| value != asked)?;
+        Some(format!("told by {name}: {value}"))
+    })
+}
+
+/// By an event of the server's own, by a header field, or by all that there is.
+fn told_of_unknown(site: &Site) -> Checked {
+    let topic = site.topic();
+    let (stream, _) = ids(site, topic, 2)?;
+    drop(stream);
+    let asked = site.ask(topic).field(format!("Last-Event-ID: {UNKNOWN_ID}"));
+    let (probe, answer) = site.answer(&asked)?;
+    if answer.head.status != 200 {
+        return Ok(format!("refused with {}", answer.head.status));
+    }
+    let mut stream = Stream::answered(probe, answer, site.patience)?;
+    if let Some(told) = told_by_field(&stream, UNKNOWN_ID) {
+        return Ok(told);
+    }
+    site.accepted(topic, b"live")?;
+    let event = stream.event()?;
+    let holds = |part: &[u8]| memchr::memmem::find(&event.data, part).is_some();
+    match () {
+        () if holds(b"live") => {
+            Err(stream.broken("an unknown id gets live events only, and nothing says so"))
+        }
+        () if event.data == b"0" => Ok("all that is kept is sent".to_owned()),
+        () if event.data == b"1" => {
+            Err(stream.broken("an unknown id gets the last event, and nothing says so"))
+        }
+        () => Ok(format!("told by an event \"{}\"", event.name.escape_ascii())),
+    }
+}
+
+/// WHATWG HTML 9.2.6: the last event id is set at a blank line, whether or not there is data. So
+/// a client that is cut off before its first event still misses nothing.
+fn id_alone(site: &Site) -> Checked {
+    let topic = site.topic();
+    // An id may be worth nothing while nothing was ever published.
+    let (stream, _) = ids(site, topic, 1)?;
+    drop(stream);
+    let mut stream = site.open(topic)?;
+    stream.until(site.prompt / 2, |stream| stream.id.is_some())?;
+    let id = stream.id.clone().filter(|id| !id.is_empty());
+    let id =
+        id.ok_or_else(|| Broken::absent("an id alone: the server sends none at the beginning"))?;
+    drop(stream);
+    site.accepted(topic, b"missed")?;
+    let asked = site.ask(topic).field(format!("Last-Event-ID: {}", as_text(&id)?));
+    let mut stream = Stream::open(site, &asked)?;
+    let event = stream.event()?;
+    match memchr::memmem::find(&event.data, b"missed") {
+        Some(_) => Ok(format!("as \"{}\"", id.escape_ascii())),
+        None => {
+            Err(stream
+                .broken(format!("behind \"{}\" the missed event is missing", id.escape_ascii())))
+        }
+    }
+}
+
+/// Somebody who may not read must get nothing of what is kept, whatever id is given.
+fn authorised_replay(site: &Site) -> Checked {
+    if site.hooks.stranger.is_empty() {
+        return Err(Broken::absent("somebody who may not read: give --stranger"));
+    }
+    let topic = site.topic();
+    let mut stream = site.open(topic)?;
+    let secret = |number: usize| format!("secret {number}").into_bytes();
+    site.accepted(topic, &secret(0))?;
+    let id = stream.event()?.id.ok_or_else(|| Broken::absent("events have no ids"))?;
+    site.accepted(topic, &secret(1))?;
+    stream.event()?;
+    let mut statuses = BTreeSet::new();
+    for id in [as_text(&id)?, UNKNOWN_ID, "earliest"] {
+        let own = |asked: Asked, field: &String| asked.without(asked::name(field));
+        let asked = site.wishes.headers.iter().fold(site.ask(topic), own);
+        let asked = site.hooks.stranger.iter().fold(asked, |asked, field| asked.instead(field));
+        let (probe, answer) = site.answer(&asked.field(format!("Last-Event-ID: {id}")))?;
+        statuses.insert(answer.head.status.to_string());
+        if answer.head.status != 200 {
+            continue;
+        }
+        let mut stream = Stream::answered(probe, answer, site.patience)?;
+        while let Some(event) = stream.next_within(site.prompt)? {
+            if memchr::memmem::find(&event.data, b"secret").is_some() {
+                return Err(
+                    stream.broken(format!("a stranger with the id {id} is sent what is kept"))
+                );
+            }
+        }
     }
     Ok(format!("answered {}", Vec::from_iter(statuses).join(", ")))
 }
@@ -258,6 +407,12 @@ fn retry_spread(site: &Site) -> Checked {
             None => return Err(Broken::absent("no retry field")),
         }
     }
-    let (least, most) = (times.iter().min(), times.iter().max());
-    Ok(format!("{} to {} ms", least.expect("eight"), most.expect("eight")))
+    let least = times.iter().min().copied().unwrap_or_default();
+    let most = times.iter().max().copied().unwrap_or_default();
+    if least == most {
+        let what =
+            format!("{STREAMS_COUNT} streams are all told {least} ms: they come back together");
+        return Err(Broken::fails(what));
+    }
+    Ok(format!("{least} to {most} ms"))
 }

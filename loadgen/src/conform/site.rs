@@ -8,11 +8,13 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::asked::Asked;
+use super::inside::Hooks;
 use super::point::Broken;
 use super::probe::{Answer, Probe};
 use super::stream::Stream;
-use crate::client::fleet::Request;
-use crate::profile::Recipe;
+use crate::client::fleet::{Request, TopicName};
+use crate::profile::{Profile, Recipe, Url, Wishes};
 
 /// Why points about events are passed over.
 const NO_RECIPE: &str = "nothing can be published: give --profile or --publish";
@@ -20,17 +22,34 @@ const NO_RECIPE: &str = "nothing can be published: give --profile or --publish";
 /// The server, and what the user said of it.
 #[derive(Debug)]
 pub(super) struct Site {
-    pub(super) address: SocketAddr,
-    pub(super) authority: String,
+    pub(super) url: Url,
     pub(super) subscribe: Request,
     pub(super) recipe: Option<Recipe>,
+    pub(super) profile: Profile,
+    pub(super) wishes: Wishes,
+    pub(super) topic: TopicName,
     /// How long something that must come may take.
     pub(super) patience: Duration,
+    /// What counts as at once.
+    pub(super) prompt: Duration,
+    /// How long a stream that begins with nothing may take before it is sure to get events.
+    pub(super) settle: Duration,
     /// How long to listen to a quiet stream.
     pub(super) idle: Duration,
     /// An origin whose pages may read the stream.
     pub(super) origin: Option<String>,
+    /// What is known of the server beyond its requests.
+    pub(super) hooks: Hooks,
     pub(super) next_topic: Cell<u32>,
+}
+
+/// A field of an event beside its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    /// Its type.
+    Name,
+    /// Its id.
+    Id,
 }
 
 impl Site {
@@ -43,15 +62,7 @@ impl Site {
     pub(super) fn ask(&self, topic: u32) -> Asked {
         let mut text = Vec::new();
         self.subscribe.write(topic, 0, &mut text);
-        let text = String::from_utf8_lossy(&text).into_owned();
-        let mut lines = text.split("\r\n").filter(|line| !line.is_empty());
-        let target = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or("/");
-        Asked {
-            method: "GET",
-            target: target.to_owned(),
-            version: "1.1",
-            fields: lines.map(str::to_owned).collect(),
-        }
+        Asked::read(&text)
     }
 
     /// Opens the stream of a topic.
@@ -66,10 +77,65 @@ impl Site {
         Ok((probe, answer))
     }
 
+    /// Where subscribers go, without the rest of the site: it may go to another thread.
+    pub(super) fn door(&self) -> Target {
+        Target { address: self.url.address, patience: self.patience }
+    }
+
     /// Publishes one event; the status and the connection that show what came of it.
     pub(super) fn publish(&self, topic: u32, payload: &[u8]) -> Result<(Probe, u16), Broken> {
-        let request = self.publication(topic, payload)?;
-        self.target().answer(&request)
+        self.target().answer(&self.publication(topic, payload)?)
+    }
+
+    /// Publishes one event with a field of a value.
+    pub(super) fn publish_with(
+        &self,
+        topic: u32,
+        payload: &[u8],
+        (field, value): (Field, &str),
+    ) -> Result<(Probe, u16), Broken> {
+        let wishes = self.wishes_with(field, value)?;
+        let recipe = Recipe::new(self.profile, &self.url, &wishes, self.topic.clone());
+        // A field that HTTP itself cannot carry cannot be put to the server.
+        let recipe = recipe.map_err(Broken::absent)?.ok_or_else(|| Broken::absent(NO_RECIPE))?;
+        self.target().answer(&written(&recipe, topic, payload)?)
+    }
+
+    /// Where the servers that are known by name take the fields of an event.
+    fn wishes_with(&self, field: Field, value: &str) -> Result<Wishes, Broken> {
+        if self.recipe.is_none() {
+            return Err(Broken::absent(NO_RECIPE));
+        }
+        let mut wishes = self.wishes.clone();
+        let encoded = escaped_for_a_form(value.as_bytes());
+        let encoded = String::from_utf8_lossy(&encoded);
+        if wishes.publish.is_some() || wishes.publish_body.is_some() {
+            return Err(Broken::absent("where --publish takes a name or an id is not known"));
+        }
+        match (self.profile, field) {
+            (Profile::Downpour, _) => {
+                let name = if field == Field::Name { "event" } else { "id" };
+                let authority = &self.url.authority;
+                let target = format!("POST http://{authority}/events/{{topic}}?{name}={encoded}");
+                wishes.publish = Some(target);
+            }
+            (Profile::Mercure, _) => {
+                let name = if field == Field::Name { "type" } else { "id" };
+                wishes.publish_body =
+                    Some(format!("topic={{topic}}&data={{data}}&{name}={encoded}"));
+            }
+            (Profile::Nchan, Field::Name) => {
+                wishes.publish_headers.push(format!("X-EventSource-Event: {value}"));
+            }
+            (profile, _) => {
+                let (name, which) =
+                    (profile.name(), if field == Field::Name { "a name" } else { "an id" });
+                return Err(Broken::absent(format!(
+                    "the profile {name} publishes no event with {which}"
+                )));
+            }
+        }
+        Ok(wishes)
     }
 
     /// The requests of several events, to be sent from several threads.
@@ -84,7 +150,7 @@ impl Site {
 
     /// Where events are published, without the rest of the site: it may go to another thread.
     pub(super) fn target(&self) -> Target {
-        let address = self.recipe.as_ref().map_or(self.address, |recipe| recipe.address);
+        let address = self.recipe.as_ref().map_or(self.url.address, |recipe| recipe.address);
         Target { address, patience: self.patience }
     }
 
@@ -94,30 +160,34 @@ impl Site {
     }
 
     fn publication(&self, topic: u32, payload: &[u8]) -> Result<Vec<u8>, Broken> {
-        let recipe = self.recipe.as_ref().ok_or_else(|| Broken::absent(NO_RECIPE))?;
-        let write = |bytes: usize| {
-            let (mut out, mut places) = (Vec::new(), Vec::new());
-            recipe.write(&[(topic, bytes)], &mut out, &mut places);
-            (out, places.remove(0))
-        };
-        // The head alone says in what the payload is wrapped.
-        let head = String::from_utf8_lossy(&write(0).0).to_ascii_lowercase();
-        let payload = match head.lines().rfind(|line| line.starts_with("content-type:")) {
-            Some(line) if line.contains("x-www-form-urlencoded") => escaped_for_a_form(payload),
-            Some(line) if line.contains("json") => escaped_for_json(payload)?,
-            _ => payload.to_vec(),
-        };
-        let (mut out, place) = write(payload.len());
-        out[place].copy_from_slice(&payload);
-        Ok(out)
+        written(self.recipe.as_ref().ok_or_else(|| Broken::absent(NO_RECIPE))?, topic, payload)
     }
 }
 
-/// Where events are published.
+/// The request that publishes an event.
+fn written(recipe: &Recipe, topic: u32, payload: &[u8]) -> Result<Vec<u8>, Broken> {
+    let write = |bytes: usize| {
+        let (mut out, mut places) = (Vec::new(), Vec::new());
+        recipe.write(&[(topic, bytes)], &mut out, &mut places);
+        (out, places.remove(0))
+    };
+    // The head alone says in what the payload is wrapped.
+    let head = String::from_utf8_lossy(&write(0).0).to_ascii_lowercase();
+    let payload = match head.lines().rfind(|line| line.starts_with("content-type:")) {
+        Some(line) if line.contains("x-www-form-urlencoded") => escaped_for_a_form(payload),
+        Some(line) if line.contains("json") => escaped_for_json(payload)?,
+        _ => payload.to_vec(),
+    };
+    let (mut out, place) = write(payload.len());
+    out[place].copy_from_slice(&payload);
+    Ok(out)
+}
+
+/// An address and how long it may take to answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target {
-    address: SocketAddr,
-    patience: Duration,
+    pub(super) address: SocketAddr,
+    pub(super) patience: Duration,
 }
 
 impl Target {
@@ -130,7 +200,7 @@ impl Target {
     }
 
     fn answer(self, request: &[u8]) -> Result<(Probe, u16), Broken> {
-        let mut probe = Probe::connect_to(self.address, self.patience)?;
+        let mut probe = Probe::connect_to(self)?;
         let answer = probe.exchange(request, false)?;
         Ok((probe, answer.head.status))
     }
@@ -153,66 +223,9 @@ fn escaped_for_json(payload: &[u8]) -> Result<Vec<u8>, Broken> {
     Ok(quoted.as_bytes()[1..quoted.len() - 1].to_vec())
 }
 
-/// A request that can be changed before it is sent.
-#[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) method: &'static str,
-    pub(super) target: String,
-    pub(super) version: &'static str,
-    pub(super) fields: Vec<String>,
-}
-
-impl Asked {
-    /// The same with another method.
-    pub(super) fn method(self, method: &'static str) -> Asked {
-        Asked { method, ..self }
-    }
-
-    /// The same with one more header field.
-    pub(super) fn field(mut self, field: impl Into<String>) -> Asked {
-        self.fields.push(field.into());
-        self
-    }
-
-    /// The same without a header field.
-    pub(super) fn without(mut self, name: &str) -> Asked {
-        let named = |field: &String| {
-            field.split(':').next().is_some_and(|found| found.trim().eq_ignore_ascii_case(name))
-        };
-        self.fields.retain(|field| !named(field));
-        self
-    }
-
-    /// The same with one more query parameter.
-    pub(super) fn query(mut self, parameter: &str) -> Asked {
-        let joint = if self.target.contains('?') { '&' } else { '?' };
-        self.target = format!("{}{joint}{parameter}", self.target);
-        self
-    }
-
-    /// The request as it is sent.
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        let fields: String = self.fields.iter().map(|field| format!("{field}\r\n")).collect();
-        let Asked { method, target, version, .. } = self;
-        format!("{method} {target} HTTP/{version}\r\n{fields}\r\n").into_bytes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_is_changed_field_by_field() {
-        let asked = Asked {
-            method: "GET",
-            target: "/t".to_owned(),
-            version: "1.1",
-            fields: vec!["Host: x".to_owned(), "accept: y".to_owned()],
-        };
-        let asked = asked.without("Accept").field("A: b").query("c=d").query("e=f").method("HEAD");
-        assert_eq!(asked.bytes(), b"HEAD /t?c=d&e=f HTTP/1.1\r\nHost: x\r\nA: b\r\n\r\n");
-    }
 
     #[test]
     fn payloads_are_escaped_for_what_they_are_wrapped_in() {

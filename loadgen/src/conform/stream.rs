@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::asked::Asked;
 use super::point::Broken;
 use super::probe::{Answer, Probe, Progress};
-use super::site::{Asked, Site};
+use super::site::{Site, Target};
 use crate::decoder::{Decoder, Item};
 use crate::http::Body;
 
@@ -42,7 +43,18 @@ pub(super) struct Stream {
     /// The content so far, up to a bound.
     pub(super) content: Vec<u8>,
     patience: Duration,
-    ended: bool,
+    ending: Option<Ending>,
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// As its framing has it.
+    Proper,
+    /// By the end of the connection, within its framing.
+    Cut,
+    /// By a reset of the connection.
+    Reset,
 }
 
 impl Stream {
@@ -53,7 +65,33 @@ impl Stream {
     /// If the answer is no event stream (WHATWG HTML, section 9.2.2): what a browser would not
     /// open cannot be judged further.
     pub(super) fn open(site: &Site, asked: &Asked) -> Result<Stream, Broken> {
-        let (probe, answer) = site.answer(asked)?;
+        let mut stream = Stream::open_at(site.door(), asked)?;
+        // Many servers send the head before they have entered the subscriber.
+        stream.until(site.settle, |stream| !stream.content.is_empty())?;
+        Ok(stream)
+    }
+
+    /// The same at any address, and as soon as the head is there.
+    pub(super) fn open_at(target: Target, asked: &Asked) -> Result<Stream, Broken> {
+        Stream::open_on(Probe::connect_to(target)?, target.patience, asked)
+    }
+
+    /// The same on a connection that is there.
+    pub(super) fn open_on(
+        mut probe: Probe,
+        patience: Duration,
+        asked: &Asked,
+    ) -> Result<Stream, Broken> {
+        let answer = probe.exchange(&asked.bytes(), false)?;
+        Stream::answered(probe, answer, patience)
+    }
+
+    /// The stream that an answer opens.
+    pub(super) fn answered(
+        probe: Probe,
+        answer: Answer,
+        patience: Duration,
+    ) -> Result<Stream, Broken> {
         if answer.head.status != 200 || !answer.head.is_event_stream {
             let kind = answer.field("content-type").unwrap_or_else(|| "no type".to_owned());
             let status = answer.head.status;
@@ -69,8 +107,8 @@ impl Stream {
             retry: None,
             comments_count: 0,
             content: Vec::new(),
-            patience: site.patience,
-            ended: false,
+            patience,
+            ending: None,
         })
     }
 
@@ -87,7 +125,7 @@ impl Stream {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
-            if self.ended || !self.wait(deadline)? {
+            if self.ending.is_some() || !self.wait(deadline)? {
                 return Ok(None);
             }
         }
@@ -97,7 +135,7 @@ impl Stream {
     pub(super) fn event(&mut self) -> Result<Event, Broken> {
         let event = self.next()?;
         event.ok_or_else(|| {
-            let ended = if self.ended { "the stream ended" } else { "nothing came" };
+            let ended = if self.ending.is_some() { "the stream ended" } else { "nothing came" };
             self.broken(format!("{ended} where an event was due"))
         })
     }
@@ -114,7 +152,7 @@ impl Stream {
             if holds(self) {
                 return Ok(true);
             }
-            if self.ended || !self.wait(deadline)? {
+            if self.ending.is_some() || !self.wait(deadline)? {
                 return Ok(false);
             }
         }
@@ -125,9 +163,32 @@ impl Stream {
         self.probe.broken(what)
     }
 
+    /// The next event, or nothing if the stream stays silent or ends, however it ends.
+    pub(super) fn next_before_end(&mut self) -> Result<Option<Event>, Broken> {
+        let next = self.next();
+        if next.is_err() && self.ending.is_some() { Ok(None) } else { next }
+    }
+
     /// Whether the server ended the stream.
     pub(super) fn has_ended(&self) -> bool {
-        self.ended
+        self.ending.is_some()
+    }
+
+    /// Whether it ended, or ends in a given time, and how.
+    pub(super) fn ending(&mut self, time: Duration) -> Result<Option<Ending>, Broken> {
+        match self.until(time, Stream::has_ended) {
+            Err(broken) if self.ending.is_none() => Err(broken),
+            _ => Ok(self.ending),
+        }
+    }
+
+    /// What was received behind the last blank line and is no comment: an event that is not
+    /// closed.
+    pub(super) fn unfinished(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.content).replace("\r\n", "\n").replace('\r', "\n");
+        let rest = text.rsplit("\n\n").next().unwrap_or_default();
+        let open = rest.lines().any(|line| !line.is_empty() && !line.starts_with(':'));
+        open.then(|| rest.to_owned())
     }
 
     /// Waits for more bytes; false when there are none in time.
@@ -136,11 +197,17 @@ impl Stream {
             Progress::More => Ok(true),
             Progress::Silent => Ok(false),
             Progress::Ended if self.body.may_end_here() => {
-                self.ended = true;
+                self.ending = Some(Ending::Proper);
                 Ok(true)
             }
-            Progress::Ended => Err(self.broken("the connection ended within its framing")),
-            Progress::Reset => Err(self.broken("the connection was reset")),
+            Progress::Ended => {
+                self.ending = Some(Ending::Cut);
+                Err(self.broken("the connection ended within its framing"))
+            }
+            Progress::Reset => {
+                self.ending = Some(Ending::Reset);
+                Err(self.broken("the connection was reset"))
+            }
         }
     }
 
@@ -166,7 +233,9 @@ impl Stream {
                 }
             });
         }
-        self.ended |= self.body.is_done();
+        if self.body.is_done() {
+            self.ending = Some(Ending::Proper);
+        }
         Ok(())
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The idea: the deliveries of one event share its fate, so resampling deliveries would promise
 //! far too much. The per-event metrics are resampled over events; delivery itself is resampled
-//! over the intervals of the window, each a block of whole events. Connects and publishes are
-//! taken as independent of each other.
+//! over the intervals of the window and the drain, each a block of whole events. Connects and
+//! publishes are taken as independent of each other.
 //!
 //! What it does not know: slow drifts within the window, and differences from one start of the
 //! server to the next. For those, repeat the run.
@@ -152,7 +152,9 @@ impl Parts {
     }
 
     fn of_intervals(run: &Run, name: &str) -> Option<Parts> {
-        let rows = run.series.iter().filter(|row| row.phase == Phase::Measure);
+        // A delivery stands in the row in which it came, and slow ones come in the drain.
+        let counts = |phase| matches!(phase, Phase::Measure | Phase::Drain);
+        let rows = run.series.iter().filter(|row| counts(row.phase));
         let blobs: Vec<&HistogramBlob> = rows.filter_map(|row| row.histograms.get(name)).collect();
         let mut parts = Vec::new();
         for block in blobs.chunks(blobs.len().div_ceil(BLOCKS_MAX).max(1)) {

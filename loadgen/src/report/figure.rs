@@ -70,6 +70,7 @@ const SCALARS: &[Scalar] = &[
     scalar("corrupt", Unit::Count, Better::Lower, |run| whole(run.counts.corrupt)),
     scalar("malformed", Unit::Count, Better::Lower, |run| whole(run.counts.malformed)),
     scalar("late", Unit::Count, Better::Lower, |run| whole(run.counts.late)),
+    scalar("unread", Unit::Count, Better::Lower, |run| whole(run.counts.unread)),
     scalar("incomplete_events", Unit::Count, Better::Lower, |run| {
         whole(run.counts.incomplete_events)
     }),

@@ -102,6 +102,8 @@ pub(crate) fn merge(runs: &[Run]) -> Result<Run, String> {
         merged.plan.subscribers = runs.iter().map(|run| run.plan.subscribers).sum();
         merged.plan.publishers = runs.iter().map(|run| run.plan.publishers).sum();
         merged.plan.threads = runs.iter().map(|run| run.plan.threads).sum();
+        merged.plan.sources = runs.iter().map(|run| run.plan.sources).sum();
+        merged.plan.probes = runs.iter().map(|run| run.plan.probes).sum();
         merged.plan.connect_rate = total(runs, |run| run.plan.connect_rate);
     }
     merged.slo = objectives(runs, &merged);
@@ -226,6 +228,8 @@ fn counts(runs: &[Run], start: u64) -> Counts {
         foreign: sum(|counts| counts.foreign),
         malformed: sum(|counts| counts.malformed),
         late: sum(|counts| counts.late),
+        unread: sum(|counts| counts.unread),
+        unread_bytes: sum(|counts| counts.unread_bytes),
         ambiguous: sum(|counts| counts.ambiguous),
         in_flight: sum(|counts| counts.in_flight),
         incomplete_events: sum(|counts| counts.incomplete_events),
@@ -315,6 +319,7 @@ fn rig(runs: &[Run]) -> host::Rig {
     let slowest = runs.iter().filter_map(|run| run.rig.floor.clone()).max_by_key(|floor| floor.p99);
     host::Rig {
         busiest_thread: worst(|rig| rig.busiest_thread),
+        busiest_thread_waited: worst(|rig| rig.busiest_thread_waited),
         steal: worst(|rig| rig.steal),
         runqueue_wait_ns: whole(runs, |run| run.rig.runqueue_wait_ns),
         softnet: host::Softnet {

@@ -330,6 +330,8 @@ impl Imitation {
             foreign: known(0),
             malformed: Some(0),
             late: known(0),
+            unread: known(0),
+            unread_bytes: Some(0),
             ambiguous: known(3),
             in_flight: known(0),
             incomplete_events: known(self.incomplete),

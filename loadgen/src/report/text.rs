@@ -62,6 +62,7 @@ fn head(lines: &mut Vec<String>, run: &Run) {
     lines.push(block("started", &unit::utc(run.started_unix_ns)));
     lines.push(block("target", &target(run)));
     lines.push(block("plan", &plan(&run.plan)));
+    lines.extend(means(&run.plan).map(|means| block("with", &means)));
     lines.push(block("clock", &clock(run)));
     if !run.runs.is_empty() {
         let text = format!("{} runs, their histograms merged", run.runs.len());
@@ -97,6 +98,25 @@ pub(crate) fn plan(plan: &Plan) -> String {
         window += &format!(" after {} warm-up", unit::length(phases.warmup_ns));
     }
     format!("{subscribers} | {} | {window}", load(plan))
+}
+
+/// What the load generator used and did beside publishing and reading, in one line.
+fn means(plan: &Plan) -> Option<String> {
+    let some = |count: u64, one: &str, many: &str| {
+        (count > 0)
+            .then(|| format!("{} {}", unit::count(count), if count == 1 { one } else { many }))
+    };
+    let mut parts: Vec<String> = [
+        some(plan.threads.into(), "thread", "threads"),
+        some(plan.publishers.into(), "publisher connection", "publisher connections"),
+        some(plan.probes.into(), "probe", "probes"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    parts.extend(plan.distribution.as_ref().map(|law| format!("topics shared {law}")));
+    parts.extend(plan.injected.iter().map(|what| format!("injected {what}")));
+    (!parts.is_empty()).then(|| parts.join(" | "))
 }
 
 /// The planned events in a few words.

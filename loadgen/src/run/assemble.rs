@@ -175,7 +175,7 @@ fn counts(evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
     let unique = if planned { summary.received } else { bank.unique };
     Counts {
         events: summary.events,
-        expected: known(summary.received + summary.lost + in_flight),
+        expected: known(summary.received + summary.missing() + in_flight),
         unique,
         lost: known(summary.lost),
         duplicate: known(bank.duplicate),
@@ -183,7 +183,9 @@ fn counts(evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
         corrupt: known(bank.corrupt),
         foreign: known(bank.foreign),
         malformed: Some(bank.malformed),
-        late: known(bank.late),
+        late: known(summary.late),
+        unread: known(summary.unread),
+        unread_bytes: evidence.outcomes.iter().map(|outcome| outcome.unread_bytes).sum(),
         ambiguous: known(bank.ambiguous),
         in_flight: known(in_flight),
         incomplete_events: known(summary.incomplete),
@@ -221,22 +223,22 @@ fn rates(run: &Run, args: &Args, total: &Tally) -> Rates {
 fn metrics(run: &mut Run, evidence: &Evidence, total: &Tally, summary: &Summary) {
     let bank = &total.measured;
     let events = Some(summary.events);
-    // A delivery that never came took longer than the horizon: left out, the worst deliveries
+    // A delivery that did not come within the horizon took longer: left out, the worst deliveries
     // would improve every percentile.
-    let horizon_ns = evidence.course.horizon_ns;
-    let with_lost = |histogram: &Histogram<u64>| {
+    let (horizon_ns, missing) = (evidence.course.horizon_ns, summary.missing());
+    let with_missing = |histogram: &Histogram<u64>| {
         let mut histogram = histogram.clone();
-        if summary.lost > 0 {
+        if missing > 0 {
             // Recording nothing would still move the maximum.
-            histogram.record_n(horizon_ns, summary.lost).expect("a histogram that grows");
+            histogram.record_n(horizon_ns, missing).expect("a histogram that grows");
         }
         histogram
     };
-    run.record(metric::DELIVERY, &with_lost(&bank.delivery), events);
-    run.record(metric::DELIVERY_SENT, &with_lost(&bank.sent), events);
+    run.record(metric::DELIVERY, &with_missing(&bank.delivery), events);
+    run.record(metric::DELIVERY_SENT, &with_missing(&bank.sent), events);
     for name in [metric::DELIVERY, metric::DELIVERY_SENT] {
         if let Some(metric) = run.metrics.get_mut(name) {
-            metric.censored = summary.lost;
+            metric.censored = missing;
         }
     }
     run.record(metric::DELIVERY_RELATIVE, &bank.relative, events);
@@ -297,6 +299,6 @@ fn slow_of(plan: SlowPlan, args: &Args, evidence: &Evidence) -> Slow {
         p99_without_ns: None,
         cut: cut_ns.len() as u64,
         cut_after_ns: cut_ns.get(cut_ns.len() / 2).copied(),
-        unread_bytes: evidence.outcomes.iter().map(|outcome| outcome.unread_bytes).sum(),
+        unread_bytes: evidence.outcomes.iter().map(|outcome| outcome.slow_unread_bytes).sum(),
     }
 }

@@ -21,10 +21,18 @@ pub(super) struct Collector {
     open: BTreeMap<u64, Open>,
     /// All closed intervals.
     pub(super) total: Tally,
-    /// Processor time by interval and thread.
-    pub(super) cpu_ns: BTreeMap<(u64, usize), u64>,
+    /// What each thread used of a processor, and would have, by interval and thread.
+    pub(super) demand: BTreeMap<(u64, usize), Demand>,
     /// Latencies of the interval that was closed last.
     pub(super) recent: Histogram<u64>,
+}
+
+/// A thread's use of a processor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Demand {
+    pub(super) cpu_ns: u64,
+    /// Ready to run, without a processor.
+    pub(super) waited_ns: u64,
 }
 
 /// An interval that not all threads have reported.
@@ -42,7 +50,7 @@ impl Collector {
             interval_ns,
             open: BTreeMap::new(),
             total: Tally::default(),
-            cpu_ns: BTreeMap::new(),
+            demand: BTreeMap::new(),
             recent: metric::new_histogram(),
         }
     }
@@ -53,7 +61,9 @@ impl Collector {
         open.tally.merge(&report.tally);
         open.reported += 1;
         open.busiest_ns = open.busiest_ns.max(report.tally.cpu_ns);
-        *self.cpu_ns.entry((report.interval, report.thread)).or_default() += report.tally.cpu_ns;
+        let demand = self.demand.entry((report.interval, report.thread)).or_default();
+        demand.cpu_ns += report.tally.cpu_ns;
+        demand.waited_ns += report.tally.waited_ns;
     }
 
     /// Closes the oldest interval that all threads have reported (or, with `all`, any) and gives

@@ -174,7 +174,7 @@ impl Observer {
     }
 
     /// The state of this machine over the measured window.
-    pub(super) fn rig(&self, busiest_thread: Option<f64>, cpus: &[usize]) -> Rig {
+    pub(super) fn rig(&self, busiest: Option<[f64; 2]>, cpus: &[usize]) -> Rig {
         let window = self.window.0.as_ref().zip(self.window.1.as_ref());
         let softnet = window.and_then(|(from, to)| to.machine.softnet_since(&from.machine));
         Rig {
@@ -184,7 +184,8 @@ impl Observer {
             memory_bytes: procfs::memory_bytes(),
             kernel: procfs::line("/proc/sys/kernel/osrelease"),
             governor: procfs::line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-            busiest_thread,
+            busiest_thread: busiest.map(|[busy, _]| busy),
+            busiest_thread_waited: clock::thread_waited_ns().and(busiest).map(|[_, waited]| waited),
             runqueue_wait_ns: window.and_then(|(from, to)| {
                 Some(to.runqueue_wait_ns?.saturating_sub(from.runqueue_wait_ns?))
             }),

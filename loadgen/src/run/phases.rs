@@ -37,6 +37,16 @@ const LOOK_NS: u64 = 20_000_000;
 /// From fixing the start to the start: every thread sees it before it is due.
 const LEAD_NS: u64 = 50_000_000;
 
+/// Longest time beyond the horizon in which deliveries are read that still come. They are late all
+/// the same, but not lost; and what was received in time and not read yet is neither.
+const LATE_NS_MAX: u64 = 10_000_000_000;
+
+/// A run that has received nothing for this long receives nothing any more ...
+const QUIET_NS: u64 = 500_000_000;
+
+/// ... or for this long, with publishes that have no answer.
+const UNANSWERED_NS_MAX: u64 = 3_000_000_000;
+
 /// How long a server may take to say that it is there; one that says nothing may just be slow.
 const PROBE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -324,19 +334,27 @@ impl Stage<'_> {
         self.observer.look(unique)
     }
 
-    /// Waits for what is still under way, at most to the horizon of the last event.
+    /// Waits for what is still under way: to the horizon of the last event, and then as long as
+    /// deliveries still come, but not for ever.
     fn drain(&mut self, deadline_ns: u64) {
         let planned = self.course.schedule.events().len();
         let mut last = (u64::MAX, 0);
         while !self.is_interrupted() {
             let now_ns = self.rest(LOOK_NS);
             let unique = self.fleet.sum(|gauges| &gauges.unique);
-            if unique != last.0 {
-                last = (unique, now_ns);
+            let came = unique + self.fleet.sum(|gauges| &gauges.late);
+            if came != last.0 {
+                last = (came, now_ns);
             }
             let answered = self.publisher.as_ref().is_none_or(|one| one.unanswered(planned) == 0);
-            let quiet = now_ns > last.1 + LOOK_NS;
-            if now_ns >= deadline_ns || (answered && quiet && self.is_complete(unique)) {
+            let complete = answered && now_ns > last.1 + LOOK_NS && self.is_complete(came);
+            // A run without a plan does not know what it waits for.
+            let patience_ns = if self.publisher.is_some() { LATE_NS_MAX } else { 0 };
+            // While a publish has no answer, its event may not have got to the server.
+            let quiet_ns = if answered { QUIET_NS } else { UNANSWERED_NS_MAX };
+            let over = now_ns >= deadline_ns
+                && (now_ns > last.1 + quiet_ns || now_ns >= deadline_ns + patience_ns);
+            if over || complete {
                 self.course.set_drained();
                 return;
             }
@@ -345,14 +363,14 @@ impl Stage<'_> {
 
     /// Whether every subscriber has every event that was not refused; of a fleet that changes
     /// on the way nobody can tell.
-    fn is_complete(&self, unique: u64) -> bool {
+    fn is_complete(&self, came: u64) -> bool {
         let Some(publisher) = &self.publisher else { return true };
         let events = self.course.schedule.events().iter().enumerate();
         let expected: u64 = events
             .filter(|(number, _)| publisher.fate(*number) != Fate::Refused)
             .map(|(_, event)| self.readers[self.course.schedule.topic(event.stream) as usize])
             .sum();
-        unique >= expected
+        came >= expected
     }
 
     fn is_interrupted(&self) -> bool {

@@ -13,6 +13,9 @@ const UP_SHARE_MIN: f64 = 0.999;
 const SENT_SHARE_MIN: f64 = 0.99;
 /// Busy share of a reading thread beyond which its own queue is measured.
 const BUSY_SHARE_MAX: f64 = 0.8;
+/// Deliveries that waited this long (p99) to be read lay in sockets until those were full, and a
+/// full socket holds up the server: then not even the kernel's stamps are the server's.
+const HOLD_NS_MAX: f64 = 1e9;
 /// Share of the delivery's p99 that may be the load generator's own delay.
 const HOLD_SHARE_MAX: f64 = 0.1;
 /// Lateness of sends (p99) that is harmless in any case.
@@ -23,6 +26,8 @@ const SLIP_SHARE_MAX: f64 = 0.05;
 const HICCUP_SHARE_MAX: f64 = 0.1;
 /// Share of processor time that a hypervisor may take.
 const STEAL_SHARE_MAX: f64 = 0.01;
+/// Share of the deliveries that may be late: with more, even p99 is no more than the horizon.
+const LATE_SHARE_MAX: f64 = 0.01;
 /// Events below which not even a median over events means much.
 const EVENTS_MIN: f64 = 100.0;
 
@@ -138,14 +143,24 @@ fn unsent(run: &Run, sent: f64) -> Reason {
 /// Is it the load generator that was measured?
 fn client(run: &Run, circumstances: &Circumstances, found: &mut Vec<Reason>) {
     let delivery = p99(run, metric::DELIVERY);
-    if let Some(busy) = run.rig.busiest_thread
-        && busy > BUSY_SHARE_MAX
-    {
-        // With kernel stamps a busy reader is late to read, not late to stamp.
-        let status = if circumstances.kernel_stamps { Status::Suspect } else { Status::Invalid };
-        let text = "a reading thread was nearly always busy; use more --threads or machines";
-        found.push(reason("client_cpu", status, busy, BUSY_SHARE_MAX, text.to_owned()));
+    if is_saturated(run) {
+        // With kernel stamps a busy reader is late to read, not late to stamp; unless it is so late
+        // that the server had to wait for it.
+        let behind = [run.counts.late, run.counts.unread].iter().any(|count| *count > Some(0));
+        let full = p99(run, metric::CLIENT_HOLD).is_some_and(|hold| hold > HOLD_NS_MAX);
+        let stamped = circumstances.kernel_stamps && !behind && !full;
+        let status = if stamped { Status::Suspect } else { Status::Invalid };
+        let text = match run.rig.busiest_thread_waited.unwrap_or(0.0) {
+            waited if waited > 1.0 - BUSY_SHARE_MAX => {
+                "a reading thread was nearly always busy or waiting for a processor that others \
+                 had; give it one of its own (--cpus), or use more machines"
+            }
+            _ => "a reading thread was nearly always busy; use more --threads or machines",
+        };
+        found.push(reason("client_cpu", status, demand(run), BUSY_SHARE_MAX, text.to_owned()));
     }
+    found.extend(late(run));
+    found.extend(unread(run));
     if let (Some(hold), Some(delivery)) = (p99(run, metric::CLIENT_HOLD), delivery) {
         let share = hold / delivery.max(1.0);
         if share > HOLD_SHARE_MAX && !circumstances.kernel_stamps {
@@ -162,6 +177,49 @@ fn client(run: &Run, circumstances: &Circumstances, found: &mut Vec<Reason>) {
             found.push(reason("slip", Status::Suspect, slip, limit, text));
         }
     }
+}
+
+/// So many deliveries after the horizon that the percentiles end there.
+fn late(run: &Run) -> Option<Reason> {
+    let (late, expected) = (run.counts.late? as f64, run.counts.expected? as f64);
+    let share = late / expected.max(1.0);
+    let text = format!(
+        "{late} of {expected} deliveries came after the horizon, where the percentiles end; a \
+         longer --horizon would tell how late they were"
+    );
+    let reason = || reason("late", Status::Suspect, share, LATE_SHARE_MAX, text);
+    (share > LATE_SHARE_MAX).then(reason)
+}
+
+/// Share of the window in which the busiest reading thread was ready to run. One that waits for a
+/// processor is as late as one that is busy.
+fn demand(run: &Run) -> f64 {
+    run.rig.busiest_thread.unwrap_or(0.0) + run.rig.busiest_thread_waited.unwrap_or(0.0)
+}
+
+fn is_saturated(run: &Run) -> bool {
+    demand(run) > BUSY_SHARE_MAX
+}
+
+/// Who is behind with deliveries that were still on their way when the run ended: this program, if
+/// it was saturated or at least half of them lay in its sockets; else the server.
+fn unread(run: &Run) -> Option<Reason> {
+    let count = run.counts.unread.filter(|&count| count > 0)?;
+    let least = run.plan.size.as_ref().map_or(0, |size| size.min_bytes) as f64;
+    let in_sockets = |bytes: u64| bytes as f64 >= count as f64 * least / 2.0;
+    let ours = is_saturated(run) || run.counts.unread_bytes.is_none_or(in_sockets);
+    let (status, text) = if ours {
+        let text =
+            "this program did not keep up; use more --threads or machines, or a smaller load";
+        (Status::Invalid, text)
+    } else {
+        (Status::Suspect, "the server was behind; a longer --horizon would wait for more")
+    };
+    let text = format!(
+        "{count} deliveries past the horizon were still on their way when the run ended, and are \
+         not counted as lost: {text}"
+    );
+    Some(reason("unread", status, count as f64, 0.0, text))
 }
 
 /// Was the machine in order?
@@ -211,6 +269,7 @@ mod tests {
     use super::*;
     use crate::report::model::counts::Publish;
     use crate::report::model::metric::new_histogram;
+    use crate::report::model::plan::SizePlan;
 
     fn sound() -> Run {
         let mut run = Run::new(Vec::new(), 1, 0);
@@ -267,6 +326,26 @@ mod tests {
             status(|run| run.rig.busiest_thread = Some(0.9), &kernel),
             of("client_cpu", Status::Suspect)
         );
+        let late = |run: &mut Run| {
+            run.rig.busiest_thread = Some(0.9);
+            run.counts.late = Some(1);
+        };
+        assert_eq!(status(late, &kernel), of("client_cpu", Status::Invalid));
+        let many_late = |run: &mut Run| {
+            (run.counts.late, run.counts.expected) = (Some(11), Some(1_000));
+        };
+        assert_eq!(status(many_late, &none), of("late", Status::Suspect));
+        let unread = |bytes| {
+            move |run: &mut Run| {
+                let bytes_of_each = SizePlan { min_bytes: 100, ..SizePlan::default() };
+                run.plan.size = Some(bytes_of_each);
+                run.counts.unread = Some(7);
+                run.counts.unread_bytes = bytes;
+            }
+        };
+        assert_eq!(status(unread(Some(100)), &none), of("unread", Status::Suspect));
+        assert_eq!(status(unread(Some(900)), &none), of("unread", Status::Invalid));
+        assert_eq!(status(unread(None), &none), of("unread", Status::Invalid));
         let step = Circumstances { clock_step_ns: Some(-5_000_000), ..none };
         assert_eq!(status(|_| {}, &step), of("clock_step", Status::Invalid));
         assert_eq!(
@@ -276,6 +355,31 @@ mod tests {
         assert_eq!(status(|run| run.rig.steal = Some(0.05), &none), of("steal", Status::Suspect));
         assert_eq!(status(|run| run.interrupted = true, &none), of("interrupted", Status::Suspect));
         assert_eq!(status(|run| run.target.loopback = true, &none), of("loopback", Status::Valid));
+    }
+
+    #[test]
+    fn a_starved_reader_is_a_busy_one_and_a_long_hold_takes_the_stamps_away() {
+        let kernel = Circumstances { kernel_stamps: true, ..Circumstances::default() };
+        let starved = |hold_ns: u64| {
+            move |run: &mut Run| {
+                run.rig.busiest_thread = Some(0.1);
+                run.rig.busiest_thread_waited = Some(0.8);
+                let mut hold = new_histogram();
+                hold.record_n(hold_ns, 1_000).unwrap();
+                run.record(metric::CLIENT_HOLD, &hold, None);
+            }
+        };
+        let of = |status| (status, vec!["client_cpu".to_owned()]);
+        assert_eq!(status(starved(500_000_000), &kernel), of(Status::Suspect));
+        assert_eq!(status(starved(1_500_000_000), &kernel), of(Status::Invalid));
+        assert_eq!(status(starved(500_000_000), &Circumstances::default()).0, Status::Invalid);
+        let unread = |run: &mut Run| {
+            starved(0)(run);
+            run.counts.unread = Some(5);
+            run.counts.unread_bytes = Some(0);
+        };
+        let both = vec!["client_cpu".to_owned(), "unread".to_owned()];
+        assert_eq!(status(unread, &kernel), (Status::Invalid, both));
     }
 
     #[test]

@@ -20,11 +20,13 @@ pub(super) struct Case {
     pub(super) check: fn(&Evidence) -> Vec<Finding>,
 }
 
-/// Something done to the server from outside.
+/// Something done to the server, or to the run, from outside.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Disturbance {
-    /// SIGSTOP this long after the start of the run, for this long.
+    /// SIGSTOP to the server this long after the start of the run, for this long.
     Stop { after: Duration, length: Duration },
+    /// So many threads that do nothing but keep a processor busy, from before the run to its end.
+    Hog { cpu: usize, threads: usize },
 }
 
 /// A load in the words of `run`.

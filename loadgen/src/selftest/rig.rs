@@ -6,10 +6,13 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::case::{Case, Disturbance};
+use crate::clock;
 use crate::find::child;
 use crate::report::model::Run;
 use crate::serve::journal::{Injection, Line, Summary};
@@ -45,12 +48,17 @@ pub(super) fn carry_out(case: &Case) -> Result<Evidence, String> {
     // The server's numbers for subscribers are those of the run, whoever is accepted first.
     let url = format!("http://{}/events/{{topic}}?subscriber={{subscriber}}", server.address);
     let arguments: Vec<String> = [url].into_iter().chain(case.run.iter().cloned()).collect();
+    let hogs = match case.disturbance {
+        Some(Disturbance::Hog { cpu, threads }) => Some(Hogs::start(cpu, threads)?),
+        _ => None,
+    };
     let started = child::start(&arguments)?;
     let stopped = match case.disturbance {
-        None => None,
         Some(Disturbance::Stop { after, length }) => Some(server.stand_still(after, length)?),
+        _ => None,
     };
     let finished = started.finish()?;
+    drop(hogs);
     let lines = server.end()?;
     let mut injections = Vec::new();
     let mut summary = None;
@@ -68,6 +76,40 @@ pub(super) fn carry_out(case: &Case) -> Result<Evidence, String> {
         summary: summary.ok_or("the server ended without a summary")?,
         stopped,
     })
+}
+
+/// Threads that keep a processor busy for as long as this lives.
+#[derive(Debug)]
+struct Hogs {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Hogs {
+    fn start(cpu: usize, threads: usize) -> Result<Self, String> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = (0..threads).map(|_| {
+            let stop = stop.clone();
+            std::thread::Builder::new().spawn(move || {
+                // Where the processor is not ours, the reader that is to be starved says so.
+                if clock::pin(cpu).is_ok() {
+                    // Relaxed: nothing else depends on it.
+                    while !stop.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                }
+            })
+        });
+        let threads = threads.collect::<Result<_, _>>().map_err(|error| format!("{error}"))?;
+        Ok(Self { stop, threads })
+    }
+}
+
+impl Drop for Hogs {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|thread| thread.join().expect("it only counts"));
+    }
 }
 
 /// A scripted server whose journal is read as it is written, so that it never waits for us.

@@ -89,7 +89,8 @@ impl<'a> Reader<'a> {
                 What::Subscriptions { filter, none_match }
             }
         };
-        Ok(Asked { version, hub_url: self.hub_url, path: request.path.to_owned(), what })
+        let token = self.token.token().map(Rc::from);
+        Ok(Asked { version, hub_url: self.hub_url, path: request.path.to_owned(), token, what })
     }
 
     /// The rights that the token gives in a role; none without a token.
@@ -202,7 +203,7 @@ pub(super) fn plain(request: &Request<'_>, what: What) -> Result<Asked, Denied> 
         _ => return Err(Fault::method(Version::V0, READ_ALLOW).into()),
     };
     let path = request.path.to_owned();
-    Ok(Asked { version: Version::V0, hub_url: String::new(), path, what })
+    Ok(Asked { version: Version::V0, hub_url: String::new(), path, token: None, what })
 }
 
 /// What a subscriber asks for by a form that has been read whole.

@@ -5,22 +5,21 @@
 //! Knows nothing of how a request was authorised.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::Duration;
 
-use super::{Asked, EARLIEST, What, fault_of, hub, reader, refuse, roster, say};
+use super::{Asked, EARLIEST, What, fault_of, hub, reader, refuse, roster, say, send_away};
 use crate::close::CloseReason;
 use crate::control::Control;
 use crate::control::connection::{After, Call};
 use crate::control::publish::{Failed, read_body};
 use crate::control::rights::Holder;
-use crate::control::socket::{Socket, SocketError};
+use crate::control::socket::Socket;
 use crate::control::subscribe::{catch_up, hand_over, may_start, write_gap};
 use crate::delivery::lane::Lane;
 use crate::http::refusal::Status;
-use crate::http::response::Connection;
 use crate::limits::Pass;
 use crate::mercure::Version;
-use crate::mercure::answer::{Answer, Fault, header_id};
+use crate::mercure::answer::{Fault, header_id};
 use crate::mercure::form::Form;
 use crate::mercure::subscribe::Ask;
 use crate::selector::Selector;
@@ -83,18 +82,9 @@ pub(super) async fn open<L: Lane>(
         }
         Err(reason) => Err(reason),
     };
-    let Err(reason) = started else { return After::Streaming };
-    // Never another status: an EventSource would give up for ever.
-    let mut out = Vec::new();
-    say(control, call, asked, |answer| {
-        Answer { connection: Connection::Close, ..answer }.stream(ask.version, None, &mut out);
-    });
-    let retry_ms = control.delivery.borrow_mut().retry_ms();
-    out.extend_from_slice(format!("retry: {retry_ms}\n\n").as_bytes());
-    match socket.write(&out, Instant::now() + control.config.write_timeout).await {
-        Ok(()) => After::Ended(reason),
-        Err(SocketError::Late) => After::Ended(CloseReason::WriteTimeout),
-        Err(SocketError::Broken) => After::Ended(CloseReason::PeerReset),
+    match started {
+        Ok(()) => After::Streaming,
+        Err(reason) => send_away(control, socket, call, Duration::ZERO, reason).await,
     }
 }
 

@@ -92,6 +92,12 @@ impl LineSplitter {
         Some(self.lend(&[]))
     }
 
+    /// Memory that the start of an unfinished line takes.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.kept.capacity()
+    }
+
     /// The number of the line given last, counted from 1.
     #[must_use]
     pub fn number(&self) -> u64 {

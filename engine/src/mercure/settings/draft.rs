@@ -15,6 +15,24 @@ use crate::config::token::IssuerKeys;
 use crate::config::value;
 use crate::token::Audiences;
 
+/// The variables that are read under Mercure's names.
+const VARIABLES: [&str; 14] = [
+    "MERCURE_PUBLISHER_JWT_KEY",
+    "MERCURE_PUBLISHER_JWT_KEY_FILE",
+    "MERCURE_PUBLISHER_JWT_ALG",
+    "MERCURE_PUBLISHER_JWKS_URI",
+    "MERCURE_PUBLISHER_JWKS_URL",
+    "MERCURE_SUBSCRIBER_JWT_KEY",
+    "MERCURE_SUBSCRIBER_JWT_KEY_FILE",
+    "MERCURE_SUBSCRIBER_JWT_ALG",
+    "MERCURE_SUBSCRIBER_JWKS_URI",
+    "MERCURE_SUBSCRIBER_JWKS_URL",
+    "MERCURE_ISSUER_MODE",
+    "MERCURE_TRUSTED_ISSUERS",
+    "MERCURE_RESOURCE_IDENTIFIER",
+    "MERCURE_EXTRA_DIRECTIVES",
+];
+
 /// What holds in place of variables that have no meaning here.
 pub(super) const VARIABLES_WITHOUT_MEANING: [(&str, &str); 5] = [
     (
@@ -75,8 +93,23 @@ impl Draft {
         self.warnings.push(format!("Mercure's {name} has no meaning here: {instead}"));
     }
 
+    /// Warns of variables that look like Mercure's and are none that are read: a misspelt one would be
+    /// missed in silence.
+    fn warn_of_unknown(&mut self, lookup: &dyn Lookup) {
+        let mut names = lookup.variables();
+        names.sort();
+        for name in names.iter().filter(|name| name.starts_with("MERCURE_")) {
+            let is_without_meaning = VARIABLES_WITHOUT_MEANING.iter().any(|(n, _)| n == name);
+            if !is_without_meaning && !VARIABLES.contains(&name.as_str()) {
+                let text = format!("{name} is none of the variables that are read here");
+                self.warnings.push(text);
+            }
+        }
+    }
+
     /// Takes the keys of the environment.
     pub(super) fn take_variables(&mut self, lookup: &dyn Lookup) -> Result<(), SettingsError> {
+        self.warn_of_unknown(lookup);
         let given = |name: &str| lookup.variable(name).filter(|value| !value.trim().is_empty());
         let mode = lookup.variable("MERCURE_ISSUER_MODE");
         if mode.as_deref().is_some_and(|mode| !matches!(mode, "keys" | "jwks")) {

@@ -43,6 +43,7 @@ impl Reader {
         let ended = |ledger: &Ledger| Ended {
             next: ledger.next() as u32,
             due: 0..SEQUENCES,
+            unread: false,
             measured: 0..SEQUENCES,
         };
         let streams: Vec<Ended> = self.ledgers.iter().map(ended).collect();
@@ -155,6 +156,18 @@ fn a_gap_is_for_all_streams_of_a_topic() {
     let expected =
         [(Kind::Lost, 1, 1, Some(5), Some(7), 2), (Kind::Gap, 1, 1, Some(5), Some(7), 2)];
     assert_eq!(names(&mut offences), expected);
+}
+
+#[test]
+fn a_gap_before_what_was_left_unread_is_neither_late_nor_for_nothing() {
+    let (mut offences, mut reader) = (Offences::default(), Reader::new(0, 1));
+    (0..10).for_each(|n| reader.event(&mut offences, 0, n));
+    reader.gap(&mut offences);
+    let ended = Ended { next: 10, due: 0..10, unread: true, measured: 0..SEQUENCES };
+    let whose = reader.at(0);
+    offences.end(&whose, &[ended]);
+    assert_eq!((offences.gaps_late, offences.gaps_unfounded), (0, 0));
+    assert_eq!(names(&mut offences), []);
 }
 
 #[test]

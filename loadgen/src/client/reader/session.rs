@@ -80,6 +80,7 @@ impl Reader {
         bank.coalesced_reads += u64::from(events > 1);
         if events > 0 {
             self.gauges.unique.store(recorder.unique, Ordering::Relaxed);
+            self.gauges.late.store(recorder.late_count, Ordering::Relaxed);
             if !subscriber.has_event {
                 subscriber.has_event = true;
                 let ready_ns = u64::from(subscriber.ready_us) * 1_000;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::amount::{Rate, Size};
 use crate::client::course::Plan;
+use crate::report::model::offence::Kind;
 use crate::schedule::{Arrival as Law, Outline, Schedule};
 
 const START: u64 = 1_000_000_000_000;
@@ -76,18 +77,22 @@ fn arrivals_are_told_apart() {
     recorder.event(&Place { topic: 1, ..place(0, START) }, b"", &payload(16));
     let (measured, other) = (&recorder.tally.measured, &recorder.tally.other);
     assert_eq!((measured.unique, other.unique), (4, 1));
-    assert_eq!((measured.out_of_order, measured.duplicate, measured.late), (1, 1, 1));
+    assert_eq!((measured.out_of_order, measured.duplicate, recorder.late_count), (1, 1, 1));
     assert_eq!((measured.corrupt, measured.foreign, measured.gaps_announced), (1, 2, 1));
     assert_eq!(measured.delivery.len(), 4);
     assert!(measured.delivery.equivalent(measured.delivery.min(), 5_000_000));
     assert!(measured.sent.equivalent(measured.sent.max(), 4_000_000));
 }
 
+fn session(local: usize, opened_ns: u64, unread: bool) -> Session {
+    Session { local, order: local as u32, topic: 0, opened_ns, unread }
+}
+
 #[test]
 fn a_subscriber_is_due_from_its_guard_to_its_end() {
     let mut recorder = recorder(3);
     // Opened before the start, stays to the drained end: due for all twenty.
-    let session = |local, opened_ns| Session { local, order: local as u32, topic: 0, opened_ns };
+    let session = |local, opened_ns| session(local, opened_ns, false);
     recorder.end_session(session(0, START - 1_000_000_000), START + 3_000_000_000, true);
     // Opened at 1.02 s: due from 1.07 s, so from event 11; gone at 1.75 s: the horizon of the
     // events up to 12 had passed, and it received 13 itself.
@@ -98,6 +103,66 @@ fn a_subscriber_is_due_from_its_guard_to_its_end() {
     assert_eq!(outcome.due, due);
     // Planned before it left, received by nobody, not settled: 14, 15, 16, 17.
     assert_eq!(outcome.in_flight, 4);
+}
+
+#[test]
+fn what_a_stream_with_more_to_read_has_not_brought_is_unread_and_what_it_has_skipped_is_lost() {
+    // Of the ten measured events each of two subscribers reads up to 15, but for 13; the socket of
+    // the second holds more.
+    let mut recorder = recorder(2);
+    for (local, unread) in [(0, false), (1, true)] {
+        for sequence in (0..=15).filter(|sequence| *sequence != 13) {
+            arrive(&mut recorder, local, sequence, 5);
+        }
+        let session = session(local, START - 1_000_000_000, unread);
+        recorder.end_session(session, START + 3_000_000_000, true);
+    }
+    let outcome = recorder.finish();
+    assert_eq!(outcome.due, [2; 20], "both were due for everything");
+    let unread: Vec<u32> = (0..20).map(|event| u32::from(event >= 16)).collect();
+    assert_eq!(outcome.unread, unread);
+    let mut lost: Vec<_> = outcome
+        .offences
+        .iter()
+        .map(|one| (one.kind, one.subscriber, one.expected, one.count))
+        .collect();
+    lost.sort_unstable();
+    assert_eq!(
+        lost,
+        [(Kind::Lost, 0, Some(13), 1), (Kind::Lost, 0, Some(16), 4), (Kind::Lost, 1, Some(13), 1),]
+    );
+}
+
+#[test]
+fn of_a_run_cut_short_only_what_is_past_the_horizon_is_unread() {
+    let mut recorder = recorder(1);
+    (0..=11).for_each(|sequence| arrive(&mut recorder, 0, sequence, 5));
+    // At 1.95 s the horizon of the events up to 14 has passed.
+    recorder.end_session(session(0, START - 1_000_000_000, true), START + 1_950_000_000, false);
+    let outcome = recorder.finish();
+    let unread: Vec<u32> = (0..20).map(|event| u32::from((12..15).contains(&event))).collect();
+    assert_eq!((outcome.unread, outcome.in_flight), (unread, 5));
+    assert_eq!(outcome.offences, []);
+}
+
+#[test]
+fn who_has_everything_lacks_nothing() {
+    let mut recorder = recorder(1);
+    (0..5).for_each(|sequence| arrive(&mut recorder, 0, sequence, 5));
+    let after = |sequence: u64| START + sequence * 100_000_000 + 1;
+    assert!(!recorder.lacks(0, 0, after(4)));
+    assert!(recorder.lacks(0, 0, after(5)));
+}
+
+#[test]
+fn an_arrival_after_the_horizon_is_counted_with_its_event() {
+    let mut recorder = recorder(2);
+    arrive(&mut recorder, 0, 12, 501);
+    arrive(&mut recorder, 1, 12, 900);
+    arrive(&mut recorder, 0, 13, 499);
+    assert_eq!((recorder.late_count, recorder.unique), (2, 1));
+    let late: Vec<u32> = (10..20).map(|event| if event == 12 { 2 } else { 0 }).collect();
+    assert_eq!(recorder.finish().late, late);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What was counted: connects, publishes, deliveries, and the special populations of a run
 //! (slow readers, a storm).
 //!
-//! Invariant: `expected = unique + lost + in_flight`, where `expected` is known.
+//! Invariant: `expected = unique + late + unread + lost + in_flight`, where `expected` is known.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ pub(crate) struct Counts {
     pub(crate) expected: Option<u64>,
     /// Deliveries received, each (event, subscriber) once.
     pub(crate) unique: u64,
-    /// Due, and not received within the horizon.
+    /// Due, and never received, though everything that came was read.
     pub(crate) lost: Option<u64>,
     /// Received again by the same subscriber.
     pub(crate) duplicate: Option<u64>,
@@ -105,13 +105,20 @@ pub(crate) struct Counts {
     pub(crate) foreign: Option<u64>,
     /// Streams that broke the rules of HTTP framing or of the event stream format.
     pub(crate) malformed: Option<u64>,
-    /// Received after the horizon: counted here and in `lost`.
+    /// Received, but after the horizon.
     pub(crate) late: Option<u64>,
+    /// Due, past the horizon, and still on the way when the run ended: bytes lay unread in the
+    /// subscriber's socket, or deliveries still came. Neither received nor lost.
+    #[serde(default)]
+    pub(crate) unread: Option<u64>,
+    /// Bytes in the sockets of subscribers that had not received everything, at the end.
+    #[serde(default)]
+    pub(crate) unread_bytes: Option<u64>,
     /// Deliveries whose subscriber was just connecting: neither due nor lost.
     pub(crate) ambiguous: Option<u64>,
     /// Due, and still inside the horizon when the run ended.
     pub(crate) in_flight: Option<u64>,
-    /// Events that not every expected subscriber received.
+    /// Events that not every expected subscriber received within the horizon.
     pub(crate) incomplete_events: Option<u64>,
     /// Reads that returned several events, so that only the last one's kernel stamp is exact.
     pub(crate) coalesced_reads: Option<u64>,

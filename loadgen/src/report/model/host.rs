@@ -86,8 +86,12 @@ pub(crate) struct Rig {
     pub(crate) kernel: Option<String>,
     /// Frequency governor.
     pub(crate) governor: Option<String>,
-    /// Busy share of the busiest thread of the load generator, 0 to 1.
+    /// Busy share of the busiest reading thread of the load generator, 0 to 1: of the one that was
+    /// ready to run for most of the window, the share in which it ran.
     pub(crate) busiest_thread: Option<f64>,
+    /// Share of the window in which that thread was ready to run and had no processor.
+    #[serde(default)]
+    pub(crate) busiest_thread_waited: Option<f64>,
     /// Time the load generator's threads waited for a processor, summed.
     pub(crate) runqueue_wait_ns: Option<u64>,
     /// What the network stack dropped or put off on this machine.

@@ -119,6 +119,7 @@ pub(super) fn hosts(run: &mut Run, sample: &Sample, unique: u64) {
         kernel: Some("6.18.0".to_owned()),
         governor: None,
         busiest_thread: Some(0.41),
+        busiest_thread_waited: Some(0.02),
         runqueue_wait_ns: Some(8_400_000),
         softnet: host::Softnet { dropped: Some(0), squeezed: Some(2) },
         steal: Some(0.001),

@@ -60,8 +60,11 @@ pub(super) fn rig(lines: &mut Vec<String>, run: &Run) {
     let rig = &run.rig;
     let parts: Vec<String> = [
         rig.busiest_thread.map(|share| format!("busiest thread {}", unit::percent(share))),
-        rig.runqueue_wait_ns.map(|ns| format!("waited for a CPU {}", unit::time(ns))),
+        rig.busiest_thread_waited
+            .map(|share| format!("and waited for a CPU {} more", unit::percent(share))),
+        rig.runqueue_wait_ns.map(|ns| format!("all threads waited {}", unit::time(ns))),
         rig.softnet.dropped.map(|n| format!("softnet drops {n}")),
+        rig.softnet.squeezed.filter(|&n| n > 0).map(|n| format!("softnet out of budget {n}")),
         rig.steal.map(|share| format!("steal {}", unit::percent(share))),
         rig.floor.as_ref().map(|floor| format!("rig floor p99 {}", unit::time(floor.p99))),
     ]
@@ -73,6 +76,11 @@ pub(super) fn rig(lines: &mut Vec<String>, run: &Run) {
         rig.cpu_model.clone(),
         rig.memory_bytes.map(|bytes| unit::bytes(bytes as f64)),
         rig.kernel.as_ref().map(|kernel| format!("kernel {kernel}")),
+        rig.governor.as_ref().map(|governor| format!("governor {governor}")),
+        (!rig.cpus.is_empty()).then(|| {
+            let cpus: Vec<String> = rig.cpus.iter().map(ToString::to_string).collect();
+            format!("pinned to CPU {}", cpus.join(", "))
+        }),
     ]
     .into_iter()
     .flatten()

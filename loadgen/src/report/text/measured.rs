@@ -57,6 +57,7 @@ pub(super) fn delivery(lines: &mut Vec<String>, run: &Run) {
         None => format!("{} deliveries", unit::count(counts.unique)),
     });
     parts.extend(run.rates.deliveries.map(|rate| format!("{} deliveries/s", unit::short(rate))));
+    parts.extend(run.rates.payload_bytes.map(|rate| format!("{}/s of data", unit::bytes(rate))));
     parts.extend(run.rates.wire_bytes.map(|rate| format!("{}/s read", unit::bytes(rate))));
     lines.push(String::new());
     blocks(lines, "DELIVERY", &parts);
@@ -93,6 +94,7 @@ pub(super) fn integrity(lines: &mut Vec<String>, run: &Run) {
     blocks(lines, "INTEGRITY", &text);
     let rest = [
         ("late", counts.late),
+        ("unread at the end", counts.unread),
         ("foreign", counts.foreign),
         ("ambiguous", counts.ambiguous),
         ("in flight at the end", counts.in_flight),
@@ -100,12 +102,16 @@ pub(super) fn integrity(lines: &mut Vec<String>, run: &Run) {
         ("gaps announced", counts.gaps_announced),
         ("gaps announced late", counts.gaps_late),
         ("gaps announced for nothing", counts.gaps_unfounded),
+        ("reads of several events", counts.coalesced_reads),
     ];
     let mut text: Vec<String> = rest
         .iter()
         .filter_map(|(name, n)| Some((name, n.filter(|&n| n > 0)?)))
         .map(|(name, n)| format!("{name} {}", unit::count(n)))
         .collect();
+    if let Some(bytes) = counts.unread_bytes.filter(|_| counts.unread > Some(0)) {
+        text.push(format!("{} in our sockets", unit::bytes(bytes as f64)));
+    }
     for (reason, n) in &counts.disconnects {
         text.push(format!("disconnected ({reason}) {}", unit::count(*n)));
     }
@@ -212,11 +218,10 @@ pub(super) fn populations(lines: &mut Vec<String>, run: &Run) {
             }
             None => format!("cut by the server {}", unit::count(slow.cut)),
         });
+        let without = slow.p99_without_ns.map(unit::time);
+        parts.extend(without.map(|p99| format!("p99 of the others without them {p99}")));
         let isolation = slow.isolation.map(unit::digits);
-        let without = slow
-            .p99_without_ns
-            .map_or_else(String::new, |ns| format!(" of {} without them", unit::time(ns)));
-        parts.extend(isolation.map(|factor| format!("p99 of the others x {factor}{without}")));
+        parts.extend(isolation.map(|factor| format!("with them x {factor}")));
         let unread = slow.unread_bytes.map(|bytes| unit::bytes(bytes as f64));
         parts.extend(unread.map(|bytes| format!("unread at the end {bytes}")));
         blocks(lines, "SLOW", &parts);

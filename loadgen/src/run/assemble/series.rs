@@ -36,20 +36,23 @@ pub(super) fn rows(evidence: &mut Evidence, summary: &Summary) -> Vec<Interval> 
     rows
 }
 
-/// Busy share of the busiest reading thread over the measured window.
-pub(super) fn busiest_thread(evidence: &Evidence, run: &Run) -> Option<f64> {
+/// Of the reading thread that would have used a processor most, the share of the measured window
+/// in which it did, and the share in which it waited for one.
+pub(super) fn busiest_thread(evidence: &Evidence, run: &Run) -> Option<[f64; 2]> {
     let span = run.span(Phase::Measure)?;
     let interval_ns = evidence.course.interval_ns;
     // Whole intervals within the window; a window shorter than that takes the one it lies in.
     let from = span.start_ns.div_ceil(interval_ns);
     let to = ((span.start_ns + span.length_ns) / interval_ns).max(from + 1);
     let shares = (0..evidence.thread_count).map(|thread| {
-        let cpu_ns: u64 = (from..to)
-            .filter_map(|interval| evidence.collector.cpu_ns.get(&(interval, thread)))
-            .sum();
-        cpu_ns as f64 / ((to - from) * interval_ns) as f64
+        let demands =
+            (from..to).filter_map(|interval| evidence.collector.demand.get(&(interval, thread)));
+        let sums = demands.fold([0, 0], |[cpu_ns, waited_ns], demand| {
+            [cpu_ns + demand.cpu_ns, waited_ns + demand.waited_ns]
+        });
+        sums.map(|ns| ns as f64 / ((to - from) * interval_ns) as f64)
     });
-    shares.max_by(f64::total_cmp)
+    shares.max_by(|a, b| f64::total_cmp(&(a[0] + a[1]), &(b[0] + b[1])))
 }
 
 /// A ramp of bounded length, first and last point kept.
