@@ -70,8 +70,8 @@ pub(crate) fn run(args: Args) -> ExitCode {
     }
     let failed = judged.iter().filter(|one| !one.pass).count();
     if judged.is_empty() {
-        eprintln!("downpour-load selftest: no case has such a name");
-        return ExitCode::from(1);
+        eprintln!("downpour-load selftest: no case has such a name; --list shows all of them");
+        return ExitCode::from(2);
     }
     if let Some(path) = json
         && let Err(error) = save(&judged, &path)

@@ -22,8 +22,11 @@ pub(crate) fn report(run: &Run, spectrum: bool) -> String {
     let mut lines = Vec::new();
     head(&mut lines, run);
     measured::connect(&mut lines, run);
-    measured::delivery(&mut lines, run);
-    measured::integrity(&mut lines, run);
+    // Handshakes are all that `connect` asks for.
+    if run.plan.scenario != "connect" || run.counts.unique > 0 {
+        measured::delivery(&mut lines, run);
+        measured::integrity(&mut lines, run);
+    }
     measured::fairness(&mut lines, run);
     measured::publish(&mut lines, run);
     measured::populations(&mut lines, run);
