@@ -23,6 +23,7 @@ fn bounds() -> Bounds {
         events_max: 1000,
         bytes_max: usize::MAX,
         bytes_total_max: usize::MAX,
+        views_bytes_max: usize::MAX,
         age_ns_max: u64::MAX,
         forgotten_max: 1000,
     }
@@ -280,6 +281,7 @@ fn first_replay(criterion: &mut Criterion) {
             |topics| {
                 let interest = Interest::Selectors { selectors: &selectors, claims: &[] };
                 let set = topics.join(interest);
+                assert!(topics.complete_views(set, 0));
                 black_box(topics.cursor(set, 0, Standing::Earliest))
             },
             criterion::BatchSize::LargeInput,

@@ -36,6 +36,9 @@ pub enum CloseReason {
     RateMax,
     /// Refused at `--topics-max`.
     TopicsMax,
+    /// Refused because its selectors match more kept events than there is room to list: a quarter of
+    /// `--history-bytes-total`, for all selectors together.
+    SelectorsMax,
     /// The token that the stream was opened with has expired.
     Expired,
     /// The engine is stopping.
@@ -48,7 +51,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [CloseReason; 19] = [
+    pub const ALL: [CloseReason; 20] = [
         CloseReason::PeerClosed,
         CloseReason::PeerReset,
         CloseReason::Answered,
@@ -64,6 +67,7 @@ impl CloseReason {
         CloseReason::TokenMax,
         CloseReason::RateMax,
         CloseReason::TopicsMax,
+        CloseReason::SelectorsMax,
         CloseReason::Expired,
         CloseReason::Drained,
         CloseReason::Panicked,
@@ -89,6 +93,7 @@ impl CloseReason {
             CloseReason::TokenMax => "token_max",
             CloseReason::RateMax => "rate_max",
             CloseReason::TopicsMax => "topics_max",
+            CloseReason::SelectorsMax => "selectors_max",
             CloseReason::Expired => "expired",
             CloseReason::Drained => "drained",
             CloseReason::Panicked => "panicked",

@@ -241,6 +241,13 @@ impl Config {
         (self.history_bytes_total / 4).max(self.frame_bytes_max())
     }
 
+    /// Lists of what selectors match, of one worker: a quarter of the histories. Beyond it histories
+    /// are kept shorter.
+    #[must_use]
+    pub fn views_bytes_max(&self) -> usize {
+        self.history_bytes_total / 4
+    }
+
     /// Bodies that publishers have begun and not finished, of one worker: room for 64 of the
     /// longest events, and for a full house of publishers with 16 KiB each.
     #[must_use]

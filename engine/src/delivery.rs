@@ -116,6 +116,8 @@ pub(crate) struct Delivery<L> {
 pub(crate) enum SubscribeError {
     /// All slots are taken.
     Full,
+    /// Its selectors match more kept events than there is room to list.
+    Selectors,
     /// The kernel takes no further socket.
     Kernel,
 }
@@ -178,10 +180,17 @@ impl<L: Lane> Delivery<L> {
         term: Option<Term>,
     ) -> Result<u32, SubscribeError> {
         let index = self.slots.vacant().ok_or(SubscribeError::Full)?;
-        self.lane.attach(index, socket).map_err(|_| SubscribeError::Kernel)?;
         let set = self.topics.join(interest);
         if self.audiences.len() <= set.0 as usize {
             self.audiences.resize_with(set.0 as usize + 1, Audience::default);
+        }
+        let attached = match self.topics.complete_views(set, resume.sequence) {
+            true => self.lane.attach(index, socket).map_err(|_| SubscribeError::Kernel),
+            false => Err(SubscribeError::Selectors),
+        };
+        if let Err(error) = attached {
+            self.leave_if_unused(set);
+            return Err(error);
         }
         let cursor = self.topics.cursor(set, resume.sequence, resume.standing);
         let place = self.audiences[set.0 as usize].join(index);
@@ -300,9 +309,14 @@ impl<L: Lane> Delivery<L> {
                 self.set_behind(moved);
             }
         }
-        if self.audiences[slot.set.0 as usize].len() == 0 {
-            self.audiences[slot.set.0 as usize].reset();
-            self.topics.leave(slot.set);
+        self.leave_if_unused(slot.set);
+    }
+
+    fn leave_if_unused(&mut self, set: SetIndex) {
+        let audience = &mut self.audiences[set.0 as usize];
+        if audience.len() == 0 {
+            audience.reset();
+            self.topics.leave(set);
         }
     }
 

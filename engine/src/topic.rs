@@ -77,6 +77,9 @@ pub struct Bounds {
     pub bytes_max: usize,
     /// Bytes of all topics.
     pub bytes_total_max: usize,
+    /// Bytes of the lists of all views, before more of them shortens the histories; no stream starts
+    /// that would need more.
+    pub views_bytes_max: usize,
     /// Age in nanoseconds; `u64::MAX` for none.
     pub age_ns_max: u64,
     /// Names of forgotten topics whose last sequence is remembered, of public and of private ones

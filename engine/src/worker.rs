@@ -133,6 +133,7 @@ fn settings(config: &Config, epoch: Epoch) -> DeliverySettings {
             events_max: config.history_events,
             bytes_max: config.history_bytes,
             bytes_total_max: config.history_bytes_total,
+            views_bytes_max: config.views_bytes_max(),
             age_ns_max: config.history_age.map_or(u64::MAX, |age| age.as_nanos() as u64),
             forgotten_max: config.topics_max,
         },

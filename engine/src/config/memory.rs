@@ -127,6 +127,11 @@ impl Config {
                 format!("{forgotten} names × {workers} workers × {name} B at most"),
             ),
             term(
+                "what selectors match",
+                workers * self.views_bytes_max(),
+                format!("{workers} workers × a quarter of the histories"),
+            ),
+            term(
                 "regular expressions of selectors",
                 workers * REGEXES_BYTES_MAX,
                 format!("{workers} workers × {}, compiled ones", Amount(REGEXES_BYTES_MAX)),

@@ -105,6 +105,7 @@ pub(super) fn hand_over<L: Lane>(
             Ok(slot)
         }
         Err(SubscribeError::Full) => Err(CloseReason::ConnectionsMax),
+        Err(SubscribeError::Selectors) => Err(CloseReason::SelectorsMax),
         Err(SubscribeError::Kernel) => {
             control.stats().accept_failures.add(1);
             Err(CloseReason::Failed)

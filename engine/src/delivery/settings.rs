@@ -38,6 +38,7 @@ impl DeliverySettings {
                 events_max,
                 bytes_max: usize::MAX,
                 bytes_total_max: usize::MAX,
+                views_bytes_max: usize::MAX,
                 age_ns_max: u64::MAX,
                 forgotten_max: 100,
             },

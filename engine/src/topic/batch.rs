@@ -197,12 +197,10 @@ impl Topics {
         self.topics[topic as usize].history.range(from..to)
     }
 
-    /// Where a subscriber of `set` stands whose last event had this sequence.
+    /// Where a subscriber of `set` stands whose last event had this sequence; the views of the set
+    /// are complete from there on (`complete_views`).
     #[must_use]
     pub fn cursor(&mut self, set: SetIndex, sequence: u64, standing: Standing) -> Cursor {
-        if self.sets.has_views(set) {
-            self.complete_views(set, sequence);
-        }
         let mut runs = self.runs.take();
         let Ahead { mut kept, .. } = self.runs_after(set, sequence, &mut runs);
         if self.may_overlap(set) {

@@ -5,7 +5,7 @@
 
 use super::member::{Member, Source};
 use super::sets::SetIndex;
-use super::view::{View, Views};
+use super::view::{ENTRY_BYTES, View, Views};
 use super::{Topic, Topics};
 use crate::selector::index::Index;
 
@@ -20,13 +20,24 @@ struct Missing {
 }
 
 impl Missing {
-    /// Takes what a topic that the view matches has after `after`.
-    fn meet(&mut self, view: &View, index: u32, topic: &Topic, after: u64) {
+    /// Takes what a topic that the view matches has after `after`, each out of `room`; false when
+    /// that does not suffice.
+    fn meet(
+        &mut self,
+        view: &View,
+        (index, topic): (u32, &Topic),
+        after: u64,
+        room: &mut usize,
+    ) -> bool {
         let frames = topic.history.range(topic.position(after)..);
         let frames = frames.take_while(|frame| frame.sequence <= self.through);
-        let passing = frames.filter(|frame| view.passes(frame));
-        self.entries.extend(passing.map(|frame| (frame.sequence, index)));
+        for frame in frames.filter(|frame| view.passes(frame)) {
+            let Some(left) = room.checked_sub(1) else { return false };
+            *room = left;
+            self.entries.push((frame.sequence, index));
+        }
         self.lost = self.lost.max(topic.evicted_through);
+        true
     }
 }
 
@@ -51,8 +62,13 @@ impl Seeking {
 }
 
 impl Topics {
-    /// Makes the views of a set complete for cursors from `after` on.
-    pub(super) fn complete_views(&mut self, set: SetIndex, after: u64) {
+    /// Makes the views of a set complete for cursors from `after` on. False when their lists would
+    /// take more than is left of `Bounds::views_bytes_max`; nothing has been done then.
+    #[must_use]
+    pub fn complete_views(&mut self, set: SetIndex, after: u64) -> bool {
+        if !self.sets.has_views(set) {
+            return true;
+        }
         let views = self.sets.members(set).filter_map(|member| match member.source() {
             Source::View(view) => Some((view, self.views.get(view).complete_from())),
             Source::Topic(_) => None,
@@ -62,8 +78,10 @@ impl Topics {
             .map(|(view, through)| Missing { view, through, entries: Vec::new(), lost: 0 });
         let mut missing: Vec<Missing> = missing.collect();
         if missing.is_empty() {
-            return;
+            return true;
         }
+        let room_bytes = self.bounds.views_bytes_max.saturating_sub(self.views.entries_bytes());
+        let mut room = room_bytes / ENTRY_BYTES;
         let seeking = Seeking::new(&self.views, &missing);
         let mut places = Vec::new();
         for (index, topic) in &self.topics {
@@ -71,7 +89,10 @@ impl Topics {
                 seeking.find(&topic.name, topic.private, &mut places);
                 for place in &places {
                     let missing = &mut missing[*place as usize];
-                    missing.meet(self.views.get(missing.view), index as u32, topic, after);
+                    let view = self.views.get(missing.view);
+                    if !missing.meet(view, (index as u32, topic), after, &mut room) {
+                        return false;
+                    }
                 }
             }
         }
@@ -79,6 +100,7 @@ impl Topics {
             self.find_forgotten(&seeking, &mut missing, after);
         }
         missing.into_iter().for_each(|missing| self.complete_view(missing, after));
+        true
     }
 
     /// Finds what was lost with topics that have gone.

@@ -28,7 +28,7 @@ impl Topics {
                 added += EVENT_OVERHEAD_BYTES;
             }
         }
-        while self.bytes + added > self.bounds.bytes_total_max {
+        while self.bytes + added + self.views_excess() > self.bounds.bytes_total_max {
             let Some(topic) = self.oldest() else { break };
             if !self.evict_oldest(topic, &floor) {
                 return false;
@@ -36,6 +36,11 @@ impl Topics {
             self.forget_if_unused(topic);
         }
         true
+    }
+
+    /// What the lists of views take beyond their bound: histories give it.
+    fn views_excess(&self) -> usize {
+        self.views.entries_bytes().saturating_sub(self.bounds.views_bytes_max)
     }
 
     /// Makes room for `added` bytes in the history of one of a frame's topics.

@@ -242,6 +242,7 @@ mod tests {
             events_max: 10,
             bytes_max: usize::MAX,
             bytes_total_max: usize::MAX,
+            views_bytes_max: usize::MAX,
             age_ns_max: u64::MAX,
             forgotten_max: 10,
         };

@@ -19,6 +19,7 @@ fn bounds(events_max: usize) -> Bounds {
         events_max,
         bytes_max: usize::MAX,
         bytes_total_max: usize::MAX,
+        views_bytes_max: usize::MAX,
         age_ns_max: u64::MAX,
         forgotten_max: 1000,
     }

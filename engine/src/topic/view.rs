@@ -13,6 +13,7 @@
 //! Invariants:
 //! - A view has an entry for each place in a history, after `complete_from`, of an event that belongs
 //!   to it; and entries whose event was evicted, until they are at the front or outnumber the others.
+//! - What the lists take beyond `Bounds::views_bytes_max` is taken from the histories.
 //! - Sequences never fall along a view; an event of several topics stands there once for each that
 //!   matches.
 
@@ -27,6 +28,9 @@ use super::{Topic, Topics, is_kept};
 use crate::event::Frame;
 use crate::selector::index::Index;
 use crate::selector::{Selector, any_matches};
+
+/// Memory of an entry of a list: lists grow by doubling.
+pub(super) const ENTRY_BYTES: usize = 2 * size_of::<(u64, u32)>();
 
 /// What a view has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -112,6 +116,8 @@ pub(super) struct Views {
     by_key: HashMap<ViewKey, u32>,
     /// Bytes of all keys.
     key_bytes: usize,
+    /// Entries of all views.
+    entries: usize,
     public: Index,
     private: Index,
     /// Changes whenever a view comes or goes.
@@ -125,6 +131,11 @@ impl Views {
 
     pub(super) fn key_bytes(&self) -> usize {
         self.key_bytes
+    }
+
+    /// Bytes of the lists of all views.
+    pub(super) fn entries_bytes(&self) -> usize {
+        self.entries * ENTRY_BYTES
     }
 
     pub(super) fn get(&self, view: u32) -> &View {
@@ -157,33 +168,49 @@ impl Views {
 
     /// Adds kept events from before all that it has: it is complete from `after` on.
     pub(super) fn complete(&mut self, view: u32, earlier: Vec<(u64, u32)>, after: u64) {
-        let view = &mut self.views[view as usize];
-        view.live += earlier.len();
-        earlier.into_iter().rev().for_each(|entry| view.entries.push_front(entry));
-        view.complete_from = after;
+        self.change(view, |view| {
+            view.live += earlier.len();
+            view.entries.reserve_exact(earlier.len());
+            earlier.into_iter().rev().for_each(|entry| view.entries.push_front(entry));
+            view.complete_from = after;
+        });
     }
 
     pub(super) fn append(&mut self, view: u32, sequence: u64, topic: u32, topics: &Slab<Topic>) {
-        let view = &mut self.views[view as usize];
-        view.entries.push_back((sequence, topic));
-        view.live += 1;
-        if view.entries.len() > 64 + 2 * view.live {
-            view.entries.retain(|&(sequence, topic)| is_kept(topics, sequence, topic));
-            view.entries.shrink_to(2 * view.live);
-        }
+        self.change(view, |view| {
+            view.entries.push_back((sequence, topic));
+            view.live += 1;
+            if view.entries.len() > 64 + 2 * view.live {
+                view.entries.retain(|&(sequence, topic)| is_kept(topics, sequence, topic));
+                view.entries.shrink_to(2 * view.live);
+            }
+        });
     }
 
     /// An event of a topic that lists the view was evicted from that topic.
     pub(super) fn evict(&mut self, view: u32, sequence: u64, topics: &Slab<Topic>) {
+        self.change(view, |view| {
+            if sequence > view.complete_from {
+                view.live -= 1;
+            }
+            while let Some(&(sequence, topic)) = view.entries.front()
+                && !is_kept(topics, sequence, topic)
+            {
+                view.entries.pop_front();
+            }
+            // A view that once had much gives its memory back.
+            if view.entries.capacity() > 64 && view.entries.len() < view.entries.capacity() / 8 {
+                view.entries.shrink_to(2 * view.entries.len());
+            }
+        });
+    }
+
+    /// Changes a view, and counts its entries anew.
+    fn change(&mut self, view: u32, change: impl FnOnce(&mut View)) {
         let view = &mut self.views[view as usize];
-        if sequence > view.complete_from {
-            view.live -= 1;
-        }
-        while let Some(&(sequence, topic)) = view.entries.front()
-            && !is_kept(topics, sequence, topic)
-        {
-            view.entries.pop_front();
-        }
+        let before = view.entries.len();
+        change(view);
+        self.entries = self.entries + view.entries.len() - before;
     }
 
     pub(super) fn table_bytes(&self) -> usize {
@@ -247,6 +274,7 @@ impl Topics {
         }
         self.forget_losses(Member::view(view));
         let gone = self.views.views.remove(view as usize);
+        self.views.entries -= gone.entries.len();
         let index = if gone.key.private { &mut self.views.private } else { &mut self.views.public };
         index.remove(&gone.key.selector, view);
         self.views.version += 1;

@@ -95,6 +95,7 @@ impl Run {
             events_max: random.usize(1..12),
             bytes_max: usize::MAX,
             bytes_total_max: if forgets { random.usize(2_000..20_000) } else { usize::MAX },
+            views_bytes_max: if random.bool() { random.usize(..4_000) } else { usize::MAX },
             age_ns_max: if forgets { random.u64(5..80) } else { u64::MAX },
             forgotten_max: if random.bool() { 100 } else { 2 },
         };
@@ -156,6 +157,10 @@ impl Run {
                 self.seed
             );
         }
+        let topics = &self.topics;
+        let over = topics.views.entries_bytes().saturating_sub(topics.bounds.views_bytes_max);
+        let fits = topics.bytes + over <= topics.bounds.bytes_total_max;
+        assert!(fits || topics.events == 0, "seed {}: histories give what lists take", self.seed);
         let mut touched = Vec::new();
         self.topics.append(frame, |set| touched.push(set));
         touched.sort_unstable();
@@ -201,6 +206,13 @@ impl Run {
             }
         };
         let set = self.topics.join(interest);
+        if !self.topics.complete_views(set, resume.sequence) {
+            assert!(self.topics.bounds.views_bytes_max < usize::MAX);
+            if !self.listeners.contains_key(&set) {
+                self.topics.leave(set);
+            }
+            return;
+        }
         *self.listeners.entry(set).or_default() += 1;
         let cursor = self.topics.cursor(set, resume.sequence, resume.standing);
         let mut reader = Reader {
@@ -375,6 +387,8 @@ impl Run {
         assert_eq!(topics.own_ids_by_topic, by_topic.collect::<BTreeSet<(u32, Rc<str>, u64)>>());
         let shared = kept.values().filter(|(_, frame)| frame.has_alternates()).count();
         assert_eq!(topics.shared.is_empty(), shared == 0);
+        let entries: usize = topics.views.iter().map(|(_, view)| view.entries.len()).sum();
+        assert_eq!(topics.views.entries_bytes(), entries * view::ENTRY_BYTES);
         for (index, view) in self.topics.views.iter() {
             let has = |topic: u32, frame: &&Frame| {
                 topics.views.lists(index, &topics.topics[topic as usize])
@@ -421,4 +435,52 @@ impl Run {
             assert!(self.topics.shared.is_empty() && self.topics.own_ids_by_topic.is_empty());
         }
     }
+}
+
+#[test]
+fn lists_of_views_are_bounded_and_what_live_events_add_is_taken_from_the_histories() {
+    const LISTED: usize = 100;
+    let bounds = Bounds {
+        events_max: usize::MAX,
+        bytes_max: usize::MAX,
+        bytes_total_max: usize::MAX,
+        views_bytes_max: LISTED * view::ENTRY_BYTES,
+        age_ns_max: u64::MAX,
+        forgotten_max: 10,
+    };
+    let event = Published { topics: vec!["a/1"], private: false, id: None };
+    let append = |topics: &mut Topics, sequence| {
+        let frame = event.frame(sequence);
+        let has_room = topics.make_room(&frame, |_| u64::MAX);
+        topics.append(frame, |_| ());
+        has_room
+    };
+    let mut topics = Topics::new(bounds);
+    (1..=LISTED as u64).for_each(|sequence| assert!(append(&mut topics, sequence)));
+    let selectors = |text: &str| vec![Selector::parse(text).expect("valid")];
+    let wanted = [selectors("a/{x}"), selectors("{+x}"), selectors("*")];
+    let interest = |of: usize| Interest::Selectors { selectors: &wanted[of], claims: &[] };
+
+    let first = topics.join(interest(0));
+    assert!(topics.complete_views(first, 0), "all that is kept fits once");
+    let second = topics.join(interest(1));
+    assert!(!topics.complete_views(second, 0), "and not twice");
+    assert!(!topics.complete_views(second, LISTED as u64 - 1), "not even one of them");
+    assert!(topics.complete_views(second, LISTED as u64), "from now on costs nothing yet");
+    topics.leave(first);
+    assert!(topics.complete_views(second, 0), "what has gone makes room");
+
+    // Two lists of each event from here on, in memory for one: half of the events go.
+    let third = topics.join(interest(2));
+    let whole = topics.event_bytes();
+    topics.bounds.bytes_total_max = whole;
+    for sequence in LISTED as u64 + 1..=5 * LISTED as u64 {
+        assert!(append(&mut topics, sequence));
+        let over = topics.views.entries_bytes().saturating_sub(bounds.views_bytes_max);
+        // Those of the event that has just been added are paid for by the next.
+        assert!(topics.event_bytes() + over <= whole + 2 * view::ENTRY_BYTES);
+    }
+    assert!(topics.event_count() > LISTED / 2, "{} are kept", topics.event_count());
+    [second, third].into_iter().for_each(|set| topics.leave(set));
+    assert_eq!(topics.views.entries_bytes(), 0);
 }

@@ -1,7 +1,8 @@
 //! Coming back: `Last-Event-ID` in the header and the query, ids of publishers, and what is told.
 
+use crate::harness::wire::request;
 use crate::harness::{Backend, on_both_backends};
-use crate::rig::{Hub, all, bearer, token};
+use crate::rig::{HUB, Hub, all, bearer, token};
 
 on_both_backends![
     a_subscriber_goes_on_after_the_id_it_names,
@@ -12,6 +13,7 @@ on_both_backends![
     replay_is_as_deep_as_history,
     replay_asks_the_token_of_today,
     the_query_of_protocol_7_is_taken_only_on_request,
+    selectors_that_ask_for_more_of_the_past_than_can_be_listed_are_sent_away,
 ];
 
 fn a_subscriber_goes_on_after_the_id_it_names(backend: Backend) {
@@ -151,4 +153,33 @@ fn the_query_of_protocol_7_is_taken_only_on_request(backend: Backend) {
         let said = stream.head.header("Last-Event-ID");
         assert_eq!(said, is_taken.then_some(first.as_str()), "{directives}");
     }
+}
+
+fn selectors_that_ask_for_more_of_the_past_than_can_be_listed_are_sent_away(backend: Backend) {
+    // Room to list 512 events, in a quarter of the histories.
+    let flags = [
+        "--workers",
+        "1",
+        "--event-bytes-max",
+        "1KiB",
+        "--history-bytes",
+        "64KiB",
+        "--history-bytes-total",
+        "64KiB",
+    ];
+    let hub = Hub::start_with(backend, "8", "anonymous", &flags);
+    let updates = 100;
+    (1..=updates).for_each(|n| drop(hub.publish(&format!("topic=a&data={n}"))));
+    let six = "topic=%7Bx%7D&topic=%7By%7D&topic=%7Bz%7D&topic=%7B%2Bx%7D&topic=%7B%2By%7D&topic=*";
+    let mut wire = hub.engine.connect();
+    wire.send(request("GET", &format!("{HUB}?{six}&lastEventID=earliest"), &[], b""));
+    assert_eq!(wire.head().status, 200, "a browser must come back");
+    assert!(wire.take_through(b"\n\n").starts_with(b":\nretry: "), "and is told when");
+    hub.engine.await_closed("selectors_max", 1);
+    let mut one = hub.stream("topic=*&lastEventID=earliest", &[]);
+    (1..=updates).for_each(|n| assert_eq!(one.data(), n.to_string()));
+    // From now on they cost nothing yet.
+    let mut live = hub.stream(six, &[]);
+    hub.publish("topic=a&data=live");
+    assert_eq!((one.data(), live.data()), ("live".into(), "live".into()));
 }
