@@ -309,9 +309,14 @@ fn url_patterns_that_are_wrong_or_too_large_are_refused() {
         ("/([)", BASE),
         ("https://e]x/", BASE),
         ("https://[u@e]/", BASE),
+        ("https://exam{/books*}id(3exa]e", BASE),
+        ("https://(a([)]b)/", BASE),
         ("/a", "no URL"),
     ] {
         assert!(Selector::url_pattern(pattern, base).is_err(), "{pattern}");
+    }
+    for pattern in ["/([a-z/]+)", "/(a(?:[(]|\\])+)", "/\\(\\]", "https://[::1]:8080/:id(\\d+)"] {
+        assert!(Selector::url_pattern(pattern, BASE).is_ok(), "{pattern}");
     }
     let other = Selector::url_pattern("/a", "https://example.org/hub").unwrap();
     assert_ne!(Selector::url_pattern("/a", BASE).unwrap(), other);

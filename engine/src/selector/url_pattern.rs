@@ -32,7 +32,9 @@ impl Pattern {
     pub(super) fn parse(text: &str, base: &str) -> Result<Pattern, SelectorError> {
         let base = Url::parse(base).map_err(|error| SelectorError::Base(error.to_string()))?;
         if has_stray_bracket(text) {
-            return Err(SelectorError::UrlPattern("a `]` closes nothing; write `%5D`".into()));
+            return Err(SelectorError::UrlPattern(
+                "a `]` or a `(` is alone of its kind; write `%5D` or `%28`".into(),
+            ));
         }
         let fail = |error: urlpattern::Error| SelectorError::UrlPattern(error.to_string());
         let options = || UrlPatternOptions { regex_syntax: RegexSyntax::Rust, ignore_case: false };
@@ -125,15 +127,14 @@ fn key_of_pattern(pattern: &UrlPattern<LazyRegex>) -> String {
 }
 
 /// True when a `]` outside regular expressions closes no `[`. `urlpattern` 0.6.0 counts brackets of
-/// host names, and below zero where there is one too many.
+/// host names, and below zero where there is one too many. What only begins like a regular
+/// expression is an error of every pattern, and here already: its brackets would count.
 fn has_stray_bracket(text: &str) -> bool {
-    let (mut groups, mut open, mut chars) = (0_usize, 0_usize, text.chars());
+    let (mut open, mut chars) = (0_usize, text.chars());
     while let Some(char) = chars.next() {
         match char {
             '\\' => _ = chars.next(),
-            '(' => groups += 1,
-            ')' => groups = groups.saturating_sub(1),
-            _ if groups > 0 => {}
+            '(' if !skip_group(&mut chars) => return true,
             // What opens before a host name does not count in it.
             '/' | '@' => open = 0,
             '[' => open += 1,
@@ -141,6 +142,31 @@ fn has_stray_bracket(text: &str) -> bool {
             ']' => open -= 1,
             _ => {}
         }
+    }
+    false
+}
+
+/// Skips a regular expression behind its `(`; false when it is none that URL Patterns know (WHATWG
+/// URL Pattern, "tokenize": of ASCII, not empty, no groups that capture, closed).
+fn skip_group(chars: &mut std::str::Chars<'_>) -> bool {
+    let (mut depth, mut is_first) = (1, true);
+    while let Some(char) = chars.next() {
+        let holds = match char {
+            '?' | ')' if is_first => false,
+            '\\' => chars.next().is_some_and(|escaped| escaped.is_ascii()),
+            '(' => chars.clone().next() == Some('?'),
+            char => char.is_ascii(),
+        };
+        match char {
+            _ if !holds => return false,
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return true;
+        }
+        is_first = false;
     }
     false
 }
