@@ -4,29 +4,20 @@
 //! tokens. What is not checked is listed here, with its reason. Needs nginx and Python, which
 //! `engine/tests/clients/setup.sh` installs.
 
+mod built;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use built::engine;
 
 /// How long a program may take to start on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Between two looks at a port.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
-
-/// The engine of this build; a test is only given its own crate's programs.
-fn engine() -> PathBuf {
-    let folder = Path::new(env!("CARGO_BIN_EXE_downpour-load")).parent().expect("a folder");
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "downpour"]);
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
-    assert!(built.success(), "the engine must build");
-    folder.join("downpour")
-}
 
 /// Ports that nobody listens on, below those that the kernel gives to whoever asks for any; each
 /// test looks from a place of its own.

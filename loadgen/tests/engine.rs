@@ -1,11 +1,13 @@
 //! The load generator against the engine, as users start both: the line of the README, and the
 //! Mercure profile with tokens against a hub that speaks both versions.
 
+mod built;
 mod scripted;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
+use built::engine;
 use scripted::own_address;
 use serde_json::Value;
 
@@ -29,20 +31,6 @@ const SUBSCRIBER: &str = "eyJhbGciOiAiSFMyNTYiLCAidHlwIjogIkpXVCJ9.eyJleHAiOjQxM
 /// "exp":4102444800,"authorization_details":[{"type":"https://mercure.rocks/authorization-detail",
 /// "actions":["publish","subscribe"],"topics":[{"match":"*"}]}]}
 const VERSION_1: &str = "eyJhbGciOiAiSFMyNTYiLCAidHlwIjogImF0K2p3dCJ9.eyJpc3MiOiJpIiwiYXVkIjoiaHR0cHM6Ly9odWIuZXhhbXBsZS8ud2VsbC1rbm93bi9tZXJjdXJlIiwiZXhwIjo0MTAyNDQ0ODAwLCJhdXRob3JpemF0aW9uX2RldGFpbHMiOlt7InR5cGUiOiJodHRwczovL21lcmN1cmUucm9ja3MvYXV0aG9yaXphdGlvbi1kZXRhaWwiLCJhY3Rpb25zIjpbInB1Ymxpc2giLCJzdWJzY3JpYmUiXSwidG9waWNzIjpbeyJtYXRjaCI6IioifV19XX0.wLGo_DykwAceI7irpnqsc_OYiJgF5a1d2U3mUVMTzm8";
-
-/// The engine of this build. It is built first: a test is only given its own crate's programs.
-fn engine() -> PathBuf {
-    let folder =
-        Path::new(env!("CARGO_BIN_EXE_downpour-load")).parent().expect("it is in a folder");
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "downpour"]);
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
-    assert!(built.success(), "the engine must build");
-    folder.join("downpour")
-}
 
 fn load(arguments: &[String]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_downpour-load"))
