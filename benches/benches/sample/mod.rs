@@ -53,6 +53,7 @@ pub(crate) fn topics(events_max: usize) -> Topics {
         events_max,
         bytes_max: usize::MAX,
         bytes_total_max: usize::MAX,
+        views_bytes_max: usize::MAX,
         age_ns_max: u64::MAX,
         forgotten_max: 1_000,
     })
