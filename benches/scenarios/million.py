@@ -27,11 +27,18 @@ import rig
 
 BROADCASTS_MIN = 10
 RAMP_MIN = 0.7  # of the rate of bare pairs
+# To each address that the engine listens on, so that the load generator needs one address of its
+# own: the kernel finds a client's address and port in a table of 65,536 places at most, and they
+# count once however many addresses they are connected to. Bare pairs do the same.
+SUBSCRIBERS_OF_ADDRESS = 7_000
 # One sweep over all subscribers takes 5 µs each and a little more; the next event comes after it.
 BROADCAST_S_PER_SUBSCRIBER = 7.5e-6
 BROADCAST_S_MIN = 0.2
 # The floor on two CPUs judges nothing, so it need not be as large as the run.
 FLOOR_PAIRS_BESIDE = 100_000
+# Of a subscriber, both ends of its connection; twice, because the kernel gives memory back to the
+# host meanwhile.
+MEMORY_BYTES = 2 * 9_000
 FOREIGN_SOCKETS_MAX = 100
 # To the bare pairs; the first one grows what later ones find, and is not counted.
 FLOOR_BROADCASTS = 5
@@ -51,8 +58,8 @@ def main():
         said = ask_doctors(options)
         if options.check:
             return
-        floor = run_floor(options)
-        result = {"floor": floor} | run(options)
+        with machine.own_network(options.subscribers):
+            result = {"floor": run_floor(options)} | run(options)
     result |= {"doctors": said, "environment": rig.environment()}
     # Folders of this machine are no part of a result.
     result = json.loads(json.dumps(result).replace(f"{options.bin}/", ""))
@@ -88,6 +95,10 @@ def engine_flags(options):
             "--connections-max", str(connections), "--topics-max", "1000"]
 
 
+def addresses(options):
+    return [f"127.0.0.{n + 1}" for n in range(-(-options.subscribers // SUBSCRIBERS_OF_ADDRESS))]
+
+
 def ask_doctors(options):
     engine = [f"{options.bin}/downpour", "doctor", *engine_flags(options)]
     load = [f"{options.bin}/downpour-load", "doctor", "-c", str(options.subscribers)]
@@ -101,6 +112,7 @@ def run_floor(options):
         return None
     sockets = rig.tcp_sockets()[0] + FOREIGN_SOCKETS_MAX
     floor = {}
+    machine.warm(MEMORY_BYTES * options.subscribers)
     for cpus, pairs in ((1, options.subscribers),
                         (2, min(options.subscribers, FLOOR_PAIRS_BESIDE))):
         places = ",".join(map(str, (options.server_cpu, options.client_cpu)[:cpus]))
@@ -119,6 +131,7 @@ def run_floor(options):
 
 def run(options):
     """Serves, opens all, broadcasts, lets go. Returns all that was seen."""
+    machine.warm(MEMORY_BYTES * options.subscribers)
     with serving(options) as server:
         before = memory.reading(server.pss_bytes(), 0)
         trouble = rig.packet_trouble()
@@ -171,7 +184,8 @@ def pss_bytes(pid):
 def serving(options):
     port, admin = rig.free_port(), rig.free_port()
     command = ["taskset", "-c", str(options.server_cpu), f"{options.bin}/downpour", "serve",
-               "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
+               *(word for address in addresses(options) for word in ("--listen", f"{address}:{port}")),
+               "--admin", f"127.0.0.1:{admin}",
                *engine_flags(options)]
     log_path = options.out / "engine.log"
     with open(log_path, "w") as log:
@@ -190,7 +204,8 @@ def loading(server, options):
     cpu = str(options.client_cpu)
     command = [
         "taskset", "-c", cpu, f"{options.bin}/downpour-load", "run",
-        f"http://127.0.0.1:{server.port}", "--quiet", "--json", str(options.out / "load.json"),
+        *(f"http://{address}:{server.port}" for address in addresses(options)),
+        "--quiet", "--json", str(options.out / "load.json"),
         "--threads", "1", "--cpus", cpu, "--publisher-cpu", cpu,
         "--subscribers", str(options.subscribers), "--rate", f"{1 / options.interval:.6f}",
         "--warmup", "0s", "--duration", f"{duration:.3f}s", "--settle", f"{3 * SETTLE_S}s",

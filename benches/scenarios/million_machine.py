@@ -1,10 +1,17 @@
 """What a million subscribers need of the machine: settings of the kernel, and memory to spare.
 
-Settings are raised for the length of a run and put back after it; nothing is lowered. The two
-doctors say beforehand whether the run will fit.
+Settings are raised for the length of a run and put back after it; nothing is lowered. The kernel's
+table of connections is sized at boot, but every network namespace may have one of its own: the run
+gets such a network. The two doctors say beforehand whether the run will fit.
 """
 
 import contextlib
+import ctypes
+import fcntl
+import mmap
+import os
+import socket
+import struct
 import subprocess
 import time
 from dataclasses import dataclass
@@ -15,6 +22,9 @@ import rig
 # Loopback's queue of packets: a broadcast of one worker puts 256 on it at a time, and what does not
 # fit is dropped and sent again 200 ms later.
 DEVICE_QUEUE = 100_000
+# linux/sched.h and linux/sockios.h: what Python names only from 3.12 on, or not at all.
+CLONE_NEWNET = 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 # Below this the run is given up, so that the kernel need not choose what to kill.
 AVAILABLE_BYTES_MIN = 1 << 30
 # The kernel frees what a process has left behind some time after its end, and not all at once.
@@ -94,6 +104,51 @@ def raised(wanted):
             setting.write(numbers)
         if before:
             print(f"put back: {', '.join(setting.name for setting, _ in before)}")
+
+
+@contextlib.contextmanager
+def own_network(subscribers):
+    """A network namespace with nothing but loopback, whose table of connections has a place for
+    each end; the machine's own where that is not allowed. Global settings cannot be seen from
+    inside, so raise them before."""
+    places = 1 << (2 * subscribers - 1).bit_length()
+    table = Setting("net.ipv4.tcp_child_ehash_entries", [places], "for the network of this run")
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        with raised([table]):
+            call("unshare", CLONE_NEWNET)
+            own = os.open("/proc/self/ns/net", os.O_RDONLY)
+            call("setns", home, CLONE_NEWNET)
+        call("setns", own, CLONE_NEWNET)
+    except (OSError, SystemExit) as error:
+        print(f"  no network of its own, its table of connections is the machine's: {error}")
+        os.close(home)
+        yield
+        return
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+        yield
+    finally:
+        call("setns", home, CLONE_NEWNET)
+        os.close(own)
+        os.close(home)
+
+
+def call(name, *arguments):
+    """A function of the C library that gives 0 or sets errno."""
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+
+
+def warm(wanted_bytes):
+    """Touches so much memory and lets it go. A guest's memory that nobody has used for a while is
+    with the host, and asking for it back costs many times what a socket costs."""
+    size = min(wanted_bytes, available_bytes() - 2 * AVAILABLE_BYTES_MIN)
+    if size > 0:
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+        mmap.mmap(-1, size, flags=flags).close()
 
 
 def ask(name, command):

@@ -66,7 +66,8 @@ def main():
     if options.curve:
         options.out.mkdir(parents=True, exist_ok=True)
         rig.write_json(options.out / "environment.json", rig.environment())
-        with machine.raised(machine.settings(max(most, options.subscribers))):
+        most = max(most, options.subscribers)
+        with machine.raised(machine.settings(most)), machine.own_network(most):
             for curve in options.curve:
                 measure_curve(curve, points, options)
     if options.plot:
