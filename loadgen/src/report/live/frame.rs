@@ -221,6 +221,7 @@ impl Frame<'_> {
         let parts: Vec<String> = [
             snapshot.client_cpu.map(|share| format!("busiest thread {}", unit::percent(share))),
             snapshot.server_cpu.map(|cores| format!("server {} cores", unit::digits(cores))),
+            snapshot.server_cpu_waited.map(|cores| format!("(waits for {})", unit::digits(cores))),
             snapshot.server_pss_bytes.map(|bytes| format!("server {}", unit::bytes(bytes as f64))),
         ]
         .into_iter()
