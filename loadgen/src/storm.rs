@@ -29,7 +29,7 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::profile::field::Fields;
 use crate::profile::{Profile, Recipe};
-use crate::report::file;
+use crate::report::{file, text};
 use crate::serve::process::{ServerProcess, Signal};
 use fleet::{CutBy, Fleet};
 use member::Back;
@@ -126,7 +126,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let result = result.and_then(|()| Storm::new(args)).and_then(|storm| {
         let outcome = storm.run()?;
         if json.as_deref() != Some("-") {
-            print!("{}", outcome.text());
+            print!("{}", text::shown(outcome.text()));
         }
         if let Some(path) = &json {
             file::write(&outcome.run(), path)?;

@@ -17,6 +17,14 @@ use super::objective::Objective;
 use super::{hgrm, unit};
 use layout::block;
 
+/// A report as standard output shows it: within the columns of a terminal, if it is one.
+pub(crate) fn shown(report: String) -> String {
+    match terminal_size::terminal_size_of(std::io::stdout()) {
+        Some((terminal_size::Width(columns), _)) => layout::fit(&report, usize::from(columns)),
+        None => report,
+    }
+}
+
 /// The report of a run. With `spectrum`, the percentile spectrum of each latency follows.
 pub(crate) fn report(run: &Run, spectrum: bool) -> String {
     let mut lines = Vec::new();

@@ -134,7 +134,9 @@ impl Observer {
             sys: end.sys_ns.saturating_sub(start.sys_ns),
         };
         let busy_ns = cpu_ns.user + cpu_ns.sys;
-        let all_ns = self.cpus().and_then(|cpus| to.machine.busy_since(&from.machine, &cpus));
+        let all_ns = self
+            .cpus()
+            .and_then(|cpus| to.machine.busy_since(&from.machine, &cpus, to.at_ns - from.at_ns));
         let length_s = (to.at_ns - from.at_ns).max(1) as f64 / 1e9;
         let deliveries = to.unique - from.unique;
         let net = |name| to.machine.net_since(&from.machine, name);

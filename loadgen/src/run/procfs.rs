@@ -179,19 +179,26 @@ impl Machine {
         Some(ticks as f64 / TICKS_PER_SECOND as f64)
     }
 
-    /// Time that these processors were busy since an earlier look, whoever kept them so.
-    pub(crate) fn busy_since(&self, earlier: &Machine, cpus: &[usize]) -> Option<u64> {
-        let busy = |machine: &Machine, cpu: usize| -> Option<u64> {
+    /// Time that these processors were busy within a length of time since an earlier look, whoever
+    /// kept them so: what they were neither idle nor taken by a hypervisor. Idle time is exact where
+    /// busy time is only sampled by the clock's tick.
+    pub(crate) fn busy_since(
+        &self,
+        earlier: &Machine,
+        cpus: &[usize],
+        length_ns: u64,
+    ) -> Option<u64> {
+        let idle = |machine: &Machine, cpu: usize| -> Option<u64> {
             let ticks = machine.ticks_by_cpu.get(&cpu)?;
-            // user, nice, system, irq, softirq; time of guests is in that of users.
-            [0, 1, 2, 5, 6].into_iter().map(|at| ticks.get(at).copied()).sum()
+            // idle, iowait, steal.
+            [3, 4, 7].into_iter().map(|at| ticks.get(at).copied()).sum()
         };
-        let known: Vec<u64> = cpus
-            .iter()
-            .filter_map(|&cpu| Some(busy(self, cpu)?.saturating_sub(busy(earlier, cpu)?)))
-            .collect();
-        let ticks: u64 = known.iter().sum();
-        (!known.is_empty()).then_some(ticks * (1_000_000_000 / TICKS_PER_SECOND))
+        let busy = |&cpu: &usize| {
+            let ticks = idle(self, cpu)?.saturating_sub(idle(earlier, cpu)?);
+            Some(length_ns.saturating_sub(ticks * (1_000_000_000 / TICKS_PER_SECOND)))
+        };
+        let known: Vec<u64> = cpus.iter().filter_map(busy).collect();
+        (!known.is_empty()).then(|| known.iter().sum())
     }
 
     /// Share of all processor time that the hypervisor took since an earlier look.
@@ -321,20 +328,23 @@ mod tests {
 
     #[test]
     fn the_time_of_processors_is_read_of_each_and_of_all() {
-        let stat = |busy: u64| {
+        let stat = |idle: u64| {
             let text = format!(
-                "cpu  30 0 0 900 0 0 0 0 0 0\ncpu0 {busy} 1 2 400 50 3 4 500 0 0\n\
+                "cpu  30 0 0 900 0 0 0 0 0 0\ncpu0 9 1 2 {idle} 50 3 4 500 0 0\n\
                  cpu1 9 0 0 500 0 0 0 0 0 0\nintr 5\n"
             );
             let (ticks, ticks_by_cpu) = ticks(&text);
             assert_eq!(ticks[0], 30);
             Machine { ticks, ticks_by_cpu, ..Machine::default() }
         };
+        // A tick is 10 ms: 70 ms idle.
         let (before, after) = (stat(20), stat(27));
-        assert_eq!(after.busy_since(&before, &[0]), Some(70_000_000));
-        assert_eq!(after.busy_since(&before, &[1]), Some(0));
-        assert_eq!(after.busy_since(&before, &[0, 1, 9]), Some(70_000_000));
-        assert_eq!(after.busy_since(&before, &[9]), None);
+        let busy = |cpus: &[usize]| after.busy_since(&before, cpus, 100_000_000);
+        assert_eq!(busy(&[0]), Some(30_000_000));
+        assert_eq!(busy(&[1]), Some(100_000_000));
+        assert_eq!(busy(&[0, 1, 9]), Some(130_000_000));
+        assert_eq!(busy(&[9]), None);
+        assert_eq!(after.busy_since(&before, &[0], 50_000_000), Some(0));
         let machine = Machine::look();
         assert!(machine.ticks_by_cpu.len() >= procfs_cpu_count());
     }
