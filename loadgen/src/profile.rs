@@ -34,6 +34,8 @@ struct Known {
     subscribe: &'static str,
     publish: Option<&'static str>,
     content_type: &'static str,
+    /// Further fields of a publish, each with its line end.
+    fields: &'static str,
     body: &'static str,
     batch: Option<Batch>,
 }
@@ -54,6 +56,7 @@ impl Profile {
                 subscribe: "/events/{topic}",
                 publish: Some("/events/{topic}"),
                 content_type: plain,
+                fields: "",
                 body: "{data}",
                 batch: Some(Batch {
                     path: "/events",
@@ -65,6 +68,7 @@ impl Profile {
                 subscribe: "/.well-known/mercure?topic={topic}",
                 publish: Some("/.well-known/mercure"),
                 content_type: "application/x-www-form-urlencoded",
+                fields: "",
                 body: "topic={topic}&data={data}",
                 batch: None,
             },
@@ -72,6 +76,7 @@ impl Profile {
                 subscribe: "/sub/{topic}",
                 publish: Some("/pub/{topic}"),
                 content_type: plain,
+                fields: "",
                 body: "{data}",
                 batch: None,
             },
@@ -79,6 +84,8 @@ impl Profile {
                 subscribe: "/connection/uni_sse?cf_connect=%7B%22subs%22%3A%7B%22{topic}%22%3A%7B%7D%7D%7D",
                 publish: Some("/api/publish"),
                 content_type: "application/json",
+                // Unless asked for a status, its API answers 200 and tells errors in the body.
+                fields: "X-Centrifugo-Error-Mode: transport\r\n",
                 body: "{\"channel\":\"{topic}\",\"data\":{\"value\":\"{data}\"}}",
                 batch: None,
             },
@@ -86,6 +93,7 @@ impl Profile {
                 subscribe: "/",
                 publish: None,
                 content_type: plain,
+                fields: "",
                 body: "{data}",
                 batch: None,
             },

@@ -28,7 +28,7 @@ use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
 use crate::clock;
 use crate::failure::Failure;
 use crate::profile::field::Fields;
-use crate::profile::{Profile, Recipe};
+use crate::profile::{Profile, Recipe, Url};
 use crate::report::{file, text};
 use crate::serve::process::{ServerProcess, Signal};
 use fleet::{CutBy, Fleet};
@@ -149,6 +149,12 @@ impl Args {
         if self.rate.from != self.rate.to || self.size.min() != self.size.max() {
             return Err("a storm has one --rate and one --size; ranges are for run".to_owned());
         }
+        if self.waves == 0 {
+            return Err("--waves 0 cuts nobody off; give 1 or more".to_owned());
+        }
+        if matches!(self.share, Share::Count(0)) || self.share == Share::Part(0.0) {
+            return Err("--share 0 cuts nobody off; give a part, as 50%, or a number".to_owned());
+        }
         if self.subscribers.0 == 0 {
             return Err("--subscribers 0 leaves nobody to cut off; give 1 or more".to_owned());
         }
@@ -174,9 +180,11 @@ impl Storm {
     fn new(args: Args) -> Result<Self, Failure> {
         let subscribers = usize::try_from(args.subscribers.0).unwrap_or(usize::MAX);
         let (target, recipe) = target::of(&args, Payloads::new())?;
+        let url = Url::parse(&args.url)?;
         let server = match &args.spawn {
-            None => None,
+            None => url.is_there().map(|()| None)?,
             Some(line) => {
+                url.is_free_for(line)?;
                 let explain = |error| format!("--spawn {line:?}: {error}");
                 let mut server = ServerProcess::shell(line).map_err(explain)?;
                 server.wait_for(target.address).map_err(explain)?;

@@ -145,6 +145,8 @@ fn what_a_storm_cannot_prove_is_refused_before_it_begins() {
         (&["--rate", "5:10"], "one --rate"),
         (&["--cut", "server"], "--spawn"),
         (&["--subscribers", "0"], "1 or more"),
+        (&["--waves", "0"], "1 or more"),
+        (&["--share", "0%"], "as 50%"),
     ] {
         let program = env!("CARGO_BIN_EXE_downpour-load");
         let output = Command::new(program).args(["storm", url]).args(arguments).output();

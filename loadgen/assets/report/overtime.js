@@ -341,6 +341,7 @@ function server(state) {
       ({ mem_per_conn: { kernel, kernel_unknown } }) => ({
         text: bytes(kernel),
         note: unknown(kernel) ? kernel_unknown : null,
+        words: true,
       }),
     ],
     ["process memory", (s) => bytes(s.pss_bytes)],

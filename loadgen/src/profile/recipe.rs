@@ -107,8 +107,8 @@ impl Recipe {
         let fields = field::lines(&wishes.publish_headers).map_err(Failure::Usage)?;
         let head = |path: &str, content_type: &str| {
             template(&format!(
-                "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\n{fields}",
-                target.authority
+                "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\n{}{fields}",
+                target.authority, known.fields
             ))
         };
         let may_batch = wishes.batch && wishes.publish.is_none() && wishes.publish_body.is_none();

@@ -23,7 +23,7 @@ use super::{confidence, file};
 /// Arguments of `downpour-load merge`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files written by --json, two or more runs in all; `-` reads standard input
+    /// Files written by --json; `-` reads standard input. One run alone stays as it is
     #[arg(required = true)]
     files: Vec<String>,
 

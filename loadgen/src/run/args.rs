@@ -63,7 +63,8 @@ pub(crate) struct Args {
     #[arg(long, default_value = "500ms", value_name = "TIME", help_heading = "Plan")]
     pub(crate) settle: Span,
 
-    /// A delivery that takes longer than this is lost
+    /// A delivery that takes longer than this is late: it counts with this value, as one that never
+    /// came
     #[arg(long, default_value = "5s", value_name = "TIME", help_heading = "Plan")]
     pub(crate) horizon: Span,
 

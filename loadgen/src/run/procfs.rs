@@ -45,17 +45,35 @@ impl Usage {
 /// Threads of a process whose waits are read at most: each costs a file, every second.
 const THREADS_COUNT_MAX: usize = 1_024;
 
-/// The processes of a server: the one of that id, and those of the group it leads.
+/// The processes of a server: the one of that id, those of the group it leads, and what these have
+/// started: workers often do what their master is asked for. Never this process.
 pub(crate) fn processes(pid: u32) -> Vec<u32> {
+    let all: Vec<[u32; 3]> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let other = entry.file_name().to_str()?.parse::<u32>().ok()?;
+            let fields = stat_fields(other)?;
+            let number = |at: usize| fields.get(at)?.parse::<u32>().ok();
+            Some([other, number(1)?, number(2)?])
+        })
+        .collect();
+    family(pid, &all, std::process::id())
+}
+
+/// A process and all that belong to it, of processes given as id, parent and group.
+fn family(pid: u32, all: &[[u32; 3]], without: u32) -> Vec<u32> {
     let mut found = vec![pid];
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(other) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        let group = stat_fields(other).and_then(|fields| fields.get(2)?.parse::<u32>().ok());
-        if other != pid && group == Some(pid) {
-            found.push(other);
+    let mut seen = 0;
+    while seen < found.len() {
+        let one = found[seen];
+        seen += 1;
+        for &[other, parent, group] in all {
+            let belongs = parent == one || group == pid;
+            if belongs && other != without && !found.contains(&other) {
+                found.push(other);
+            }
         }
     }
     found
@@ -369,6 +387,22 @@ mod tests {
             scope.spawn(spin);
         });
         assert!(server_cpus(&[pid, u32::MAX]).is_some());
+    }
+
+    #[test]
+    fn a_server_is_its_process_its_group_and_all_that_these_started() {
+        // Id, parent, group: a shell (2) that started a master (3) with a worker (4) and a
+        // process of its group whose parent is gone (5); another server (6, 7) and this one (8).
+        let all = [[2, 1, 2], [3, 2, 2], [4, 3, 4], [5, 1, 2], [6, 1, 6], [7, 6, 6], [8, 3, 2]];
+        let family = |pid| {
+            let mut family = family(pid, &all, 8);
+            family.sort_unstable();
+            family
+        };
+        assert_eq!(family(2), [2, 3, 4, 5]);
+        assert_eq!(family(3), [3, 4]);
+        assert_eq!(family(6), [6, 7]);
+        assert_eq!(family(9), [9], "one that has ended is seen as gone");
     }
 
     #[test]
