@@ -76,6 +76,7 @@ fn the_line_of_the_readme_measures_the_engine_and_proves_every_delivery() {
     assert_eq!((&run["counts"]["lost"], &run["counts"]["unique"]), (&0.into(), &20_000.into()));
     assert!(run["server"]["cpu_per_delivery_ns"].as_f64().expect("it was metered") > 0.0);
     assert!(run["server"]["mem_per_conn"]["pss"].is_number());
+    assert!(run["server"]["runqueue_wait_ns"].is_u64() && run["server"]["neighbours_ns"].is_u64());
     let page = std::fs::read_to_string(page).expect("the page");
     assert!(page.starts_with("<!doctype html>") || page.starts_with("<!DOCTYPE html>"));
     // The server went with the run.
