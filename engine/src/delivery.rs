@@ -216,6 +216,7 @@ impl<L: Lane> Delivery<L> {
         if !waits {
             self.set_behind(index);
         }
+        self.stats().streams.add(1);
         self.greet(index, greeting);
         Ok(index)
     }

@@ -171,6 +171,9 @@ fn dashboards_of_a_hub_find_its_names(backend: Backend) {
     streams.iter_mut().for_each(|stream| assert_eq!(stream.data(), "1"));
     hub.engine.await_metric("mercure_subscribers_connected", "", |count| count == 2.0);
     hub.engine.await_metric("mercure_updates_total", "", |count| count == 1.0);
+    drop(streams);
+    hub.engine.await_metric("mercure_subscribers_connected", "", |count| count == 0.0);
+    assert_eq!(hub.engine.metrics().sum("mercure_subscribers_total", ""), 2.0, "it never falls");
     let native = Engine::start(backend, &[]);
     assert!(!native.admin("/metrics").text().contains("mercure_"));
 }
