@@ -4,8 +4,8 @@
 5,000 subscribers, 20 events/s of 100 bytes, alone and beside each of: 6,000 connections that send a
 byte of a request head every few seconds (more than the 4,096 requests that a worker takes); 1,000
 publishers that announce a long body and send 10 bytes a second of it; 2,000 subscribers that never
-read; and connections that are opened and reset at once, 2,000 a second. Attackers that are closed
-come back, 500 a second of the first three kinds. They have the client's CPU, at the lowest
+read; and connections that are opened and reset at once, 2,000 a second. Those of
+the first three kinds that are closed come back, 500 a second. They have the client's CPU, at the lowest
 priority, and are few enough to leave it to the client, whose p99 is judged; the engine has a CPU of
 its own.
 """
@@ -33,6 +33,7 @@ NONE = "no attack"
 SUBSCRIBERS = 5_000
 EVENTS_PER_S = 20
 TICK_S = 0.02
+OPENED_PER_S = 2_000
 REOPENED_PER_S = 500
 CONNECT_TIMEOUT_S = 0.2
 # Attackers have an address of their own, so that they take no ports from the subscribers.
@@ -44,6 +45,7 @@ FIGURES = [
     Figure("server_busy", "The engine's CPU, of one"),
     Figure("opened_per_s", "Connections that the attackers opened a second", digits=0,
            is_difference=True),
+    Figure("attackers_busy", "The attackers' CPU, of one", is_difference=True),
     Figure("peak_rss_mib", "Peak of the engine's memory, MiB", is_difference=True),
 ]
 
@@ -58,10 +60,10 @@ class Attack:
     def run(self, port, said):
         """Until the process is ended; `said` counts what was opened."""
         selector, due = selectors.DefaultSelector(), {}
-        per_tick = REOPENED_PER_S * TICK_S
         while True:
             now = time.monotonic()
-            for _ in range(int(min(per_tick, self.held - len(due)))):
+            per_s = OPENED_PER_S if said["opened"] < self.held else REOPENED_PER_S
+            for _ in range(int(min(per_s * TICK_S, self.held - len(due)))):
                 one = connect(port, self.receive_bytes)
                 if one is None:
                     break
@@ -157,6 +159,7 @@ def attack(name, port):
     os.nice(19)
 
     def end(*_):
+        said["cpu_s"] = sum(os.times()[:2])
         print(json.dumps(said), flush=True)
         os._exit(0)
 
@@ -195,6 +198,7 @@ def measure(name, options, path):
             result = client.measure(load, running, options)
     log.unlink()
     figures = result["figures"]
+    figures["attackers_busy"] = said.get("cpu_s", 0) / said.get("seconds", 1)
     figures["opened_per_s"] = said.get("opened", 0) / said.get("seconds", 1)
     figures["peak_rss_mib"] = figures["peak_rss_bytes"] / (1 << 20)
     rig.write_json(Path(f"{path}.json"), {"attack": name, "attackers": said} | result)
