@@ -4,10 +4,9 @@
 5,000 subscribers, 20 events/s of 100 bytes, alone and beside each of: 6,000 connections that send a
 byte of a request head every few seconds (more than the 4,096 requests that a worker takes); 1,000
 publishers that announce a long body and send 10 bytes a second of it; 2,000 subscribers that never
-read; and connections that are opened and reset at once, 2,000 a second. Those of
-the first three kinds that are closed come back, 500 a second. They have the client's CPU, at the lowest
-priority, and are few enough to leave it to the client, whose p99 is judged; the engine has a CPU of
-its own.
+read; and connections that are opened and reset at once, 2,000 a second. Those of the first three
+kinds that are closed come back, 500 a second. They have the client's CPU, at the lowest priority,
+and are few enough to leave it to the client, whose p99 is judged; the engine has a CPU of its own.
 """
 
 import contextlib
