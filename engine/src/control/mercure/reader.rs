@@ -224,7 +224,10 @@ pub(super) fn ask(
     }
     let claims = holder.map_or(&[][..], |holder| &holder.rights.subscribe);
     if pairs(&ask.selectors(), claims) > PAIRS_MAX {
-        let text = "too many topics in subscription";
+        let text = format!(
+            "too many topics in subscription: times the topics of the token that they are compared \
+             with, they may be {PAIRS_MAX}"
+        );
         return Err(Fault::new(ask.version, Status::BadRequest, text));
     }
     Ok(ask)
