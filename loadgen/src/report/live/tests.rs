@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::frame::clip;
 use super::*;
 use crate::report::model::plan::Phase;
 use crate::report::snapshot::sample;
