@@ -13,6 +13,8 @@ use crate::report::model::host::{CpuTime, MemoryPerConnection, NetHealth, Rig, S
 pub(super) struct Look {
     pub(super) at_ns: u64,
     pub(super) server: Option<Usage>,
+    /// The processors that the server may run on.
+    pub(super) server_cpus: Vec<usize>,
     pub(super) machine: Machine,
     pub(super) runqueue_wait_ns: Option<u64>,
     /// First arrivals so far.
@@ -100,6 +102,7 @@ impl Observer {
         Look {
             at_ns: clock::now_ns(),
             server: procfs::usage(&self.processes, true),
+            server_cpus: self.cpus(),
             machine: Machine::look(),
             runqueue_wait_ns: procfs::runqueue_wait_ns(),
             unique,
@@ -134,9 +137,8 @@ impl Observer {
             sys: end.sys_ns.saturating_sub(start.sys_ns),
         };
         let busy_ns = cpu_ns.user + cpu_ns.sys;
-        let all_ns = self
-            .cpus()
-            .and_then(|cpus| to.machine.busy_since(&from.machine, &cpus, to.at_ns - from.at_ns));
+        let window_ns = to.at_ns - from.at_ns;
+        let all_ns = to.machine.busy_since(&from.machine, &from.server_cpus, window_ns);
         let length_s = (to.at_ns - from.at_ns).max(1) as f64 / 1e9;
         let deliveries = to.unique - from.unique;
         let net = |name| to.machine.net_since(&from.machine, name);
@@ -161,10 +163,11 @@ impl Observer {
         })
     }
 
-    /// The processors that the server may run on.
-    fn cpus(&self) -> Option<Vec<usize>> {
-        let cpus: Cpus = procfs::server_cpus(&self.processes)?.parse().ok()?;
-        Some(cpus.0)
+    /// The processors that the server may run on; none if it is not known or gone.
+    fn cpus(&self) -> Vec<usize> {
+        let listed = procfs::server_cpus(&self.processes);
+        let cpus = listed.and_then(|list| list.parse::<Cpus>().ok());
+        cpus.map_or_else(Vec::new, |cpus| cpus.0)
     }
 
     fn memory(&self, load: &Load) -> MemoryPerConnection {

@@ -24,9 +24,10 @@ const SLIP_NS_MAX: f64 = 1e6;
 const SLIP_SHARE_MAX: f64 = 0.05;
 /// Stall of the rig relative to the largest delivery.
 const HICCUP_SHARE_MAX: f64 = 0.1;
-/// Share of the time that the server was ready to run and others had its processors. What it does
-/// for an event then takes a ninth longer: about as much as repeats on a quiet machine differ.
-const STARVED_SHARE_MAX: f64 = 0.1;
+/// Share of the time that the server was ready to run and others had its processors: what it does
+/// for an event then takes a quarter longer. Pinned on a quiet machine it waits for the kernel's
+/// own threads for 5 to 13 %; beside the load generator on the same processors for half.
+const STARVED_SHARE_MAX: f64 = 0.2;
 /// Share of processor time that a hypervisor may take.
 const STEAL_SHARE_MAX: f64 = 0.01;
 /// Share of the deliveries that may be late: with more, even p99 is no more than the horizon.
@@ -413,10 +414,10 @@ mod tests {
         };
         let starved = (Status::Suspect, vec!["server_starved".to_owned()]);
         let valid = (Status::Valid, vec![]);
-        assert_eq!(status(server(Some(110), Some(110)), &none), starved);
-        assert_eq!(status(server(Some(90), Some(9_000)), &none), valid);
+        assert_eq!(status(server(Some(230), Some(230)), &none), starved);
+        assert_eq!(status(server(Some(220), Some(9_000)), &none), valid);
         // Threads that outnumber their processors wait for each other, whoever else is there.
-        assert_eq!(status(server(Some(9_000), Some(90)), &none), valid);
+        assert_eq!(status(server(Some(9_000), Some(220)), &none), valid);
         assert_eq!(status(server(None, Some(9_000)), &none), valid);
         assert_eq!(status(server(Some(9_000), None), &none), valid);
     }
