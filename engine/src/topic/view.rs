@@ -228,6 +228,12 @@ impl Topics {
         self.views.len()
     }
 
+    /// Steps of the larger crowd of selectors: what meeting a topic may take.
+    #[must_use]
+    pub fn crowd(&self) -> usize {
+        self.views.public.crowd().max(self.views.private.crowd())
+    }
+
     /// The sets that get events of a topic, each once: those that have it, and those of selectors that
     /// match its name.
     #[must_use]
