@@ -92,6 +92,21 @@ impl Profile {
         }
     }
 
+    /// Whether a subscriber of this server can say how far it has read when it comes back.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    pub(crate) fn resumes(self) -> Result<(), &'static str> {
+        match self {
+            Profile::Centrifugo => {
+                Err("Centrifugo's uni_sse takes no Last-Event-ID: who comes back has missed what \
+                     was published meanwhile")
+            }
+            Profile::Downpour | Profile::Mercure | Profile::Nchan | Profile::Generic => Ok(()),
+        }
+    }
+
     /// The profile's name, as on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -132,6 +132,35 @@ fn the_mercure_profile_measures_a_hub_of_both_versions_with_tokens() {
 }
 
 #[test]
+fn a_storm_over_a_mercure_hub_leaves_no_gap() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("room on the disk");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let (address, engine) = (own_address(8), engine());
+    let hub = file("hub", DIRECTIVES);
+    let publisher = file("publisher", &format!("Authorization: Bearer {PUBLISHER}\n"));
+    let spawn = format!(
+        "exec {} --listen {address} --admin off --mercure both --mercure-file {hub} 2>/dev/null",
+        engine.to_str().unwrap()
+    );
+    let plan = "--profile mercure -c 20 --rate 200 --waves 2 --within 600 --pause 100ms --back now";
+    let mut arguments = vec!["storm".to_owned(), format!("http://{address}")];
+    arguments.extend(plan.split_whitespace().map(str::to_owned));
+    arguments.extend(["--spawn".to_owned(), spawn, "--json".to_owned(), "-".to_owned()]);
+    arguments.extend(["--publish-header".to_owned(), format!("@{publisher}")]);
+    arguments.extend(["-H".to_owned(), format!("Authorization: Bearer {SUBSCRIBER}")]);
+    let output = load(&arguments);
+    let run: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(output.status.code(), Some(0), "{}", run["slo"]);
+    assert_eq!(run["storm"]["waves"][1]["back"], 10);
+    assert_eq!(run["target"]["profile"], "mercure");
+}
+
+#[test]
 fn a_token_that_grants_nothing_is_no_measurement_and_the_report_says_so() {
     let (code, run) = mercure(5, "", SUBSCRIBER, SUBSCRIBER);
     assert_eq!(code, Some(4), "{}", run["verdict"]);

@@ -216,11 +216,19 @@ impl Frame<'_> {
         self.row("faults", &texts.join("   "))
     }
 
+    fn server(&self) -> Option<String> {
+        let mut text = format!("server {} cores", unit::digits(self.snapshot.server_cpu?));
+        if let Some(cores) = self.snapshot.server_cpu_waited {
+            text += &format!(", waits for {}", unit::digits(cores));
+        }
+        Some(text)
+    }
+
     fn machines(&self) -> Option<String> {
         let snapshot = self.snapshot;
         let parts: Vec<String> = [
             snapshot.client_cpu.map(|share| format!("busiest thread {}", unit::percent(share))),
-            snapshot.server_cpu.map(|cores| format!("server {} cores", unit::digits(cores))),
+            self.server(),
             snapshot.server_pss_bytes.map(|bytes| format!("server {}", unit::bytes(bytes as f64))),
         ]
         .into_iter()
