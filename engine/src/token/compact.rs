@@ -1,7 +1,7 @@
 //! The compact form of a token (RFC 7515, section 7.1), and its header.
 //!
 //! The idea: the parts are cut once, and what they say is borrowed from the bytes that they decode to.
-//! The library's own reader keeps every parameter of a header, which costs more than the signature.
+//! The library's own reader keeps every parameter of a header, which costs as much as the signature.
 //!
 //! Invariants: a header is one JSON object in which no parameter that counts stands twice, and one
 //! that counts is of the type that it should be.
