@@ -12,8 +12,8 @@ without) and from round to round, each time on an engine of its own. What differ
 
 Of handshakes the engine's CPU time until all streams are open is counted, by the scheduler's
 nanoseconds, behind a thousand that are not counted. They come in bursts, because one client on one
-CPU cannot keep the engine's busy otherwise. A rate of 0.8 means that a handshake with a token costs a quarter more. Deliveries are counted
-by `downpour-load` at 20 events/s.
+CPU cannot keep the engine's busy otherwise. A rate of 0.8 means that a handshake with a token costs
+a quarter more. Deliveries are counted by `downpour-load` at 20 events/s.
 """
 
 import base64
