@@ -27,6 +27,7 @@ use bytes::Bytes;
 use crate::close::CloseReason;
 use crate::event::Frame;
 use crate::limits::{Limits, Pass};
+use crate::selector::index::CROWD_MAX;
 use crate::stats::{Stats, WorkerStats};
 use crate::topic::{Interest, Resume, SetIndex, Standing, Topics};
 
@@ -117,7 +118,8 @@ pub(crate) struct Delivery<L> {
 pub(crate) enum SubscribeError {
     /// All slots are taken.
     Full,
-    /// Its selectors match more kept events than there is room to list.
+    /// Its selectors match more kept events than there is room to list, or are too many that have to
+    /// be gone through one by one.
     Selectors,
     /// The kernel takes no further socket.
     Kernel,
@@ -181,11 +183,14 @@ impl<L: Lane> Delivery<L> {
         term: Option<Term>,
     ) -> Result<u32, SubscribeError> {
         let index = self.slots.vacant().ok_or(SubscribeError::Full)?;
+        let crowd = self.topics.crowd();
         let set = self.topics.join(interest);
+        // Who asks for what others ask for adds nothing, and may always.
+        let is_crowded = self.topics.crowd() > crowd.max(CROWD_MAX);
         if self.audiences.len() <= set.0 as usize {
             self.audiences.resize_with(set.0 as usize + 1, Audience::default);
         }
-        let attached = match self.topics.complete_views(set, resume.sequence) {
+        let attached = match !is_crowded && self.topics.complete_views(set, resume.sequence) {
             true => self.lane.attach(index, socket).map_err(|_| SubscribeError::Kernel),
             false => Err(SubscribeError::Selectors),
         };

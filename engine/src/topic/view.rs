@@ -228,6 +228,12 @@ impl Topics {
         self.views.len()
     }
 
+    /// Steps of the larger crowd of selectors: what meeting a topic may take.
+    #[must_use]
+    pub fn crowd(&self) -> usize {
+        self.views.public.crowd().max(self.views.private.crowd())
+    }
+
     /// What brings events of a topic to sets: the topic itself, and the selectors that match its name.
     #[must_use]
     pub fn members_of(&self, name: &str, private: bool) -> Vec<Member> {

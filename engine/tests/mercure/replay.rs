@@ -15,6 +15,7 @@ on_both_backends![
     replay_asks_the_token_of_today,
     the_query_of_protocol_7_is_taken_only_on_request,
     selectors_that_ask_for_more_of_the_past_than_can_be_listed_are_sent_away,
+    a_crowd_of_dear_patterns_is_bounded_and_who_wants_what_others_want_may_come,
 ];
 
 fn a_subscriber_goes_on_after_the_id_it_names(backend: Backend) {
@@ -212,4 +213,27 @@ fn selectors_that_ask_for_more_of_the_past_than_can_be_listed_are_sent_away(back
     let mut live = hub.stream(six, &[]);
     hub.publish("topic=a&data=live");
     assert_eq!((one.data(), live.data()), ("live".into(), "live".into()));
+}
+
+fn a_crowd_of_dear_patterns_is_bounded_and_who_wants_what_others_want_may_come(backend: Backend) {
+    let directives = format!("anonymous\nresource_identifier {RESOURCE}");
+    let hub = Hub::start_with(backend, "1", &directives, &["--workers", "1"]);
+    // A hundred patterns that only their regular expressions tell apart.
+    let query = |stream: usize| {
+        let patterns = (0..100).map(|n| format!("match_urlpattern=/u/:a/(b{stream}x{n})/:c"));
+        patterns.collect::<Vec<_>>().join("&")
+    };
+    let streams = [hub.stream(&query(0), &[]), hub.stream(&query(1), &[])];
+    let mut wire = hub.engine.connect();
+    wire.send(request("GET", &format!("{HUB}?{}", query(2)), &[], b""));
+    assert_eq!(wire.head().status, 200, "a browser must come back");
+    assert!(wire.take_through(b"\n\n").starts_with(b":\nretry: "), "and is told when");
+    hub.engine.await_closed("selectors_max", 1);
+    let known = hub.stream(&query(1), &[]);
+    let _name = hub.stream("match=https://e.example/books/1", &[]);
+    let _other = hub.stream("match_urlpattern=https://e.example/books/:id", &[]);
+    // When they have gone there is room again.
+    drop((streams, known));
+    hub.engine.await_subscribers(2);
+    let _third = hub.stream(&query(2), &[]);
 }
