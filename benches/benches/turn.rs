@@ -10,7 +10,7 @@ mod sample;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use downpour::benching::{Broadcasts, Walk};
+use downpour::benching::{Broadcasts, Listing, Walk};
 
 fn turns(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("deliver an event");
@@ -49,9 +49,21 @@ fn audience(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What a turn is held up by somebody who asks the admin interface for the topics.
+fn listing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("list topics");
+    let mut listing = Listing::new(1_000_000);
+    group.bench_function("a slice of a million", |bencher| bencher.iter(|| listing.slice()));
+    group.sample_size(10);
+    group.bench_function("a million", |bencher| {
+        bencher.iter(|| while !listing.slice() {});
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = turn;
     config = sample::criterion();
-    targets = turns, audience
+    targets = turns, audience, listing
 }
 criterion_main!(turn);

@@ -37,7 +37,8 @@ pub enum CloseReason {
     /// Refused at `--topics-max`.
     TopicsMax,
     /// Refused because its selectors match more kept events than there is room to list: a quarter of
-    /// `--history-bytes-total`, for all selectors together.
+    /// `--history-bytes-total`, for all selectors together; or because too many of all selectors
+    /// differ in nothing that they could be found by.
     SelectorsMax,
     /// The token that the stream was opened with has expired.
     Expired,

@@ -27,6 +27,7 @@ use bytes::Bytes;
 use crate::close::CloseReason;
 use crate::event::Frame;
 use crate::limits::{Limits, Pass};
+use crate::selector::index::CROWD_MAX;
 use crate::stats::{Stats, WorkerStats};
 use crate::topic::{Interest, Resume, SetIndex, Standing, Topics};
 
@@ -39,6 +40,7 @@ mod plan;
 mod settings;
 mod settle;
 mod slots;
+pub(crate) mod survey;
 mod tails;
 pub(crate) mod terms;
 mod turn;
@@ -116,7 +118,8 @@ pub(crate) struct Delivery<L> {
 pub(crate) enum SubscribeError {
     /// All slots are taken.
     Full,
-    /// Its selectors match more kept events than there is room to list.
+    /// Its selectors match more kept events than there is room to list, or are too many that have to
+    /// be gone through one by one.
     Selectors,
     /// The kernel takes no further socket.
     Kernel,
@@ -180,11 +183,14 @@ impl<L: Lane> Delivery<L> {
         term: Option<Term>,
     ) -> Result<u32, SubscribeError> {
         let index = self.slots.vacant().ok_or(SubscribeError::Full)?;
+        let crowd = self.topics.crowd();
         let set = self.topics.join(interest);
+        // Who asks for what others ask for adds nothing, and may always.
+        let is_crowded = self.topics.crowd() > crowd.max(CROWD_MAX);
         if self.audiences.len() <= set.0 as usize {
             self.audiences.resize_with(set.0 as usize + 1, Audience::default);
         }
-        let attached = match self.topics.complete_views(set, resume.sequence) {
+        let attached = match !is_crowded && self.topics.complete_views(set, resume.sequence) {
             true => self.lane.attach(index, socket).map_err(|_| SubscribeError::Kernel),
             false => Err(SubscribeError::Selectors),
         };
@@ -215,6 +221,7 @@ impl<L: Lane> Delivery<L> {
         if !waits {
             self.set_behind(index);
         }
+        self.stats().streams.add(1);
         self.greet(index, greeting);
         Ok(index)
     }
@@ -393,34 +400,22 @@ impl<L: Lane> Delivery<L> {
         self.slots.count()
     }
 
-    /// Subscribers of the topic of this name.
-    pub(crate) fn subscribers_of(&self, name: &str, private: bool) -> usize {
-        self.subscriber_count(&self.topics.listening_sets(name, private))
-    }
-
     /// Subscribers of each topic are those of the sets that have it.
-    pub(crate) fn subscriber_count(&self, sets: &[SetIndex]) -> usize {
+    fn subscriber_count(&self, sets: &[SetIndex]) -> usize {
         sets.iter().map(|set| self.audiences[set.0 as usize].len()).sum()
     }
 
-    /// The `count` subscribers that are furthest behind.
-    pub(crate) fn most_lagging(&self, count: usize) -> Vec<SubscriberView> {
-        let lag = |slot: &Slot| self.topics.lag(slot.set, slot.cursor);
-        let mut lags: Vec<(u32, u32)> = self.slots.iter().map(|(i, s)| (lag(s), i)).collect();
-        let count = count.min(lags.len());
-        if count == 0 {
-            return Vec::new();
-        }
-        lags.select_nth_unstable_by(count - 1, |a, b| b.cmp(a));
-        lags.truncate(count);
-        lags.sort_unstable_by(|a, b| b.cmp(a));
-        let view = |(lag, index)| self.view(index, lag);
-        lags.into_iter().map(view).collect()
+    /// How far the subscriber in a slot is behind, if there is one.
+    fn lag(&self, index: u32) -> Option<u32> {
+        let slot = &self.slots[index];
+        (slot.state != State::Free).then(|| self.topics.lag(slot.set, slot.cursor))
     }
 
-    fn view(&self, index: u32, lag: u32) -> SubscriberView {
+    /// The subscriber in a slot, if there is one.
+    fn view(&self, index: u32) -> Option<SubscriberView> {
+        let lag = self.lag(index)?;
         let slot = &self.slots[index];
-        SubscriberView {
+        Some(SubscriberView {
             worker: self.worker,
             slot: index,
             topics: self.topics.set_names(slot.set).map(str::to_owned).collect(),
@@ -428,7 +423,7 @@ impl<L: Lane> Delivery<L> {
             lag,
             blocked: slot.state == State::Blocked,
             quiet_ns: u64::from(self.tick.saturating_sub(slot.written_at)) * TICK_NS,
-        }
+        })
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) mod worker;
 /// What the benches reach and nobody else should.
 #[doc(hidden)]
 pub mod benching {
-    pub use crate::delivery::bench::{Broadcasts, Walk};
+    pub use crate::delivery::bench::{Broadcasts, Listing, Walk};
     pub use crate::sequencer::bench::Numbering;
 }
 

@@ -28,6 +28,8 @@ pub mod update;
 #[cfg(test)]
 mod tests;
 
+use crate::token::is_access_token;
+
 /// Where the hub is (draft 08, section 2, and the registry of well-known URIs).
 pub const PATH: &str = "/.well-known/mercure";
 /// Where the subscriptions are (draft 08, "Subscription API").
@@ -80,11 +82,7 @@ impl Speaks {
         if self != Self::Both {
             return self.by_default();
         }
-        let typ = jsonwebtoken::decode_header(token).ok().and_then(|header| header.typ);
-        let is_access = typ.is_some_and(|typ| {
-            typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
-        });
-        if is_access { Version::V1 } else { Version::V0 }
+        if is_access_token(token) { Version::V1 } else { Version::V0 }
     }
 }
 

@@ -110,6 +110,8 @@ pub struct WorkerStats {
     pub gaps: Cell,
     /// Events that subscribers missed, as far as the number is known.
     pub missed: Cell,
+    /// Streams begun.
+    pub streams: Cell,
     /// Events replayed to subscribers that resumed.
     pub replayed: Cell,
     /// Events accepted from publishers of this worker.

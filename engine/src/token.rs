@@ -1,7 +1,7 @@
 //! Tokens: JSON Web Tokens in, the rights of their bearer out.
 //!
-//! The idea: a library checks the signature (`jsonwebtoken`), by a key whose one algorithm was fixed
-//! when the key was read; what the claims mean is read here, strictly, and a claim that is not what
+//! The idea: a library checks the signature, by a key whose one algorithm was fixed when the key was
+//! read; what header and claims mean is read here, strictly and in place, and a claim that is not what
 //! its name says voids the token. Rights are decided once, when a request arrives: what a stream may
 //! see does not change while it is open, but that it ends when its token does.
 //!
@@ -16,19 +16,17 @@
 //! Knows no clock, no files and no sockets: the time is an argument, keys come as text. Where in a
 //! request a token stands is `source`.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use jsonwebtoken::crypto::verify;
-use jsonwebtoken::dangerous::insecure_decode_claims;
-use jsonwebtoken::decode_header;
-use jsonwebtoken::errors::{Error, ErrorKind};
 use serde_json::value::RawValue;
 
 use crate::selector::{Selector, any_matches};
 
 mod claims;
+mod compact;
 pub mod key;
 pub mod source;
 #[cfg(test)]
@@ -37,6 +35,8 @@ mod tests;
 pub use jsonwebtoken::Algorithm;
 
 use claims::{Audience, Claims};
+use compact::Compact;
+pub use compact::is_access_token;
 use key::{Key, KeySet};
 
 /// A token in bytes, at most: two thousand selectors of 60 bytes, in base64.
@@ -203,17 +203,20 @@ impl Verifier {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
-        let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
+        let token = Compact::split(token).ok_or(TokenError::Malformed)?;
+        let header = compact::decoded(token.header).ok_or(TokenError::Malformed)?;
+        let header = compact::Header::read(&header).ok_or(TokenError::Malformed)?;
         if header.crit.is_some() {
             return Err(TokenError::Critical);
         }
-        let claims = self.signed_claims(token, header.alg, header.kid.as_deref())?;
+        let payload = OnceCell::new();
+        let claims = self.signed_claims(&token, header.alg, header.kid.as_deref(), &payload)?;
         let rules = &self.0;
         self.check_time(&claims, now_s)?;
         rules.audiences.check(&claims, hub_url)?;
         match (rules.dialect, &claims.authorization_details) {
             (Dialect::V0, _) | (Dialect::Either, None) => claims.rights_v0(),
-            (Dialect::V1 | Dialect::Either, _) if !is_access_token(header.typ.as_deref()) => {
+            (Dialect::V1 | Dialect::Either, _) if !header.is_of_access_token() => {
                 Err(TokenError::Kind)
             }
             (Dialect::V1 | Dialect::Either, _) => claims.rights_v1(hub_url),
@@ -226,13 +229,15 @@ impl Verifier {
         self.0.issuers.iter().all(|issuer| issuer.keys.is_empty())
     }
 
-    /// The claims, once a key that may have signed them has been found to have done so.
-    fn signed_claims(
+    /// The claims, once a key that may have signed them has been found to have done so: before that
+    /// they are not looked at. They borrow from `payload`, which is filled then.
+    fn signed_claims<'a>(
         &self,
-        token: &[u8],
+        token: &Compact<'_>,
         algorithm: Algorithm,
         kid: Option<&str>,
-    ) -> Result<Claims, TokenError> {
+        payload: &'a OnceCell<Option<Vec<u8>>>,
+    ) -> Result<Claims<'a>, TokenError> {
         let mut outcome = TokenError::UnknownKey;
         let fitting = self.candidates(kid).into_iter().filter(|(_, key)| {
             let fits = key.algorithm == algorithm;
@@ -243,8 +248,12 @@ impl Verifier {
         });
         let fitting: Vec<_> = fitting.take(TRIES_MAX).collect();
         for (issuer, key) in fitting {
-            match key.claims(token) {
-                Ok(claims) if issuer.name.is_none() || issuer.name == claims.iss => {
+            let claims = key.check(token).and_then(|()| {
+                let payload = payload.get_or_init(|| compact::decoded(token.payload));
+                Claims::read(payload.as_deref().ok_or(TokenError::Malformed)?)
+            });
+            match claims {
+                Ok(claims) if issuer.name.is_none() || issuer.name.as_deref() == claims.iss() => {
                     return Ok(claims);
                 }
                 Ok(_) => outcome = TokenError::Issuer,
@@ -267,7 +276,7 @@ impl Verifier {
     }
 
     /// `exp` and `nbf` (RFC 7519, sections 4.1.4 and 4.1.5).
-    fn check_time(&self, claims: &Claims, now_s: u64) -> Result<(), TokenError> {
+    fn check_time(&self, claims: &Claims<'_>, now_s: u64) -> Result<(), TokenError> {
         let needs_expiry = self.0.needs_expiry || self.0.dialect == Dialect::V1;
         match claims.exp {
             None if needs_expiry => return Err(TokenError::NoExpiry),
@@ -283,29 +292,8 @@ impl Verifier {
     }
 }
 
-impl Key {
-    /// The claims of a token that this key has signed. Times and audience are checked by the caller,
-    /// against its own clock.
-    fn claims(&self, token: &[u8]) -> Result<Claims, TokenError> {
-        // The library's `decode` does the same, and reads header and claims twice each.
-        let text = str::from_utf8(token).map_err(|_| TokenError::Malformed)?;
-        let (message, signature) = text.rsplit_once('.').ok_or(TokenError::Malformed)?;
-        let signed = verify(signature, message.as_bytes(), &self.key, self.algorithm);
-        match signed.as_ref().map_err(Error::kind) {
-            Ok(true) => {}
-            Err(ErrorKind::Base64(_)) => return Err(TokenError::Malformed),
-            // Or the key itself cannot check a signature.
-            Ok(false) | Err(_) => return Err(TokenError::Signature),
-        }
-        insecure_decode_claims::<Claims>(token).map_err(|error| match error.kind() {
-            ErrorKind::Json(_) => TokenError::Claims,
-            _ => TokenError::Malformed,
-        })
-    }
-}
-
 impl Audiences {
-    fn check(&self, claims: &Claims, hub_url: &str) -> Result<(), TokenError> {
+    fn check(&self, claims: &Claims<'_>, hub_url: &str) -> Result<(), TokenError> {
         let names = |wanted: &str| match &claims.aud {
             None => false,
             Some(Audience::One(name)) => name == wanted,
@@ -319,13 +307,6 @@ impl Audiences {
         };
         if ours { Ok(()) } else { Err(TokenError::Audience) }
     }
-}
-
-/// RFC 9068, section 4: `at+jwt`, or its whole name as a media type, whose case does not matter.
-fn is_access_token(typ: Option<&str>) -> bool {
-    typ.is_some_and(|typ| {
-        typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
-    })
 }
 
 impl Rights {

@@ -48,12 +48,12 @@ mod view;
 pub use batch::{Batch, BatchBounds, Cursor, Gap, GapReason, Piece, Standing};
 pub use forgotten::FORGOTTEN_OVERHEAD_BYTES;
 pub use interest::{Interest, PAIRS_MAX, pairs};
+pub use member::Member;
 pub use resume::Resume;
 pub use sets::SetIndex;
 
 use forgotten::Forgotten;
 use loss::SharedEvents;
-use member::Member;
 use sets::Sets;
 use view::Views;
 
@@ -356,9 +356,16 @@ impl Topics {
         self.forgotten[private].remember(&topic.name, topic.evicted_through.max(partly));
     }
 
-    /// Every topic: name, kept events, bytes, sequence of the newest kept event, and its sets.
-    pub fn iter(&self) -> impl Iterator<Item = TopicView<'_>> {
-        self.topics.iter().map(|(_, topic)| TopicView {
+    /// Places in the table of topics, taken or not.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.topics.capacity()
+    }
+
+    /// The topic at one of the [`Topics::places`], if there is one.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<TopicView<'_>> {
+        self.topics.get(place).map(|topic| TopicView {
             name: &topic.name,
             private: topic.private,
             events: topic.history.len(),

@@ -18,8 +18,8 @@
 //! behind fills its ring, and publishers are told.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::{Pin, pin};
@@ -34,7 +34,7 @@ use monoio::net::TcpStream;
 use crate::config::Config;
 use crate::config::key::PublishKey;
 use crate::control::accept::accept;
-use crate::control::command::{Command, SubscribersReport, TopicReport, TopicsReport};
+use crate::control::command::Command;
 use crate::control::crowd::Crowd;
 use crate::control::mercure::{self, Hub};
 use crate::control::nudge::Nudge;
@@ -50,9 +50,12 @@ use crate::sequencer::Intake;
 use crate::stats::Stats;
 use crate::submission::Numbered;
 use crate::token::Verifiers;
-use crate::topic::{Bounds, TopicView};
+use crate::topic::Bounds;
 
+mod listing;
 pub(crate) mod thread;
+
+use listing::Listing;
 
 /// Events taken off the ring between two turns of the delivery lane.
 const INGEST_MAX: usize = 1024;
@@ -120,8 +123,14 @@ pub(crate) async fn run<L: Lane + 'static>(parts: Parts, lane: L, wake: OwnedFd)
     }
     monoio::spawn(tick(Rc::clone(&control)));
     let wake = TcpStream::from_std(wake.into()).expect("the runtime's driver watches a descriptor");
-    let pump =
-        Pump { control, ring: parts.ring, commands: parts.commands, stalled: None, drained: false };
+    let pump = Pump {
+        control,
+        ring: parts.ring,
+        commands: parts.commands,
+        stalled: None,
+        listings: VecDeque::new(),
+        drained: false,
+    };
     pump.run(&wake, &parts.eventfd).await;
 }
 
@@ -164,6 +173,8 @@ struct Pump<L> {
     commands: Receiver<Command>,
     /// An event that must wait until the sweep has gone further.
     stalled: Option<Numbered>,
+    /// What others wait to be listed, one after the other.
+    listings: VecDeque<Listing>,
     drained: bool,
 }
 
@@ -201,6 +212,7 @@ impl<L: Lane> Pump<L> {
         while let Ok(command) = self.commands.try_recv() {
             self.obey(command);
         }
+        self.list();
         self.ingest();
         let mut delivery = self.control.delivery.borrow_mut();
         let more = delivery.turn(|| stats.now_ns());
@@ -210,7 +222,16 @@ impl<L: Lane> Pump<L> {
         drop(delivery);
         mercure::depart(&self.control, &departed);
         let tasks_wait = self.control.turnstile.open();
-        more || tasks_wait || self.stalled.is_some()
+        more || tasks_wait || self.stalled.is_some() || !self.listings.is_empty()
+    }
+
+    /// Goes on with what is listed, by one slice.
+    fn list(&mut self) {
+        if let Some(listing) = self.listings.front_mut()
+            && listing.step(&self.control.delivery.borrow())
+        {
+            self.listings.pop_front();
+        }
     }
 
     /// Takes events off the ring and appends them.
@@ -248,47 +269,17 @@ impl<L: Lane> Pump<L> {
             }
             Command::Key(key) => *control.key.borrow_mut() = key,
             Command::Verifiers(verifiers) => *control.verifiers.borrow_mut() = verifiers,
-            // Whoever asked may have given up waiting.
             Command::Topics { prefix, count_max, reply } => {
-                let _ = reply.send(topics(&control.delivery.borrow(), &prefix, count_max));
+                self.listings.push_back(Listing::topics(prefix, count_max, reply));
             }
             Command::TopicSubscribers { names, reply } => {
-                let delivery = control.delivery.borrow();
-                let count =
-                    |(name, private): &(String, bool)| delivery.subscribers_of(name, *private);
-                let _ = reply.send(names.iter().map(count).collect());
+                self.listings.push_back(Listing::listeners(names, reply));
             }
             Command::Subscribers { count_max, reply } => {
-                let delivery = control.delivery.borrow();
-                let subscribers = delivery.most_lagging(count_max);
-                let count = delivery.count();
-                let _ = reply.send(SubscribersReport { count, subscribers });
+                self.listings.push_back(Listing::subscribers(count_max, reply));
             }
         }
     }
-}
-
-fn topics<L: Lane>(delivery: &Delivery<L>, prefix: &str, count_max: usize) -> TopicsReport {
-    let matching = delivery.topics().iter().filter(|topic| topic.name.starts_with(prefix));
-    let mut all: Vec<_> =
-        matching.map(|topic| (delivery.subscriber_count(topic.sets), topic)).collect();
-    all.sort_unstable_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.name.cmp(y.name)));
-    let hash = |topic: &TopicView<'_>| {
-        BuildHasherDefault::<DefaultHasher>::default().hash_one((topic.name, topic.private))
-    };
-    let unkept = all.iter().filter(|(_, topic)| topic.events == 0);
-    let unkept: Vec<u64> = unkept.map(|(_, topic)| hash(topic)).collect();
-    let kept = all.len() - unkept.len();
-    all.truncate(count_max);
-    let report = |(subscribers, topic): (usize, TopicView<'_>)| TopicReport {
-        name: topic.name.to_owned(),
-        private: topic.private,
-        subscribers,
-        events: topic.events,
-        bytes: topic.bytes,
-        newest: topic.newest,
-    };
-    TopicsReport { kept, unkept, topics: all.into_iter().map(report).collect() }
 }
 
 /// What has ended the pump's wait.

@@ -1,7 +1,11 @@
 //! Amounts on the command line: `200k`, `64KiB`, `1.5s`, `20:200/30s`, `5%`.
 
+mod size;
+
 use std::str::FromStr;
 use std::time::Duration;
+
+pub(crate) use size::{Part, Size};
 
 /// A count: `1000`, `20k`, `1.5m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,37 +153,6 @@ impl FromStr for Rate {
     }
 }
 
-/// Payload bytes: `100`, or any size of a range alike, `64:4k`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Size {
-    /// Smallest.
-    pub(crate) min: usize,
-    /// Largest.
-    pub(crate) max: usize,
-}
-
-impl FromStr for Size {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (min, max) = text.split_once(':').unwrap_or((text, text));
-        let bytes = |text: &str| -> Result<usize, String> {
-            let Bytes(bytes) = text.parse()?;
-            usize::try_from(bytes).map_err(|_| format!("{text:?} is too large"))
-        };
-        let size = Size { min: bytes(min)?, max: bytes(max)? };
-        let allowed = crate::stamp::STAMP_BYTES..=crate::stamp::PAYLOAD_BYTES_MAX;
-        if !allowed.contains(&size.min) || !allowed.contains(&size.max) || size.min > size.max {
-            return Err(format!(
-                "{text:?} is not a size or a range within {} and {} bytes: the stamp alone takes {}",
-                allowed.start(),
-                allowed.end(),
-                allowed.start()
-            ));
-        }
-        Ok(size)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,7 +169,6 @@ mod tests {
         assert_eq!("5%".parse(), Ok(Share::Part(0.05)));
         assert_eq!("64".parse(), Ok(Share::Count(64)));
         assert_eq!("20:2k".parse(), Ok(Rate { from: 20.0, to: 2_000.0 }));
-        assert_eq!("64:4k".parse(), Ok(Size { min: 64, max: 4_000 }));
     }
 
     #[test]
@@ -204,7 +176,6 @@ mod tests {
         assert!("5x".parse::<Count>().unwrap_err().contains("known are"));
         assert!("0.5".parse::<Count>().unwrap_err().contains("whole"));
         assert!("fast".parse::<Rate>().unwrap_err().contains("number"));
-        assert!("10".parse::<Size>().unwrap_err().contains("stamp"));
         assert!("120%".parse::<Share>().is_err());
         assert!("0".parse::<Rate>().is_err());
     }

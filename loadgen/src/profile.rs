@@ -34,6 +34,8 @@ struct Known {
     subscribe: &'static str,
     publish: Option<&'static str>,
     content_type: &'static str,
+    /// Further fields of a publish, each with its line end.
+    fields: &'static str,
     body: &'static str,
     batch: Option<Batch>,
 }
@@ -54,6 +56,7 @@ impl Profile {
                 subscribe: "/events/{topic}",
                 publish: Some("/events/{topic}"),
                 content_type: plain,
+                fields: "",
                 body: "{data}",
                 batch: Some(Batch {
                     path: "/events",
@@ -65,6 +68,7 @@ impl Profile {
                 subscribe: "/.well-known/mercure?topic={topic}",
                 publish: Some("/.well-known/mercure"),
                 content_type: "application/x-www-form-urlencoded",
+                fields: "",
                 body: "topic={topic}&data={data}",
                 batch: None,
             },
@@ -72,6 +76,7 @@ impl Profile {
                 subscribe: "/sub/{topic}",
                 publish: Some("/pub/{topic}"),
                 content_type: plain,
+                fields: "",
                 body: "{data}",
                 batch: None,
             },
@@ -79,6 +84,8 @@ impl Profile {
                 subscribe: "/connection/uni_sse?cf_connect=%7B%22subs%22%3A%7B%22{topic}%22%3A%7B%7D%7D%7D",
                 publish: Some("/api/publish"),
                 content_type: "application/json",
+                // Unless asked for a status, its API answers 200 and tells errors in the body.
+                fields: "X-Centrifugo-Error-Mode: transport\r\n",
                 body: "{\"channel\":\"{topic}\",\"data\":{\"value\":\"{data}\"}}",
                 batch: None,
             },
@@ -86,9 +93,25 @@ impl Profile {
                 subscribe: "/",
                 publish: None,
                 content_type: plain,
+                fields: "",
                 body: "{data}",
                 batch: None,
             },
+        }
+    }
+
+    /// Whether a subscriber of this server can say how far it has read when it comes back.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    pub(crate) fn resumes(self) -> Result<(), &'static str> {
+        match self {
+            Profile::Centrifugo => {
+                Err("Centrifugo's uni_sse takes no Last-Event-ID: who comes back has missed what \
+                     was published meanwhile")
+            }
+            Profile::Downpour | Profile::Mercure | Profile::Nchan | Profile::Generic => Ok(()),
         }
     }
 

@@ -98,7 +98,7 @@ fn present(args: &Args, finished: &Finished) -> ExitCode {
     let Finished { run, signal } = finished;
     let written = args.output.write(run);
     if !args.output.takes_stdout() {
-        print!("{}", text::report(run, args.latency));
+        print!("{}", text::shown(text::report(run, args.latency)));
     }
     if let Err(error) = written {
         return Failure::Broken(error).tell(args.scenario_kind);

@@ -84,7 +84,7 @@ impl Schedule {
                      lower --rate or shorten --duration"
                 ));
             }
-            let size = random.usize(outline.size.min..=outline.size.max);
+            let size = outline.size.draw(&mut random);
             let stream = (events.len() % stream_count as usize) as u32;
             events.push(Event { at_ns, stream, size: size as u32 });
             work += match outline.arrival {
@@ -201,7 +201,7 @@ mod tests {
             rate: Some(Rate { from, to }),
             arrival: Arrival::Fixed,
             length_ns: seconds * 1_000_000_000,
-            size: Size { min: 100, max: 100 },
+            size: Size::between(100, 100),
             topics: 1,
             publishers: 1,
             seed: 1,

@@ -27,16 +27,16 @@ use std::time::{Duration, Instant};
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
 use crate::clock;
 use crate::failure::Failure;
-use crate::profile::Url;
 use crate::profile::field::Fields;
-use crate::report::file;
+use crate::profile::{Profile, Recipe, Url};
+use crate::report::{file, text};
 use crate::serve::process::{ServerProcess, Signal};
 use fleet::{CutBy, Fleet};
 use member::Back;
 use outcome::{Outcome, Wave};
 use payload::Payloads;
 use plan::Draws;
-use publisher::Publisher;
+use publisher::{Publisher, Publishing};
 
 /// Exit code when the proof fails, as for an objective that is not met.
 const EXIT_BROKEN: u8 = 3;
@@ -56,7 +56,8 @@ The restart of a server, with everybody coming back as browsers would:
   downpour-load storm http://127.0.0.1:8080 --subscribers 10k --cut server \\
       --spawn 'downpour serve --listen 127.0.0.1:8080'")]
 pub(crate) struct Args {
-    /// Where to subscribe: http://host:port/path; without a path, /events/storm
+    /// Where to subscribe: http://host:port or http://host:port/path, where {topic} and
+    /// {subscriber} are filled in; without a path, the profile's
     #[arg(value_name = "URL")]
     url: String,
     /// Subscribers
@@ -68,12 +69,18 @@ pub(crate) struct Args {
     /// Bytes of an event's payload
     #[arg(short, long, default_value = "128", value_name = "BYTES")]
     size: Size,
-    /// Address to publish to by POST, if it is not the one to subscribe to
-    #[arg(long, value_name = "URL")]
+    /// Server profile: where to subscribe and how to publish
+    #[arg(long, value_enum, default_value_t)]
+    profile: Profile,
+    /// Name of the topic
+    #[arg(long, default_value = "storm", value_name = "NAME")]
+    topic: String,
+    /// Publish elsewhere than the profile says: 'POST http://host/path/{topic}'
+    #[arg(long, value_name = "METHOD URL")]
     publish: Option<String>,
     /// Body of a publish, with {data} in it
-    #[arg(long, default_value = "{data}", value_name = "TEMPLATE")]
-    publish_body: String,
+    #[arg(long, value_name = "TEMPLATE")]
+    publish_body: Option<String>,
     /// Header field of the subscribe request, or @FILE with one on each line; may be given many times
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
     headers: Vec<Fields>,
@@ -119,7 +126,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let result = result.and_then(|()| Storm::new(args)).and_then(|storm| {
         let outcome = storm.run()?;
         if json.as_deref() != Some("-") {
-            print!("{}", outcome.text());
+            print!("{}", text::shown(outcome.text()));
         }
         if let Some(path) = &json {
             file::write(&outcome.run(), path)?;
@@ -139,20 +146,19 @@ impl Args {
         if self.cut == CutBy::Server && self.spawn.is_none() {
             return Err("--cut server needs --spawn: only then can it be started again".to_owned());
         }
-        if self.rate.from != self.rate.to || self.size.min != self.size.max {
+        if self.rate.from != self.rate.to || self.size.min() != self.size.max() {
             return Err("a storm has one --rate and one --size; ranges are for run".to_owned());
+        }
+        if self.waves == 0 {
+            return Err("--waves 0 cuts nobody off; give 1 or more".to_owned());
+        }
+        if matches!(self.share, Share::Count(0)) || self.share == Share::Part(0.0) {
+            return Err("--share 0 cuts nobody off; give a part, as 50%, or a number".to_owned());
         }
         if self.subscribers.0 == 0 {
             return Err("--subscribers 0 leaves nobody to cut off; give 1 or more".to_owned());
         }
-        if !self.publish_body.contains("{data}") {
-            let body = &self.publish_body;
-            return Err(format!(
-                "--publish-body {body:?} needs {{data}}: nothing is proved without"
-            ));
-        }
-        let publish = self.publish.as_deref().unwrap_or(&self.url);
-        Url::check(&self.url).and_then(|()| Url::check(publish))
+        target::check(self)
     }
 }
 
@@ -161,6 +167,7 @@ impl Args {
 struct Storm {
     args: Args,
     fleet: Fleet,
+    recipe: Recipe,
     server: Option<ServerProcess>,
     server_started: Instant,
     publisher: Option<Publisher>,
@@ -172,10 +179,12 @@ struct Storm {
 impl Storm {
     fn new(args: Args) -> Result<Self, Failure> {
         let subscribers = usize::try_from(args.subscribers.0).unwrap_or(usize::MAX);
-        let target = target::subscribing(&args.url, &args.headers, args.back, Payloads::new())?;
+        let (target, recipe) = target::of(&args, Payloads::new())?;
+        let url = Url::parse(&args.url)?;
         let server = match &args.spawn {
-            None => None,
+            None => url.is_there().map(|()| None)?,
             Some(line) => {
+                url.is_free_for(line)?;
                 let explain = |error| format!("--spawn {line:?}: {error}");
                 let mut server = ServerProcess::shell(line).map_err(explain)?;
                 server.wait_for(target.address).map_err(explain)?;
@@ -187,6 +196,7 @@ impl Storm {
         Ok(Self {
             args,
             fleet,
+            recipe,
             server,
             server_started: Instant::now(),
             publisher: None,
@@ -213,7 +223,7 @@ impl Storm {
             let reason = self.fleet.account.gone_reason.take().unwrap_or_default();
             return Err(format!("the server refuses every subscriber: {reason}"));
         }
-        self.publisher = Some(self.publish()?);
+        self.publisher = Some(self.publish());
         // Everybody has a first event, from which on none may be missing.
         if !self.turn_until(|storm| storm.fleet.members.iter().all(member::Member::has_begun))? {
             return Err("no event reached every subscriber; does --publish feed the topic?".into());
@@ -230,16 +240,18 @@ impl Storm {
         self.finish(up, waves)
     }
 
-    fn publish(&self) -> Result<Publisher, Failure> {
-        let url = self.args.publish.as_ref().unwrap_or(&self.args.url);
-        let publishing = target::publishing(url, &self.args.publish_headers, self.args.rate.from)?;
-        let size = self.args.size.min;
+    fn publish(&self) -> Publisher {
+        let (recipe, size) = (self.recipe.clone(), self.args.size.min());
         let payloads = self.fleet.payloads().clone();
-        let (before, behind) =
-            self.args.publish_body.split_once("{data}").expect("checked at the start");
-        let (before, behind) = (before.as_bytes().to_vec(), behind.as_bytes().to_vec());
-        let body = move |number| [&before[..], &payloads.write(number, size), &behind].concat();
-        Ok(Publisher::start(publishing, body))
+        let publishing =
+            Publishing { address: recipe.address, events_per_second: self.args.rate.from };
+        let request = move |number| {
+            let (mut out, mut places) = (Vec::new(), Vec::new());
+            recipe.write(&[(0, size)], &mut out, &mut places);
+            payloads.write(number, &mut out[places.remove(0)]);
+            out
+        };
+        Publisher::start(publishing, request)
     }
 
     fn wave(&mut self, draws: &mut Draws) -> Result<Wave, String> {
@@ -290,6 +302,7 @@ impl Storm {
             server.end().map_err(|error| format!("--spawn: {error}"))?;
         }
         Ok(Outcome {
+            publish_url: self.recipe.url,
             args: self.args,
             up,
             away,

@@ -76,6 +76,7 @@ fn the_line_of_the_readme_measures_the_engine_and_proves_every_delivery() {
     assert_eq!((&run["counts"]["lost"], &run["counts"]["unique"]), (&0.into(), &20_000.into()));
     assert!(run["server"]["cpu_per_delivery_ns"].as_f64().expect("it was metered") > 0.0);
     assert!(run["server"]["mem_per_conn"]["pss"].is_number());
+    assert!(run["server"]["runqueue_wait_ns"].is_u64() && run["server"]["neighbours_ns"].is_u64());
     let page = std::fs::read_to_string(page).expect("the page");
     assert!(page.starts_with("<!doctype html>") || page.starts_with("<!DOCTYPE html>"));
     // The server went with the run.
@@ -129,6 +130,35 @@ fn the_mercure_profile_measures_a_hub_of_both_versions_with_tokens() {
         assert!((200 * 20 / 3 - 7..=200 * 20 / 3 + 7).contains(&unique), "{unique}");
         assert_eq!(counts["foreign"], 0);
     }
+}
+
+#[test]
+fn a_storm_over_a_mercure_hub_leaves_no_gap() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("room on the disk");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let (address, engine) = (own_address(8), engine());
+    let hub = file("hub", DIRECTIVES);
+    let publisher = file("publisher", &format!("Authorization: Bearer {PUBLISHER}\n"));
+    let spawn = format!(
+        "exec {} --listen {address} --admin off --mercure both --mercure-file {hub} 2>/dev/null",
+        engine.to_str().unwrap()
+    );
+    let plan = "--profile mercure -c 20 --rate 200 --waves 2 --within 600 --pause 100ms --back now";
+    let mut arguments = vec!["storm".to_owned(), format!("http://{address}")];
+    arguments.extend(plan.split_whitespace().map(str::to_owned));
+    arguments.extend(["--spawn".to_owned(), spawn, "--json".to_owned(), "-".to_owned()]);
+    arguments.extend(["--publish-header".to_owned(), format!("@{publisher}")]);
+    arguments.extend(["-H".to_owned(), format!("Authorization: Bearer {SUBSCRIBER}")]);
+    let output = load(&arguments);
+    let run: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(output.status.code(), Some(0), "{}", run["slo"]);
+    assert_eq!(run["storm"]["waves"][1]["back"], 10);
+    assert_eq!(run["target"]["profile"], "mercure");
 }
 
 #[test]

@@ -116,6 +116,48 @@ fn subscribers_that_are_refused_for_good_are_missed() {
 }
 
 #[test]
+fn a_server_is_described_by_its_profile_or_by_flags() {
+    let server = Server::start(&[]);
+    let address = server.address;
+    let elsewhere = format!("http://{address}/events/{{topic}}");
+    for arguments in
+        [&["--topic", "elsewhere"][..], &["--profile", "generic", "--publish", &elsewhere]]
+    {
+        let generic = arguments.contains(&"generic");
+        let url = format!("http://{address}{}", if generic { "/events/storm" } else { "" });
+        let (code, run) = storm(&url, &[arguments, &["--back", "now"]].concat());
+        assert_eq!((code, broken(&run)), (Some(0), vec![]), "{arguments:?}");
+        let profile = if generic { "generic" } else { "downpour" };
+        assert_eq!(run["target"]["profile"], profile);
+    }
+}
+
+#[test]
+fn what_a_storm_cannot_prove_is_refused_before_it_begins() {
+    let url = "http://127.0.0.1:1/stream";
+    for (arguments, hint) in [
+        (&["--profile", "centrifugo"][..], "no Last-Event-ID"),
+        (&["--profile", "generic"], "--publish"),
+        (&["--profile", "generic", "--publish", "ftp://x"], "not http"),
+        (&["--publish-body", "x"], "{data}"),
+        (&["--size", "64:4k"], "one --size"),
+        (&["--size", "64:50%,1k:50%"], "one --size"),
+        (&["--rate", "5:10"], "one --rate"),
+        (&["--cut", "server"], "--spawn"),
+        (&["--subscribers", "0"], "1 or more"),
+        (&["--waves", "0"], "1 or more"),
+        (&["--share", "0%"], "as 50%"),
+    ] {
+        let program = env!("CARGO_BIN_EXE_downpour-load");
+        let output = Command::new(program).args(["storm", url]).args(arguments).output();
+        let output = output.expect("the binary under test starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(hint), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn a_restarted_server_is_found_again_by_everybody() {
     let free = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = free.local_addr().expect("bound").to_string();

@@ -1,5 +1,9 @@
 //! Selectors: a template matches what trying every way to split the topic finds, the index finds what
-//! matches, and nothing panics or grows beyond its bounds, whatever the text.
+//! matches, and nothing panics or grows beyond its bounds, whatever the text; a template matches what
+//! it expands to, and a URL pattern the URLs that it was made for.
+//!
+//! The input is texts as they came, and selectors made by a grammar, from few literals, so that an
+//! index has many that share them.
 
 #![no_main]
 
@@ -7,11 +11,14 @@ use downpour::selector::index::Index;
 use downpour::selector::{Kind, SELECTOR_BYTES_MAX, Selector};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
+use oracle::grammar::{Pattern, Template};
 
 const BASE: &str = "https://example.com/.well-known/mercure";
 /// Trying every split is exponential in both.
 const TRIED_BYTES_MAX: usize = 14;
 const TRIED_EXPRESSIONS_MAX: usize = 3;
+/// Selectors of one index.
+const MADE_MAX: usize = 12;
 
 #[derive(Debug, Arbitrary)]
 struct Input<'a> {
@@ -20,10 +27,13 @@ struct Input<'a> {
     topic: &'a str,
     /// A topic made of the template's own characters matches more often.
     picks: Vec<u8>,
+    templates: Vec<Template>,
+    patterns: Vec<Pattern>,
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let Input { text, other, topic, picks } = input;
+    check_made(&input.templates, &input.patterns);
+    let Input { text, other, topic, picks, .. } = input;
     let chars: Vec<char> = text.chars().filter(|char| !"{}*".contains(*char)).collect();
     let picked =
         picks.iter().take(TRIED_BYTES_MAX).filter_map(|pick| chars.get(usize::from(*pick)));
@@ -38,6 +48,31 @@ fuzz_target!(|input: Input<'_>| {
     let selectors = [parsed, Selector::parse(other), Selector::url_pattern(text, BASE)];
     check_index(selectors.iter().flatten(), &[topic, &picked]);
 });
+
+/// Selectors with a topic each that must match, all of them in one index.
+fn check_made(templates: &[Template], patterns: &[Pattern]) {
+    let mut selectors = Vec::new();
+    let mut topics = Vec::new();
+    for template in templates.iter().take(MADE_MAX) {
+        let (text, topic) = (template.text(), template.expansion());
+        let selector = Selector::parse(&text).expect("short, and with few expressions");
+        assert!(selector.matches(&topic), "{text:?} expands to {topic:?}");
+        check(&selector, &topic);
+        selectors.push(selector);
+        topics.push(topic);
+    }
+    for pattern in patterns.iter().take(MADE_MAX) {
+        let (text, topic) = (pattern.text(), pattern.url());
+        // Two groups of one name.
+        let Ok(selector) = Selector::url_pattern(&text, BASE) else { continue };
+        let matches = selector.matches(&topic);
+        assert!(matches || !pattern.has_path(), "{text:?} is for {topic:?}");
+        selectors.push(selector);
+        topics.push(topic);
+    }
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    check_index(selectors.iter(), &topics);
+}
 
 fn check(selector: &Selector, topic: &str) {
     let text = selector.as_str();
@@ -60,15 +95,21 @@ fn check_index<'a>(selectors: impl Iterator<Item = &'a Selector>, topics: &[&str
     let selectors: Vec<&Selector> = selectors.collect();
     let mut index = Index::default();
     (0..).zip(&selectors).for_each(|(value, selector)| index.insert(selector, value));
-    for topic in topics {
-        let mut found = Vec::new();
-        index.find(topic, &mut found);
-        found.sort_unstable();
-        let matching = (0..).zip(&selectors).filter(|(_, selector)| selector.matches(topic));
-        assert_eq!(found, matching.map(|(value, _)| value).collect::<Vec<u32>>());
+    // All of them, then every other one: what stood for several may be gone.
+    for step in [1, 2] {
+        let there = || (0_u32..).zip(&selectors).filter(|(value, _)| value % step == 0);
+        for topic in topics {
+            let mut found = Vec::new();
+            index.find(topic, &mut found);
+            found.sort_unstable();
+            let matching = there().filter(|(_, selector)| selector.matches(topic));
+            assert_eq!(found, matching.map(|(value, _)| value).collect::<Vec<u32>>());
+        }
+        let leaves = |value: &u32| if step == 1 { value % 2 == 1 } else { value % 2 == 0 };
+        let gone = (0..).zip(&selectors).filter(|(value, _)| leaves(value));
+        gone.for_each(|(value, selector)| index.remove(selector, value));
     }
-    (0..).zip(&selectors).for_each(|(value, selector)| index.remove(selector, value));
-    assert!(index.is_empty());
+    assert!(index.is_empty() && index.crowd() == 0);
 }
 
 #[derive(Debug)]

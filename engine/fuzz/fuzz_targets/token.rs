@@ -1,7 +1,8 @@
 //! Tokens: whatever the bytes, without the secret nothing is granted; with it, what the claims say.
 //!
-//! The first byte chooses: the rest is a token as it came, or a header and a payload that are signed
-//! with the secret first, so that the fuzzer gets behind the signature.
+//! The first byte chooses: the rest is a token as it came, or a payload that is signed with the secret
+//! first, so that the fuzzer gets behind the signature; or it chooses claims that are nearly right, of
+//! which a reader of the rules says what they grant.
 
 #![no_main]
 
@@ -9,13 +10,16 @@ use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use downpour::selector::Selector;
 use downpour::token::key::KeySet;
 use downpour::token::{
     Audiences, Dialect, Issuer, NOT_BEFORE_LEEWAY_SECONDS, Rights, TOKEN_BYTES_MAX, TokenError,
     Verifier,
 };
 use jsonwebtoken::{Algorithm, EncodingKey};
+use libfuzzer_sys::arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
+use oracle::claims::{Claims, Granted};
 use serde_json::Value;
 
 const NOW: u64 = 1_800_000_000;
@@ -60,6 +64,31 @@ fn check(payload: &[u8], outcome: &Result<Rights, TokenError>) {
     assert!(granted == 0 || speaks_of_rights(&claims), "rights that no claim speaks of: {claims}");
 }
 
+/// Claims grant exactly what they say, in each dialect.
+fn check_claims(claims: &Claims<'_>, header: &str, is_access: bool) {
+    let token = sign(header.as_bytes(), &claims.payload(NOW));
+    let is_pattern = |text: &str| Selector::url_pattern(text, HUB).is_ok();
+    let v0 = || claims.granted_v0(NOW, NOT_BEFORE_LEEWAY_SECONDS);
+    let v1 = || claims.granted_v1(NOW, NOT_BEFORE_LEEWAY_SECONDS, is_pattern).filter(|_| is_access);
+    let either = if claims.has_details() { v1() } else { v0() };
+    for (verifier, expected) in verifiers().iter().zip([v0(), v1(), either]) {
+        let outcome = verifier.verify(token.as_bytes(), NOW, HUB).ok();
+        assert_eq!(outcome.map(granted), expected, "{claims:?}");
+    }
+}
+
+fn granted(rights: Rights) -> Granted {
+    let texts = |selectors: &[Selector]| -> Vec<String> {
+        selectors.iter().map(|selector| selector.as_str().to_owned()).collect()
+    };
+    Granted {
+        publish: rights.publish.as_deref().map(texts),
+        subscribe: texts(&rights.subscribe),
+        expires_at: rights.expires_at.expect("accepted, so it has an end"),
+        subject: rights.subject,
+    }
+}
+
 fuzz_target!(|bytes: &[u8]| {
     let Some((&choice, rest)) = bytes.split_first() else { return };
     if choice & 1 == 0 {
@@ -70,8 +99,15 @@ fuzz_target!(|bytes: &[u8]| {
         }
         return;
     }
-    let typ = if choice & 2 == 0 { "JWT" } else { "at+jwt" };
+    let is_access = choice & 2 != 0;
+    let typ = if is_access { "at+jwt" } else { "JWT" };
     let header = format!(r#"{{"alg":"HS256","typ":"{typ}"}}"#);
+    if choice & 4 != 0 {
+        if let Ok(claims) = Claims::arbitrary_take_rest(Unstructured::new(rest)) {
+            check_claims(&claims, &header, is_access);
+        }
+        return;
+    }
     let token = sign(header.as_bytes(), rest);
     for verifier in verifiers() {
         check(rest, &verifier.verify(token.as_bytes(), NOW, HUB));

@@ -1,7 +1,11 @@
 //! Slow and obvious readers that the targets compare the engine with.
 //!
 //! The idea: written from the standards alone, with the whole input at hand; nothing of the
-//! engine is used.
+//! engine is used. What the inputs of some targets are made of is
+//! `grammar` and `claims`.
+
+pub mod claims;
+pub mod grammar;
 
 /// One event as a client would dispatch it (WHATWG HTML, section 9.2.6).
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -49,7 +49,12 @@ pub(super) fn read(args: &mut ServeArgs) -> Result<(), String> {
         MercureChoice::V1 => Some(Speaks::V1),
         MercureChoice::Both => Some(Speaks::Both),
     };
-    let Some(speaks) = speaks else { return Ok(()) };
+    let Some(speaks) = speaks else {
+        if matches!(args.mercure, MercureChoice::Auto) {
+            warn_of_strays();
+        }
+        return Ok(());
+    };
     let mut settings = settings(speaks, args.mercure_file.as_deref())?;
     let bytes_max = settings.body_bytes_max.unwrap_or(0);
     if bytes_max > args.event_bytes_max.0 {
@@ -60,11 +65,32 @@ pub(super) fn read(args: &mut ServeArgs) -> Result<(), String> {
         ));
     }
     let server_name = Process.variable("SERVER_NAME").filter(|name| !name.trim().is_empty());
-    if let (true, Some(name)) = (args.listen_is_default, server_name) {
-        args.listen = addresses(&name, &mut settings.warnings)?;
+    match (args.listen_is_default, server_name) {
+        (true, Some(name)) => args.listen = addresses(&name, &mut settings.warnings)?,
+        (true, None) => settings.warnings.push(
+            "neither SERVER_NAME nor --listen says where to listen, so only this machine, or this \
+             container, reaches the hub; in a container set SERVER_NAME to :80"
+                .into(),
+        ),
+        (false, _) => {}
     }
     args.mercure_settings = Some(Arc::new(settings));
     Ok(())
+}
+
+/// Says that a hub's variables are set, but none with which it could be one: a misspelt name, or an
+/// empty value, would else be a native engine that nobody has asked for.
+fn warn_of_strays() {
+    let mut names = Process.variables();
+    names.retain(|name| name.starts_with("MERCURE_"));
+    names.sort();
+    if !names.is_empty() {
+        eprintln!(
+            "downpour: warning: there is no Mercure hub, although {} is set: \
+             MERCURE_PUBLISHER_JWT_KEY is missing, or empty",
+            names.join(", ")
+        );
+    }
 }
 
 /// The settings as they are now, for their keys; none where there is no hub.

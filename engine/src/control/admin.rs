@@ -21,7 +21,7 @@ use rustix::net::SocketFlags;
 use serde::Serialize;
 
 use super::accept::contained;
-use super::command::{Command, TopicsReport, WorkerHandle};
+use super::command::{Command, WorkerHandle};
 use super::crowd::Crowd;
 use super::socket::Socket;
 use super::{Room, metrics};
@@ -29,6 +29,7 @@ use crate::backend::Backend;
 use crate::config::Config;
 use crate::delivery::SubscriberView;
 use crate::delivery::descriptor::descriptor;
+use crate::delivery::survey::TopicsReport;
 use crate::event::{Epoch, EventId};
 use crate::http::cors::{Cors, is_own_host};
 use crate::http::refusal::{Refusal, Status};
@@ -270,7 +271,7 @@ async fn topics(admin: &Admin, query: Option<&str>) -> Result<String, Refusal> {
     let mut reports: Vec<TopicsReport> = reports.await?;
     let kept = reports.iter().map(|report| report.kept).max().unwrap_or(0);
     let unkept: HashSet<u64> =
-        reports.iter_mut().flat_map(|report| report.unkept.drain(..)).collect();
+        reports.iter_mut().flat_map(|report| report.unkept.drain(..).flatten()).collect();
     let mut rows = merged(admin, reports);
     rows.truncate(count_max);
     // A worker's own list may not reach down to what is high on another's, and has none of those
@@ -292,10 +293,11 @@ fn merged(admin: &Admin, reports: Vec<TopicsReport>) -> Vec<TopicRow> {
     let mut rows: HashMap<(String, bool), TopicRow> = HashMap::new();
     for topic in reports.into_iter().flat_map(|report| report.topics) {
         let id = |sequence| EventId { epoch: admin.epoch, sequence }.to_string();
-        let key = (topic.name.clone(), topic.private);
+        let name = topic.name.0;
+        let key = (name.clone(), topic.private);
         // Workers keep the same events and have subscribers of their own.
         let row = rows.entry(key).or_insert_with(|| TopicRow {
-            name: topic.name,
+            name,
             private: topic.private,
             subscribers: 0,
             history_events: topic.events,

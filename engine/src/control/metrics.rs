@@ -189,6 +189,8 @@ fn events(text: &mut Text, admin: &Admin) {
 fn subscribers(text: &mut Text, admin: &Admin) {
     let help = "Open streams.";
     text.each("downpour_subscribers", "gauge", help, admin, |s| s.subscribers.get());
+    let help = "Streams begun.";
+    text.each("downpour_streams_total", "counter", help, admin, |s| s.streams.get());
     let help = "Open streams whose socket is full.";
     text.each("downpour_subscribers_blocked", "gauge", help, admin, |s| s.blocked.get());
     let help = "Events written: one for each event and subscriber.";
@@ -221,6 +223,9 @@ fn hub(text: &mut Text, admin: &Admin) {
         "As downpour_subscribers, of all workers.",
         open,
     );
+    let begun: u64 = admin.stats.workers.iter().map(|worker| worker.streams.get()).sum();
+    let help = "As downpour_streams_total, of all workers.";
+    text.one("mercure_subscribers_total", "counter", help, begun);
     let help = "As downpour_events_total.";
     text.one("mercure_updates_total", "counter", help, admin.stats.sequence.get());
 }

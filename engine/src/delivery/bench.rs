@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::lane::{Outcome, Outgoing};
+use super::survey::TopicSurvey;
 use super::*;
 use crate::event::{Epoch, Event, EventId};
 use crate::stream;
@@ -97,6 +98,36 @@ impl Broadcasts {
     }
 }
 
+/// A worker with many topics, which somebody asks to be listed.
+#[derive(Debug)]
+pub struct Listing {
+    delivery: Delivery<Taken>,
+    survey: TopicSurvey,
+}
+
+impl Listing {
+    /// So many topics with an event and a subscriber each.
+    ///
+    /// # Panics
+    /// When there are more than the engine takes.
+    #[must_use]
+    pub fn new(topic_count: usize) -> Listing {
+        let mut broadcasts = Broadcasts::new(topic_count, 1);
+        (0..topic_count).for_each(|topic| _ = broadcasts.broadcast(topic));
+        Listing { delivery: broadcasts.delivery, survey: TopicSurvey::new(String::new(), 100) }
+    }
+
+    /// What a worker does of it between two turns; true when it was the last slice, and the next
+    /// one begins anew.
+    pub fn slice(&mut self) -> bool {
+        let is_last = self.survey.step(&self.delivery).is_some();
+        if is_last {
+            self.survey = TopicSurvey::new(String::new(), 100);
+        }
+        is_last
+    }
+}
+
 fn join(delivery: &mut Delivery<Taken>, topic: &str) {
     let pass = delivery.limits.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("there is room");
     let topics = [topic.to_owned()];
@@ -154,6 +185,13 @@ mod tests {
         assert_eq!(greeted, 900);
         broadcasts.broadcast(1);
         assert_eq!(broadcasts.buffers() - greeted, 300);
+    }
+
+    #[test]
+    fn a_listing_goes_on_by_slices_to_its_end() {
+        let mut listing = Listing::new(5_000);
+        let slices = (1..).find(|_| listing.slice()).expect("it ends");
+        assert!(slices > 2, "{slices}");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The order in which subscribers are served, and what a turn may cost.
 
+use std::cmp::Reverse;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::lane::{Outcome, Outgoing};
 use super::plan::{BYTES_MAX, SENDS_MAX};
+use super::survey::{ListenerSurvey, SubscriberSurvey, TopicSurvey};
 use super::*;
 use crate::event::{Epoch, Event, EventId};
 
@@ -60,20 +62,17 @@ impl Rig {
     /// A subscriber whose stream ends at this time, if at any.
     fn subscribe_until(&mut self, topic: &str, ends_ns: Option<u64>) -> u32 {
         let term = ends_ns.map(|ends_ns| Term { ends_ns, token: None });
+        self.subscribe_to(&[topic.to_owned()], term)
+    }
+
+    fn subscribe_to(&mut self, names: &[String], term: Option<Term>) -> u32 {
         let slot = self.delivery.slots.vacant().expect("there is room");
         let resume = self.delivery.topics().resume_live(0);
         let pass = self.delivery.limits.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("no limit");
         let socket = io::stderr();
-        let names = [topic.to_owned()];
         let (socket, greeting) = (socket.as_fd(), Bytes::from_static(b":\n\n"));
-        let subscribed = self.delivery.subscribe(
-            Interest::Topics(&names),
-            &resume,
-            socket,
-            pass,
-            greeting,
-            term,
-        );
+        let subscribed =
+            self.delivery.subscribe(Interest::Topics(names), &resume, socket, pass, greeting, term);
         subscribed.expect("there is room");
         self.delivery.lane = Recorder::default();
         slot
@@ -275,4 +274,81 @@ fn no_amount_of_events_keeps_a_stream_open() {
     // The slot is another's now, who has no end.
     assert_eq!(rig.subscribe("busy"), ending);
     assert_eq!(open_at(&mut rig, 60_000_000_000), 5_001);
+}
+
+/// Steps a survey to its end; gives what it has found, and in how many slices.
+fn finish<T>(mut step: impl FnMut() -> Option<T>) -> (T, usize) {
+    for slices in 1.. {
+        if let Some(report) = step() {
+            return (report, slices);
+        }
+    }
+    unreachable!("a survey ends")
+}
+
+#[test]
+fn a_listing_of_topics_is_made_in_slices_and_has_those_with_most_subscribers() {
+    let mut rig = Rig::new(0, 1);
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut listed: Vec<(Reverse<usize>, String)> = Vec::new();
+    for number in 0..10_000 {
+        let name = format!("{}/{number}", if number % 4 == 0 { "other" } else { "topic" });
+        let count = random.usize(0..3);
+        (0..count).for_each(|_| _ = rig.subscribe(&name));
+        if count == 0 || number % 2 == 0 {
+            rig.publish(&name, "x");
+        }
+        listed.push((Reverse(count), name));
+    }
+    listed.retain(|(_, name)| name.starts_with("topic/"));
+    listed.sort();
+    for count_max in [1, 100, 10_000] {
+        let mut survey = TopicSurvey::new("topic/".into(), count_max);
+        let (report, slices) = finish(|| survey.step(&rig.delivery));
+        assert!(slices >= 10_000 / 2_048, "{slices}");
+        let mut rows = report.topics;
+        rows.sort_unstable_by(|a, b| b.cmp(a));
+        let rows: Vec<_> = rows.into_iter().map(|r| (Reverse(r.subscribers), r.name.0)).collect();
+        assert_eq!(rows, listed[..count_max.min(listed.len())]);
+        assert_eq!(report.kept + report.unkept.iter().flatten().count(), listed.len());
+    }
+}
+
+/// A topic that many have beside one of their own is in as many sets.
+#[test]
+fn subscribers_of_a_topic_in_many_sets_are_counted_over_slices() {
+    let mut rig = Rig::new(0, 1);
+    for number in 0..5_000 {
+        rig.subscribe_to(&["news".into(), format!("users/{number}")], None);
+    }
+    let mut survey = TopicSurvey::new("n".into(), 10);
+    let (report, slices) = finish(|| survey.step(&rig.delivery));
+    assert_eq!((report.topics.len(), report.topics[0].subscribers), (1, 5_000));
+    assert!(slices > 3, "{slices}");
+    let names = [("news".to_owned(), false), ("users/7".into(), false), ("nobody".into(), false)];
+    let mut survey = ListenerSurvey::new(Arc::new(names));
+    let (counts, slices) = finish(|| survey.step(&rig.delivery));
+    assert_eq!(counts, [5_000, 1, 0]);
+    assert!(slices >= 3, "{slices}");
+}
+
+#[test]
+fn a_listing_of_subscribers_is_made_in_slices_and_has_those_furthest_behind() {
+    let mut rig = Rig::new(0, 1);
+    for topic in 0..10 {
+        (0..1_000).for_each(|_| _ = rig.subscribe(&format!("t{topic}")));
+    }
+    // Nothing is sent yet, so that a topic's subscribers are behind by its events.
+    for topic in 0..10 {
+        (0..topic).for_each(|_| rig.publish(&format!("t{topic}"), "x"));
+    }
+    let gone = 9_500;
+    rig.delivery.close(gone, CloseReason::PeerClosed);
+    let mut survey = SubscriberSurvey::new(1_500);
+    let (report, slices) = finish(|| survey.step(&rig.delivery));
+    assert!(slices > 4, "{slices}");
+    assert_eq!(report.count, 9_999);
+    let lags = |lag: u32| report.subscribers.iter().filter(|row| row.lag == lag).count();
+    assert_eq!((lags(9), lags(8), report.subscribers.len()), (999, 501, 1_500));
+    assert!(report.subscribers.iter().all(|row| row.slot != gone));
 }

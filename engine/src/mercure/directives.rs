@@ -22,6 +22,8 @@ pub struct Directive {
     pub words: Vec<String>,
     /// Whether there were words at all, before variables without a value went.
     pub has_words: bool,
+    /// Variables of `{env.NAME}` that are not set.
+    pub unset: Vec<String>,
     pub block: Vec<Directive>,
     /// Line of the text, from 1.
     pub line: usize,
@@ -99,7 +101,8 @@ fn block(
     while let Some((line, text)) = lines.next() {
         last = line;
         let wrong = |what: &str| SyntaxError { line, what: what.into() };
-        let (mut words, mut count) = words(text, line, lookup)?;
+        let mut unset = Vec::new();
+        let (mut words, mut count) = words(text, line, lookup, &mut unset)?;
         let Some(first) = words.first() else { continue };
         if first.as_opening().is_some_and(|word| word == "}") {
             return match (depth, words.len()) {
@@ -126,7 +129,7 @@ fn block(
         let mut words = words.into_iter().map(|word| word.text);
         let name = words.next().expect("it was looked at");
         let (words, has_words) = (words.collect(), count > 1);
-        directives.push(Directive { name, words, has_words, block: inner, line });
+        directives.push(Directive { name, words, has_words, unset, block: inner, line });
     }
     match depth {
         0 => Ok(directives),
@@ -151,6 +154,7 @@ fn words(
     line: &str,
     number: usize,
     lookup: &dyn Lookup,
+    unset: &mut Vec<String>,
 ) -> Result<(Vec<Word>, usize), SyntaxError> {
     let (mut words, mut count) = (Vec::new(), 0);
     let mut rest = line.trim();
@@ -166,7 +170,7 @@ fn words(
                 (rest[..end].to_owned(), &rest[end..])
             }
         };
-        let text = replace(&raw, number, lookup)?;
+        let text = replace(&raw, number, lookup, unset)?;
         count += 1;
         // What a variable without a value leaves behind is no word.
         if !text.is_empty() || quote.is_some() || raw.is_empty() {
@@ -195,14 +199,21 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
 }
 
 /// Fills in `{env.NAME}` and `{file.PATH}`. Other braces stay: URI templates have them too.
-fn replace(word: &str, line: usize, lookup: &dyn Lookup) -> Result<String, SyntaxError> {
+fn replace(
+    word: &str,
+    line: usize,
+    lookup: &dyn Lookup,
+    unset: &mut Vec<String>,
+) -> Result<String, SyntaxError> {
     let mut out = String::new();
     let mut rest = word;
     while let Some(start) = rest.find('{') {
         let Some(end) = rest[start..].find('}').map(|end| start + end) else { break };
         let inner = &rest[start + 1..end];
         let value = if let Some(name) = inner.strip_prefix("env.") {
-            Some(lookup.variable(name).unwrap_or_default())
+            let value = lookup.variable(name);
+            unset.extend(value.is_none().then(|| name.to_owned()));
+            Some(value.unwrap_or_default())
         } else if let Some(path) = inner.strip_prefix("file.") {
             let content = lookup.file(path);
             Some(content.map_err(|what| SyntaxError { line, what })?)

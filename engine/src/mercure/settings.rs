@@ -18,9 +18,10 @@ use super::{PATH, Speaks};
 use crate::config::token::{Role, TokenCheck};
 
 mod draft;
+mod foreign;
 mod keys;
 
-use draft::{Draft, VARIABLES_WITHOUT_MEANING};
+use draft::Draft;
 
 /// Variables that switch a hub on by being there.
 const SWITCHES: [&str; 6] = [
@@ -118,11 +119,6 @@ impl Settings {
         lookup: &dyn Lookup,
     ) -> Result<Self, SettingsError> {
         let mut draft = Draft::default();
-        for (name, instead) in VARIABLES_WITHOUT_MEANING {
-            if lookup.variable(name).is_some_and(|value| !value.trim().is_empty()) {
-                draft.warn(name, instead);
-            }
-        }
         draft.take_variables(lookup)?;
         let name = "MERCURE_EXTRA_DIRECTIVES";
         // A file that has the variable in it has said where its directives go.

@@ -398,6 +398,18 @@ fn what_is_forgotten_or_too_much_in_a_directive_is_said() {
         ("anonymous\nheartbeat 1x", "from 1s to 1h"),
         ("anonymous\npublisher_jwt k NOPE", "\"NOPE\" is none"),
         ("anonymous\ntransport bolt {", "line 2"),
+        ("anonymous\ntransport bolt {\nfoo bar\n}", "foo in its block"),
+        ("anonymous\ntransport bolt {\nsize many\n}", "size in its block"),
+        ("anonymous\ntransport bolt {\ncleanup_frequency 2\n}", "cleanup_frequency in its block"),
+        ("anonymous\ntransport local {\npath x\n}", "path in its block"),
+        ("anonymous\ntransport redis {\naddress x\n}", "\"redis\" is no transport here"),
+        ("anonymous\ntransport", "transport: needs one value"),
+        ("anonymous\ntransport_url kafka://x", "\"kafka\" is no transport here"),
+        ("anonymous\ndispatch_timeout abc", "dispatch_timeout: needs a time"),
+        ("anonymous\nwrite_timeout", "write_timeout: needs a time"),
+        ("anonymous\nwrite_timeout 1s 2s", "write_timeout: needs a time"),
+        ("anonymous\ntopic_selector_cache x", "topic_selector_cache: needs a number"),
+        ("anonymous\nsubscriber_list_cache_size", "needs a number"),
         ("example.com {\n{\n", "only the `mercure` block"),
     ] {
         let error = with(text).unwrap_err();
@@ -408,7 +420,20 @@ fn what_is_forgotten_or_too_much_in_a_directive_is_said() {
         let text: &'static str = format!("anonymous\nheartbeat {text}").leak();
         assert_eq!(with(text).unwrap().heartbeat.unwrap().as_secs_f64(), seconds, "{text}");
     }
+    for text in [
+        "transport bolt {\npath x.db\nbucket_name b\nsize 1000\ncleanup_frequency 0.3\n}",
+        "transport local",
+        "transport_url bolt://x.db?size=1",
+        "dispatch_timeout 5s\nwrite_timeout 1m30s\npublish_timeout 0",
+        "topic_selector_cache 1000 -1\nsubscriber_list_cache_size 100000\nui\ndemo",
+    ] {
+        let settings = with(format!("anonymous\n{text}").leak()).unwrap();
+        assert!(settings.warnings.iter().any(|said| said.contains("has no meaning")), "{text}");
+    }
     assert!(with("anonymous\nsubscriber_jwt {env.NONE}").is_ok(), "a variable may be empty");
+    assert!(with("subscriber_jwt {env.NONE}").unwrap_err().contains("in directives: NONE)"));
+    let url = [("MERCURE_TRANSPORT_URL", "redis://x"), ("MERCURE_PUBLISHER_JWT_KEY", "k")];
+    assert!(read(&url, Speaks::V0).unwrap_err().starts_with("MERCURE_TRANSPORT_URL: \"redis\""));
     let both = [("MERCURE_PUBLISHER_JWT_KEY", "k"), ("MERCURE_PUBLISHER_JWT_KEY_FILE", "/k")];
     assert!(read(&both, Speaks::V0).unwrap_err().contains("is set as well"));
     let wrong = [("MERCURE_PUBLISHER_JWT_KEY", "k"), ("MERCURE_PUBLISHER_JWT_ALG", "NOPE")];

@@ -6,9 +6,10 @@
 //! there.
 //!
 //! Selectors that differ in the names of their variables only, such as `{+a}` and `{+b}`, are matched
-//! once for all. Those that share all their literals and differ in more are gone through one by one;
-//! the more of a topic's name a selector leaves open, the more topics it selects, and most of these
-//! match anyway. What that costs is measured by the group `hostile` of the bench `matching`.
+//! once for all. Those that share all their literals and differ in more are gone through one by one:
+//! they are a **crowd**, which [`Index::crowd`] counts by what going through it costs, so that whoever
+//! fills the index can keep it below [`CROWD_MAX`]. The group `hostile` of the bench `matching` has
+//! what it costs.
 //!
 //! Invariants: each value stands for one selector; what is found is exactly what matches.
 
@@ -16,6 +17,7 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
+use super::regexes::REGEXES_CROWD_MAX;
 use super::template::short::Short;
 use super::url_pattern::key_of;
 use super::{Matcher, Selector};
@@ -23,6 +25,19 @@ use super::{Matcher, Selector};
 /// How many literals may be sought in a text for each look-up that would find all of one length at
 /// one of its places: as many as seeking one costs.
 const SOUGHT_PER_LOOKUP: usize = 2;
+
+/// What going through one selector of a crowd costs, in steps of matching a template: 0.2 µs for one of
+/// six expressions on a topic of usual length.
+const TEMPLATE_STEPS: usize = 1;
+/// A URL pattern has eight parts, each a text of its own.
+const PATTERN_STEPS: usize = 8;
+/// A regular expression has to be among those that are kept: of no more than that is there room.
+const REGEX_STEPS: usize = CROWD_MAX / REGEXES_CROWD_MAX;
+
+/// Most steps of a crowd: a millisecond for each topic that is met, if its name is of usual length.
+/// That is 4,096 templates, 512 URL patterns, or 256 of these with regular expressions, which differ in
+/// nothing that they could be found by.
+pub const CROWD_MAX: usize = 4 << 10;
 
 /// Selectors by what they match. A value of the caller's stands for each.
 #[derive(Debug, Default)]
@@ -33,6 +48,7 @@ pub struct Index {
     /// By the URL they are resolved against; nearly always there is one.
     patterns: BTreeMap<Box<str>, Literals>,
     count: usize,
+    crowd: usize,
 }
 
 /// Selectors by the literal they start with.
@@ -47,7 +63,11 @@ struct Group {
 }
 
 /// Selectors by what matching them depends on.
-type Shapes = HashMap<Box<[u8]>, Alike>;
+#[derive(Debug, Default)]
+struct Shapes {
+    by_shape: HashMap<Box<[u8]>, Alike>,
+    steps: usize,
+}
 
 /// Selectors that match the same topics, but for their own texts.
 #[derive(Debug)]
@@ -63,6 +83,39 @@ struct Keyed<T> {
     by_literal: HashMap<Box<str>, T>,
     /// Literals of each length.
     lengths: BTreeMap<usize, usize>,
+}
+
+impl Shapes {
+    /// What it adds to the crowd: one alone is none.
+    fn crowd(&self) -> usize {
+        if self.by_shape.len() > 1 { self.steps } else { 0 }
+    }
+
+    fn insert(&mut self, shape: Box<[u8]>, selector: &Selector, value: u32) {
+        let alike = self.by_shape.entry(shape).or_insert_with(|| {
+            self.steps += steps(selector);
+            Alike { selector: selector.clone(), values: Vec::new() }
+        });
+        alike.values.push(value);
+    }
+
+    fn remove(&mut self, shape: &[u8], value: u32) {
+        let alike = self.by_shape.get_mut(shape).expect("it was inserted");
+        remove_value(&mut alike.values, value);
+        if alike.values.is_empty() {
+            self.steps -= steps(&alike.selector);
+            self.by_shape.remove(shape);
+        }
+    }
+}
+
+/// The same for selectors of the same shape.
+fn steps(selector: &Selector) -> usize {
+    match &selector.0.matcher {
+        Matcher::UrlPattern(pattern) if pattern.takes_regexes() => REGEX_STEPS,
+        Matcher::UrlPattern(_) => PATTERN_STEPS,
+        _ => TEMPLATE_STEPS,
+    }
 }
 
 impl<T> Default for Keyed<T> {
@@ -144,6 +197,12 @@ impl Index {
         self.count == 0
     }
 
+    /// Steps that finding what matches one topic may take beyond what it looks up.
+    #[must_use]
+    pub fn crowd(&self) -> usize {
+        self.crowd
+    }
+
     /// Adds `selector`, for which `value` stands.
     pub fn insert(&mut self, selector: &Selector, value: u32) {
         self.count += 1;
@@ -167,8 +226,9 @@ impl Index {
             "" => &mut group.others,
             middle => group.by_middle.entry(middle),
         };
-        let new = || Alike { selector: selector.clone(), values: Vec::new() };
-        shapes.entry(shape).or_insert_with(new).values.push(value);
+        self.crowd -= shapes.crowd();
+        shapes.insert(shape, selector, value);
+        self.crowd += shapes.crowd();
     }
 
     /// Removes `selector`, which was inserted with `value`.
@@ -185,11 +245,12 @@ impl Index {
                 remove_keyed(&mut self.exact, text, value);
                 let ends = [template.prefix(text), template.suffix(text)];
                 let (middle, shape) = (template.middle(text), template.shape(text));
-                remove_alike(&mut self.templates, ends, middle, &shape, value);
+                remove_alike(&mut self.templates, ends, middle, &shape, value, &mut self.crowd);
             }
             Matcher::UrlPattern(pattern) => {
                 let of_base = self.patterns.get_mut(pattern.base()).expect("it was inserted");
-                remove_alike(of_base, [pattern.key(), ""], "", &pattern.shape(), value);
+                let ends = [pattern.key(), ""];
+                remove_alike(of_base, ends, "", &pattern.shape(), value, &mut self.crowd);
                 if of_base.is_empty() {
                     self.patterns.remove(pattern.base());
                 }
@@ -220,7 +281,7 @@ impl Index {
     fn find_templates(&self, topic: &str, values: &mut Vec<u32>) {
         let short = Short::new(topic);
         let mut take = |shapes: &Shapes| {
-            for alike in shapes.values() {
+            for alike in shapes.by_shape.values() {
                 if let Matcher::Template(template) = &alike.selector.0.matcher
                     && template.matches(alike.selector.as_str(), topic, short.as_ref())
                 {
@@ -241,15 +302,16 @@ impl Index {
 fn find_patterns(of_base: &Literals, topic: &str, values: &mut Vec<u32>) {
     let any =
         of_base.by_literal.values().next().and_then(|by_end| by_end.by_literal.values().next());
-    let Some(Matcher::UrlPattern(any)) =
-        any.and_then(|group| group.others.values().next()).map(|alike| &alike.selector.0.matcher)
+    let Some(Matcher::UrlPattern(any)) = any
+        .and_then(|group| group.others.by_shape.values().next())
+        .map(|alike| &alike.selector.0.matcher)
     else {
         return;
     };
     let Some(url) = any.resolve(topic) else { return };
     let key = key_of(&url);
     let groups = of_base.at_start(&key).flat_map(|(by_end, _)| by_end.by_literal.values());
-    for alike in groups.flat_map(|group| group.others.values()) {
+    for alike in groups.flat_map(|group| group.others.by_shape.values()) {
         if let Matcher::UrlPattern(pattern) = &alike.selector.0.matcher
             && pattern.matches_url(url.clone())
         {
@@ -281,6 +343,7 @@ fn remove_alike(
     middle: &str,
     shape: &[u8],
     value: u32,
+    crowd: &mut usize,
 ) {
     let by_end = literals.entry(start);
     let group = by_end.entry(end);
@@ -288,15 +351,13 @@ fn remove_alike(
         "" => &mut group.others,
         middle => group.by_middle.entry(middle),
     };
-    let alike = shapes.get_mut(shape).expect("it was inserted");
-    remove_value(&mut alike.values, value);
-    if alike.values.is_empty() {
-        shapes.remove(shape);
-    }
-    if !middle.is_empty() && shapes.is_empty() {
+    *crowd -= shapes.crowd();
+    shapes.remove(shape, value);
+    *crowd += shapes.crowd();
+    if !middle.is_empty() && shapes.by_shape.is_empty() {
         group.by_middle.remove(middle);
     }
-    if group.others.is_empty() && group.by_middle.is_empty() {
+    if group.others.by_shape.is_empty() && group.by_middle.is_empty() {
         by_end.remove(end);
     }
     if by_end.is_empty() {

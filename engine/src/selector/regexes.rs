@@ -14,9 +14,12 @@ use regex::{Regex, RegexBuilder};
 
 /// Memory that a compiled regular expression may take.
 const REGEX_BYTES_MAX: usize = 128 << 10;
-/// Compiled regular expressions of one thread: enough for the patterns that a few events meet;
-/// compiling one takes some ten microseconds.
-const KEPT_MAX: usize = 256;
+/// Patterns with regular expressions that every topic may meet, at most.
+pub(super) const REGEXES_CROWD_MAX: usize = 256;
+/// Compiled regular expressions of one thread: those of a crowd, and as many of patterns that begin
+/// as a topic does. If one more were met by each topic, all would be compiled for each, which takes
+/// some ten microseconds, and a millisecond for the largest.
+const KEPT_MAX: usize = REGEXES_CROWD_MAX + 64;
 /// Memory of all compiled regular expressions of one thread, in bytes: each, and as much again for
 /// what matching notes down.
 pub const REGEXES_BYTES_MAX: usize = KEPT_MAX * 2 * REGEX_BYTES_MAX;

@@ -212,6 +212,28 @@ fn selectors_that_differ_in_names_are_found_together_and_go_one_by_one() {
 }
 
 #[test]
+fn a_crowd_is_of_those_that_only_going_one_by_one_tells_apart() {
+    let parsed = |text: &str| Selector::parse(text).expect("a selector");
+    let pattern = |text: &str| Selector::url_pattern(text, BASE).expect("a pattern");
+    let steps = |selectors: &[Selector]| {
+        let mut index = Index::default();
+        (0..).zip(selectors).for_each(|(value, selector)| index.insert(selector, value));
+        let crowd = index.crowd();
+        (0..).zip(selectors).for_each(|(value, selector)| index.remove(selector, value));
+        assert_eq!((index.crowd(), index.is_empty()), (0, true));
+        crowd
+    };
+    let own: Vec<Selector> = (0..100).map(|n| parsed(&format!("/{n}{{x}}"))).collect();
+    assert_eq!(steps(&own), 0, "each has a literal of its own");
+    assert_eq!(steps(&["/{x}", "/{y}", "/{z:3}", "a", "*"].map(parsed)), 0, "names only differ");
+    assert_eq!(steps(&["/{x}", "/{+x}", "/{x,y}", "b{x}"].map(parsed)), 3);
+    assert_eq!(steps(&["/{x}/a{y}", "/{+x}/a{y}", "/{x}/b{y}"].map(parsed)), 2);
+    assert_eq!(steps(&["/a/:x", "/b/:x", "/c/(d|e)/:x"].map(pattern)), 0);
+    assert_eq!(steps(&["/a/:x", "/a/:y", "/a/*"].map(pattern)), 2 * 8);
+    assert_eq!(steps(&["/a/:x", r"/a/:y(\d+)", "/a/*/b/*"].map(pattern)), 8 + 2 * 16);
+}
+
+#[test]
 fn what_is_a_template_is_read_to_the_letter() {
     const TEMPLATES: &str = "{a} {+a,b_1} {a.b} {%41} {a:1} {a:9999} {a*} {?a,b*} x{a}\u{e9}{b} \
          https://example.com/{?a} %41{a} {1} {_} {a:3,b*}";

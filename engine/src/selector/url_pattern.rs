@@ -64,10 +64,9 @@ impl Pattern {
         &self.key
     }
 
-    /// What matching depends on: the same for patterns that differ in the names of groups only.
-    pub(super) fn shape(&self) -> Box<[u8]> {
+    fn parts(&self) -> [&str; 8] {
         let pattern = &self.pattern;
-        let parts = [
+        [
             pattern.protocol(),
             pattern.username(),
             pattern.password(),
@@ -76,9 +75,21 @@ impl Pattern {
             pattern.pathname(),
             pattern.search(),
             pattern.hash(),
-        ];
+        ]
+    }
+
+    /// Whether matching may take a regular expression: all but a text with one plain group in it.
+    pub(super) fn takes_regexes(&self) -> bool {
+        let takes_one = |part: &str| {
+            part.contains(['(', '{', '?', '+']) || part.matches([':', '*']).count() > 1
+        };
+        self.parts().into_iter().any(takes_one)
+    }
+
+    /// What matching depends on: the same for patterns that differ in the names of groups only.
+    pub(super) fn shape(&self) -> Box<[u8]> {
         let mut shape = Vec::new();
-        for part in parts {
+        for part in self.parts() {
             put_without_names(&mut shape, part);
             // No component of a URL has this byte.
             shape.push(0);

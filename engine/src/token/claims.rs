@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::compact::{Text, is_object};
 use super::{DETAILS_MAX, Payload, Rights, SELECTORS_PER_CLAIM_MAX, TokenError};
 use crate::selector::Selector;
 use crate::selector::unseen::is_unseen;
@@ -21,25 +22,26 @@ use crate::selector::unseen::is_unseen;
 /// The type of the authorization details that are ours (RFC 9396, section 2.2).
 const DETAIL_TYPE: &str = "https://mercure.rocks/authorization-detail";
 
-/// What is read from a token.
+/// What is read from a token, most of it in place.
 #[derive(Debug, Deserialize)]
-pub(super) struct Claims {
+pub(super) struct Claims<'a> {
     #[serde(default, deserialize_with = "date")]
     pub(super) exp: Option<u64>,
     #[serde(default, deserialize_with = "date")]
     pub(super) nbf: Option<u64>,
-    #[serde(default, deserialize_with = "present")]
-    pub(super) iss: Option<String>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    iss: Option<Text<'a>>,
     #[serde(default, deserialize_with = "present")]
     pub(super) aud: Option<Audience>,
     #[serde(default, deserialize_with = "present")]
     pub(super) sub: Option<String>,
     /// Read only by the dialect that they belong to.
-    mercure: Option<Box<RawValue>>,
-    #[serde(rename = "https://mercure.rocks/")]
-    mercure_by_url: Option<Box<RawValue>>,
-    #[serde(default, deserialize_with = "present")]
-    pub(super) authorization_details: Option<Box<RawValue>>,
+    #[serde(borrow)]
+    mercure: Option<&'a RawValue>,
+    #[serde(borrow, rename = "https://mercure.rocks/")]
+    mercure_by_url: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) authorization_details: Option<&'a RawValue>,
 }
 
 /// RFC 7519, section 4.1.3: one string or several.
@@ -53,10 +55,13 @@ pub(super) enum Audience {
 /// The claim of Mercure 0.x.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Mercure {
-    publish: Option<Vec<String>>,
-    subscribe: Option<Vec<String>>,
-    payload: Option<Box<RawValue>>,
+struct Mercure<'a> {
+    #[serde(borrow)]
+    publish: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    subscribe: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
 }
 
 /// What every authorization detail has.
@@ -132,16 +137,28 @@ fn date<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     from.deserialize_any(Date).map(Some)
 }
 
-impl Claims {
+impl<'a> Claims<'a> {
+    /// The claims that a payload is, which has been found to be signed.
+    pub(super) fn read(payload: &'a [u8]) -> Result<Claims<'a>, TokenError> {
+        if !is_object(payload) {
+            return Err(TokenError::Claims);
+        }
+        serde_json::from_slice(payload).map_err(|_| TokenError::Claims)
+    }
+
+    pub(super) fn iss(&self) -> Option<&str> {
+        self.iss.as_deref()
+    }
+
     /// Rights by the claim of Mercure 0.x; its alias goes first.
     pub(super) fn rights_v0(&self) -> Result<Rights, TokenError> {
-        let raw = self.mercure_by_url.as_ref().or(self.mercure.as_ref());
-        let claim: Mercure = match raw {
+        let claim: Mercure<'_> = match self.mercure_by_url.or(self.mercure) {
             Some(raw) => serde_json::from_str(raw.get()).map_err(|_| TokenError::Claims)?,
             None => Mercure::default(),
         };
-        let payload =
-            claim.payload.map(|value| Payload { selectors: None, value: Some(value.into()) });
+        let payload = claim
+            .payload
+            .map(|value| Payload { selectors: None, value: Some(value.to_owned().into()) });
         Ok(Rights {
             publish: claim.publish.as_deref().map(selectors).transpose()?,
             subscribe: selectors(&claim.subscribe.unwrap_or_default())?,
@@ -153,7 +170,7 @@ impl Claims {
     /// Rights by authorization details. Without any, the token is good and gives none.
     pub(super) fn rights_v1(&self, hub_url: &str) -> Result<Rights, TokenError> {
         let mut rights = Rights { publish: Some(Vec::new()), ..self.bearer() };
-        let Some(details) = &self.authorization_details else { return Ok(rights) };
+        let Some(details) = self.authorization_details else { return Ok(rights) };
         let details: Vec<&RawValue> =
             serde_json::from_str(details.get()).map_err(|_| TokenError::Details)?;
         let (mut ours, mut matchers) = (0, 0);

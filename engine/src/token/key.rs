@@ -7,14 +7,20 @@
 //! Mercure has it shorter already; an RSA key has 2,048 bits at least (section 3.3); what comes over
 //! the network is never a secret; no key is printed.
 //!
-//! Knows nothing of files, URLs and tokens; it is given their text.
+//! Knows nothing of files and URLs; it is given their text.
 
 use std::fmt;
 
+use aws_lc_rs::hmac;
+use jsonwebtoken::crypto::verify;
+use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyOperations, PublicKeyUse,
 };
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
+
+use super::TokenError;
+use super::compact::{Compact, decoded};
 
 /// Keys of one text, at most: what an issuer has who rotates them daily.
 pub const KEYS_MAX: usize = 64;
@@ -34,7 +40,31 @@ pub struct Key {
     /// What tokens name it by (`kid`).
     pub(super) id: Option<String>,
     pub(super) algorithm: Algorithm,
-    pub(super) key: DecodingKey,
+    key: DecodingKey,
+    /// A secret, made ready: that costs as much as checking a signature with it.
+    secret: Option<hmac::Key>,
+}
+
+impl Key {
+    /// Whether this key has signed a token.
+    ///
+    /// # Errors
+    /// It has not, or what should be a signature is none.
+    pub(super) fn check(&self, token: &Compact<'_>) -> Result<(), TokenError> {
+        if let Some(secret) = &self.secret {
+            let signature = decoded(token.signature).ok_or(TokenError::Malformed)?;
+            let checked = hmac::verify(secret, token.message, &signature);
+            return checked.map_err(|_| TokenError::Signature);
+        }
+        let signature = str::from_utf8(token.signature).map_err(|_| TokenError::Malformed)?;
+        let signed = verify(signature, token.message, &self.key, self.algorithm);
+        match signed.as_ref().map_err(Error::kind) {
+            Ok(true) => Ok(()),
+            Err(ErrorKind::Base64(_)) => Err(TokenError::Malformed),
+            // Or the key itself cannot check a signature.
+            Ok(false) | Err(_) => Err(TokenError::Signature),
+        }
+    }
 }
 
 /// The keys of an issuer.
@@ -325,7 +355,15 @@ fn pinned(
     if key.family() == AlgorithmFamily::Rsa && modulus_bytes(&key) < RSA_BYTES_MIN {
         return refuse("An RSA key has fewer than 2,048 bits.");
     }
-    Ok(Key { id, algorithm, key })
+    let hash = match algorithm {
+        Algorithm::HS256 => Some(hmac::HMAC_SHA256),
+        Algorithm::HS384 => Some(hmac::HMAC_SHA384),
+        Algorithm::HS512 => Some(hmac::HMAC_SHA512),
+        _ => None,
+    };
+    let secret = hash.zip(key.try_get_as_bytes().ok());
+    let secret = secret.map(|(hash, secret)| hmac::Key::new(hash, secret));
+    Ok(Key { id, algorithm, key, secret })
 }
 
 fn modulus_bytes(key: &DecodingKey) -> usize {

@@ -21,6 +21,8 @@ use crate::selector::{Kind, Selector};
 /// Pairs of a selector and a claim that one stream may have to be compared, at most. Each costs less
 /// than a microsecond, all while the stream starts, and a sieve may keep it.
 pub const PAIRS_MAX: usize = 100_000;
+/// Fewer pairs are taken as they are: looking up which do not count takes longer than they are worth.
+const COUNTED_PAIRS_MIN: usize = 64;
 
 /// What a subscriber wants and may see.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +66,11 @@ impl Interest<'_> {
                 }
                 let (count, bytes) = new(claims, true, new(selectors, true, public));
                 // Either half may be the sieve of views of the other.
-                (count, bytes + pairs(selectors, claims) * size_of::<Selector>())
+                let pairs = match selectors.len() * claims.len() {
+                    few @ ..=COUNTED_PAIRS_MIN => few,
+                    _ => pairs(selectors, claims),
+                };
+                (count, bytes + pairs * size_of::<Selector>())
             }
         }
     }

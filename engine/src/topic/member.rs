@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A topic or a view in the tables of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Member(u32);
+pub struct Member(u32);
 
 /// What a [`Member`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

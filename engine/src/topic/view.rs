@@ -22,7 +22,7 @@ use std::rc::Rc;
 
 use slab::Slab;
 
-use super::member::Member;
+use super::member::{Member, Source};
 use super::sets::SetIndex;
 use super::{Topic, Topics, is_kept};
 use crate::event::Frame;
@@ -228,19 +228,33 @@ impl Topics {
         self.views.len()
     }
 
-    /// The sets that get events of a topic, each once: those that have it, and those of selectors that
-    /// match its name.
+    /// Steps of the larger crowd of selectors: what meeting a topic may take.
     #[must_use]
-    pub fn listening_sets(&self, name: &str, private: bool) -> Vec<SetIndex> {
-        let topic = self.index(name.as_bytes(), private).map(|index| &self.topics[index as usize]);
-        let mut sets: Vec<SetIndex> = topic.map_or(Vec::new(), |topic| topic.sets.clone());
+    pub fn crowd(&self) -> usize {
+        self.views.public.crowd().max(self.views.private.crowd())
+    }
+
+    /// What brings events of a topic to sets: the topic itself, and the selectors that match its name.
+    #[must_use]
+    pub fn members_of(&self, name: &str, private: bool) -> Vec<Member> {
+        let topic = self.index(name.as_bytes(), private).map(Member::topic);
         let index = if private { &self.views.private } else { &self.views.public };
         let mut views = Vec::new();
         index.find(name, &mut views);
-        sets.extend(views.iter().flat_map(|view| self.views.sets(*view)));
-        sets.sort_unstable();
-        sets.dedup();
-        sets
+        topic.into_iter().chain(views.into_iter().map(Member::view)).collect()
+    }
+
+    /// The sets that have a member; none when it has gone.
+    #[must_use]
+    pub fn sets_of(&self, member: Member) -> &[SetIndex] {
+        match member.source() {
+            Source::Topic(topic) => {
+                self.topics.get(topic as usize).map_or(&[], |topic| &topic.sets)
+            }
+            Source::View(view) => {
+                self.views.views.get(view as usize).map_or(&[], |view| &view.sets)
+            }
+        }
     }
 
     pub(super) fn has_view(&self, key: &ViewKey) -> bool {

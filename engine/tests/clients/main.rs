@@ -29,6 +29,7 @@ on_both_backends![
     npms_clients_of_mercure_publish_subscribe_and_come_back,
     pypis_clients_of_mercure_publish_subscribe_and_come_back,
     chromium_sends_the_cookie_of_mercure_over_two_origins,
+    chromium_keeps_the_cookies_of_version_1_that_need_tls,
 ];
 
 /// Where the scripts are.
@@ -261,25 +262,25 @@ fn nginx_passes_events_on_at_once(backend: Backend) {
 /// The key of Mercure's tutorials.
 const HUB_KEY: &str = "!ChangeThisMercureHubJWTSecretKey!";
 
-/// A hub of protocol 8, with these directives beside its keys.
-fn hub(backend: Backend, directives: &str) -> (Engine, tempfile::NamedTempFile) {
+/// A hub that speaks `which` (8 or 1), with these directives beside its keys.
+fn hub(backend: Backend, which: &str, directives: &str) -> (Engine, tempfile::NamedTempFile) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let keys = format!("publisher_jwt {HUB_KEY}\nsubscriber_jwt {HUB_KEY}");
     std::fs::write(file.path(), format!("{keys}\n{directives}")).expect("room on the disk");
     let path = file.path().to_str().expect("UTF-8");
-    (Engine::start(backend, &["--mercure", "8", "--mercure-file", path]), file)
+    (Engine::start(backend, &["--mercure", which, "--mercure-file", path]), file)
 }
 
 fn npms_clients_of_mercure_publish_subscribe_and_come_back(backend: Backend) {
     set_up();
-    let (engine, _file) = hub(backend, "anonymous");
+    let (engine, _file) = hub(backend, "8", "anonymous");
     let origin = format!("http://{}", engine.address);
     play(Command::new("node").arg(here().join("mercure.mjs")).args([&origin, HUB_KEY]));
 }
 
 fn pypis_clients_of_mercure_publish_subscribe_and_come_back(backend: Backend) {
     set_up();
-    let (engine, _file) = hub(backend, "anonymous");
+    let (engine, _file) = hub(backend, "8", "anonymous");
     let (_directory, _running, proxy) = nginx(&engine);
     let origins = [engine.address, proxy].map(|address| format!("http://{address}"));
     let script = here().join("mercure_client.py");
@@ -292,8 +293,26 @@ fn chromium_sends_the_cookie_of_mercure_over_two_origins(backend: Backend) {
     let port = free_port().to_string();
     let app = format!("http://app.mercure.test:{port}");
     let directives = format!("anonymous\ncors_origins {app}\npublish_origins {app}");
-    let (engine, _file) = hub(backend, &directives);
+    let (engine, _file) = hub(backend, "8", &directives);
     let origin = format!("http://{}", engine.address);
     let script = here().join("mercure_cookie.mjs");
     play(Command::new("node").arg(script).args([&origin, &port, HUB_KEY]));
+}
+
+/// A cookie named `__Secure-…` is for all hosts of a domain, one named `__Host-…` for one host only.
+fn chromium_keeps_the_cookies_of_version_1_that_need_tls(backend: Backend) {
+    set_up();
+    for (cookie, app) in [("__Secure-mercure_access_token", "app"), ("__Host-mercure", "hub")] {
+        let (page, port) = (free_port().to_string(), free_port().to_string());
+        let app = format!("https://{app}.mercure.test:{page}");
+        let resource = format!("https://hub.mercure.test:{port}/.well-known/mercure");
+        let directives = format!(
+            "anonymous\ncors_origins {app}\npublish_origins {app}\nresource_identifier {resource}\n\
+             cookie_name {cookie}"
+        );
+        let (engine, _file) = hub(backend, "1", &directives);
+        let origin = format!("http://{}", engine.address);
+        let script = here().join("mercure_secure.mjs");
+        play(Command::new("node").arg(script).args([&origin, &page, &port, HUB_KEY, cookie]));
+    }
 }

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import tls from 'node:tls';
 
 setTimeout(() => {
   console.error('the deadline has passed');
@@ -45,10 +46,11 @@ export class Cutter {
   #isOpen = true;
   requests = new Inbox();
 
-  static async before(engine) {
+  /** With `secure`, a key and a certificate, clients come by TLS; with `port`, to that one. */
+  static async before(engine, { port: own = 0, secure } = {}) {
     const { hostname, port } = new URL(engine);
     const cutter = new Cutter();
-    const server = net.createServer(client => {
+    const serve = client => {
       if (!cutter.#isOpen) return client.destroy();
       const upstream = net.connect(Number(port), hostname);
       for (const [from, to] of [[client, upstream], [upstream, client]]) {
@@ -67,10 +69,11 @@ export class Cutter {
           head = '';
         }
       });
-    });
-    await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
+    };
+    const server = secure ? tls.createServer(secure, serve) : net.createServer(serve);
+    await new Promise(resolve => server.listen(own, '127.0.0.1', resolve));
     server.unref();
-    cutter.url = `http://127.0.0.1:${server.address().port}`;
+    cutter.url = `${secure ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
     return cutter;
   }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs the clients that the engine is tested with: Chromium, nginx, curl, Node and Python of
-# this Debian, and the packages of npm and PyPI at the versions pinned beside this file.
+# Installs the clients that the engine is tested with: Chromium, nginx, curl, Node, OpenSSL and
+# Python of this Debian, and the packages of npm and PyPI at the versions pinned beside this file.
 #
 # Usage: setup.sh DIRECTORY   (for the Python environment)
 # Does nothing that is already done. Fails with a sentence that says what is missing; a test with a
@@ -16,6 +16,7 @@ need nginx nginx
 need curl curl
 need node nodejs
 need npm npm
+need openssl openssl
 need python3 python3
 python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then

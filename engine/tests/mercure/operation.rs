@@ -7,6 +7,7 @@ use crate::rig::{FORM, HUB, Hub, KEY, all, bearer};
 
 on_both_backends![
     the_variables_of_a_compose_file_start_a_hub,
+    variables_that_make_no_hub_are_named,
     the_native_interface_is_off_beside_a_hub_unless_asked_for,
     what_has_no_meaning_is_named_and_what_nobody_knows_is_refused,
     who_asks_too_often_is_told_when_to_come_back,
@@ -38,6 +39,22 @@ fn the_variables_of_a_compose_file_start_a_hub(backend: Backend) {
     let form = b"topic=t&data=hi";
     let answer = engine.ask(request("POST", HUB, &headers, form));
     assert_eq!(answer.status, 200);
+}
+
+/// A misspelt or empty variable is no native engine without a word.
+fn variables_that_make_no_hub_are_named(backend: Backend) {
+    for name in ["MERCURE_PUBLISHER_JWT_KEY", "MERCURE_JWT_KEY"] {
+        let value = if name == "MERCURE_JWT_KEY" { KEY } else { "" };
+        let mut engine = Engine::start_with_variables(backend, &[], &[(name, value)]);
+        engine.line(&format!("warning: there is no Mercure hub, although {name} is set"));
+        assert!(!engine.printed().contains(KEY), "no key is printed");
+        engine.ask(request("GET", HUB, &[], b"")).problem(404);
+        // Who has said so needs no word.
+        let mut engine =
+            Engine::start_with_variables(backend, &["--mercure", "off"], &[(name, value)]);
+        engine.line("publishing needs no key");
+        assert!(!engine.printed().contains("Mercure"), "{}", engine.printed());
+    }
 }
 
 fn the_native_interface_is_off_beside_a_hub_unless_asked_for(backend: Backend) {
@@ -171,6 +188,9 @@ fn dashboards_of_a_hub_find_its_names(backend: Backend) {
     streams.iter_mut().for_each(|stream| assert_eq!(stream.data(), "1"));
     hub.engine.await_metric("mercure_subscribers_connected", "", |count| count == 2.0);
     hub.engine.await_metric("mercure_updates_total", "", |count| count == 1.0);
+    drop(streams);
+    hub.engine.await_metric("mercure_subscribers_connected", "", |count| count == 0.0);
+    assert_eq!(hub.engine.metrics().sum("mercure_subscribers_total", ""), 2.0, "it never falls");
     let native = Engine::start(backend, &[]);
     assert!(!native.admin("/metrics").text().contains("mercure_"));
 }

@@ -2,7 +2,7 @@
 
 use crate::harness::wire::request;
 use crate::harness::{Backend, on_both_backends};
-use crate::rig::{HUB, Hub, all, bearer, token};
+use crate::rig::{HUB, Hub, RESOURCE, access_all, all, bearer, token};
 
 on_both_backends![
     a_subscriber_goes_on_after_the_id_it_names,
@@ -10,10 +10,12 @@ on_both_backends![
     earliest_gives_all_that_is_kept,
     the_answer_says_where_the_stream_starts,
     lost_updates_are_told_in_the_stream_and_in_the_answer,
+    the_id_of_a_gap_is_a_place_to_come_back_to,
     replay_is_as_deep_as_history,
     replay_asks_the_token_of_today,
     the_query_of_protocol_7_is_taken_only_on_request,
     selectors_that_ask_for_more_of_the_past_than_can_be_listed_are_sent_away,
+    a_crowd_of_dear_patterns_is_bounded_and_who_wants_what_others_want_may_come,
 ];
 
 fn a_subscriber_goes_on_after_the_id_it_names(backend: Backend) {
@@ -96,6 +98,35 @@ fn lost_updates_are_told_in_the_stream_and_in_the_answer(backend: Backend) {
     let mut unknown = hub.stream("topic=a&lastEventID=unknown", &[]);
     assert!(unknown.event().1.contains("\"reason\":\"unknown_id\""));
     assert_eq!(unknown.data(), "7");
+}
+
+/// A gap has an id of the native spelling; a client of the hub sends it back as it is.
+fn the_id_of_a_gap_is_a_place_to_come_back_to(backend: Backend) {
+    for (version, query, name) in [
+        ("8", "topic=a&lastEventID=", "Last-Event-ID"),
+        ("1", "match=a&last_event_id=", "Mercure-Last-Event-ID"),
+    ] {
+        let flags = ["--history-events", "3"];
+        let hub = Hub::start_with(
+            backend,
+            version,
+            &format!("anonymous\nresource_identifier {RESOURCE}"),
+            &flags,
+        );
+        let token = if version == "8" { all() } else { access_all() };
+        let ids: Vec<String> = (0..10)
+            .map(|number| hub.post(&token, &format!("topic=a&data={number}")).text().to_owned())
+            .collect();
+        let (event, _, id) = hub.stream(&format!("{query}{}", ids[2]), &[]).event();
+        assert_eq!(event, "gap");
+        assert!(!id.starts_with("urn:"), "{id}");
+        let header = format!("Last-Event-ID: {id}");
+        let (url, bare) = (format!("{query}{id}"), query.split_once('&').expect("two").0);
+        for mut back in [hub.stream(bare, &[&header]), hub.stream(&url, &[])] {
+            assert_eq!(back.head.header(name), Some(id.as_str()), "nothing is lost from there");
+            assert_eq!([back.data(), back.data(), back.data()], ["7", "8", "9"]);
+        }
+    }
 }
 
 /// The reference looks at ten thousand updates and sends a thousand.
@@ -182,4 +213,27 @@ fn selectors_that_ask_for_more_of_the_past_than_can_be_listed_are_sent_away(back
     let mut live = hub.stream(six, &[]);
     hub.publish("topic=a&data=live");
     assert_eq!((one.data(), live.data()), ("live".into(), "live".into()));
+}
+
+fn a_crowd_of_dear_patterns_is_bounded_and_who_wants_what_others_want_may_come(backend: Backend) {
+    let directives = format!("anonymous\nresource_identifier {RESOURCE}");
+    let hub = Hub::start_with(backend, "1", &directives, &["--workers", "1"]);
+    // A hundred patterns that only their regular expressions tell apart.
+    let query = |stream: usize| {
+        let patterns = (0..100).map(|n| format!("match_urlpattern=/u/:a/(b{stream}x{n})/:c"));
+        patterns.collect::<Vec<_>>().join("&")
+    };
+    let streams = [hub.stream(&query(0), &[]), hub.stream(&query(1), &[])];
+    let mut wire = hub.engine.connect();
+    wire.send(request("GET", &format!("{HUB}?{}", query(2)), &[], b""));
+    assert_eq!(wire.head().status, 200, "a browser must come back");
+    assert!(wire.take_through(b"\n\n").starts_with(b":\nretry: "), "and is told when");
+    hub.engine.await_closed("selectors_max", 1);
+    let known = hub.stream(&query(1), &[]);
+    let _name = hub.stream("match=https://e.example/books/1", &[]);
+    let _other = hub.stream("match_urlpattern=https://e.example/books/:id", &[]);
+    // When they have gone there is room again.
+    drop((streams, known));
+    hub.engine.await_subscribers(2);
+    let _third = hub.stream(&query(2), &[]);
 }

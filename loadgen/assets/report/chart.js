@@ -365,7 +365,7 @@ function nearest(stops, x, scale) {
   return best;
 }
 
-/* Tables. A cell is text, a node, or { text, class, note }. */
+/* Tables. A cell is text, a node, or { text, class, note, words }: whether the note may wrap. */
 
 function table(head, rows, caption) {
   const cell = (tag, content, attributes = {}) => {
@@ -376,7 +376,7 @@ function table(head, rows, caption) {
       tag,
       { ...attributes, class: content.class },
       content.text,
-      content.note ? el("small", {}, content.note) : null,
+      content.note ? el("small", content.words ? { class: "words" } : {}, content.note) : null,
     );
   };
   return el(

@@ -1,10 +1,16 @@
 // The top of the page: verdict, figures in large, runs side by side, objectives.
 
+const payload = ({ min_bytes, max_bytes }) =>
+  max_bytes > min_bytes ? `${bytes(min_bytes)} to ${bytes(max_bytes)}` : bytes(min_bytes);
+
+function payloads(size) {
+  if (!size.parts?.length) return payload(size);
+  return `(${size.parts.map((part) => `${percent(part.share)} ${payload(part)}`).join(", ")})`;
+}
+
 function plan(run) {
   const p = run.plan;
-  const size = p.size
-    ? ` × ${bytes(p.size.min_bytes)}${p.size.max_bytes > p.size.min_bytes ? ` to ${bytes(p.size.max_bytes)}` : ""}`
-    : "";
+  const size = p.size ? ` × ${payloads(p.size)}` : "";
   const rates = p.rate.map(([, r]) => r);
   const load = rates.length
     ? `${short(rates[0])}${rates.length > 1 ? ` to ${short(rates[rates.length - 1])}` : ""} events/s ${p.arrival ?? ""}${size}`

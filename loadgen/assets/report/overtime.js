@@ -303,6 +303,7 @@ function server(state) {
       tick: tickPlain,
       lines: [
         { name: "server, cores", read: (row) => row.server_cpu },
+        { name: "server waits for, cores", read: (row) => row.server_cpu_waited },
         { name: "busiest load generator thread", read: (row) => row.client_cpu },
       ],
     }),
@@ -331,6 +332,8 @@ function server(state) {
     ["of it in the kernel", (s) => percent(s.cpu_ns.sys / Math.max(1, s.cpu_ns.user + s.cpu_ns.sys))],
     ["CPU time in all, user and kernel", (s) => `${time(s.cpu_ns.user)} + ${time(s.cpu_ns.sys)}`],
     ["cores busy", (s) => plain(s.cores)],
+    ["waited for a CPU", (s) => time(s.runqueue_wait_ns)],
+    ["neighbours on its CPUs", (s) => time(s.neighbours_ns)],
     ["softirq on its machine, cores", (s) => plain(s.softirq_cores)],
     ["user memory per connection", (s) => bytes(s.mem_per_conn.pss)],
     [
@@ -338,6 +341,7 @@ function server(state) {
       ({ mem_per_conn: { kernel, kernel_unknown } }) => ({
         text: bytes(kernel),
         note: unknown(kernel) ? kernel_unknown : null,
+        words: true,
       }),
     ],
     ["process memory", (s) => bytes(s.pss_bytes)],

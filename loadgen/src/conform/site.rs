@@ -124,6 +124,11 @@ impl Site {
                 wishes.publish_body =
                     Some(format!("topic={{topic}}&data={{data}}&{name}={encoded}"));
             }
+            (Profile::Nchan, Field::Name) if value.contains(['\r', '\n', '\0']) => {
+                return Err(Broken::absent(
+                    "Nchan takes names from a header field, which can carry no such byte",
+                ));
+            }
             (Profile::Nchan, Field::Name) => {
                 wishes.publish_headers.push(format!("X-EventSource-Event: {value}"));
             }

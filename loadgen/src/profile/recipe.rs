@@ -65,6 +65,16 @@ pub(crate) fn destination(text: &str) -> Result<(&str, &str), String> {
     Ok((method, address))
 }
 
+/// The path of one topic, where the address to subscribe to names it: events go there by POST.
+fn own_topic(profile: Profile, url: &Url) -> Option<&str> {
+    let path = url.path.split('?').next().unwrap_or_default();
+    let named = profile == Profile::Downpour
+        && path.len() > "/events/".len()
+        && path.starts_with("/events/")
+        && !path.contains("{subscriber}");
+    named.then_some(path)
+}
+
 impl Recipe {
     /// The recipe of a profile and the user's wishes; `None` when nothing is to be published.
     ///
@@ -83,7 +93,10 @@ impl Recipe {
                 let (method, address) = destination(text).map_err(Failure::Usage)?;
                 (method.to_owned(), Url::parse(address)?)
             }
-            (None, Some(path)) => ("POST".to_owned(), Url { path: path.to_owned(), ..url.clone() }),
+            (None, Some(path)) => {
+                let path = own_topic(profile, url).unwrap_or(path).to_owned();
+                ("POST".to_owned(), Url { path, ..url.clone() })
+            }
             (None, None) => return Ok(None),
         };
         let body = wishes.publish_body.as_deref().unwrap_or(known.body);
@@ -94,8 +107,8 @@ impl Recipe {
         let fields = field::lines(&wishes.publish_headers).map_err(Failure::Usage)?;
         let head = |path: &str, content_type: &str| {
             template(&format!(
-                "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\n{fields}",
-                target.authority
+                "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\n{}{fields}",
+                target.authority, known.fields
             ))
         };
         let may_batch = wishes.batch && wishes.publish.is_none() && wishes.publish_body.is_none();
@@ -207,6 +220,24 @@ mod tests {
             let (head, got) = text.split_once("\r\n\r\n").unwrap();
             assert_eq!(got, body);
             assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
+        }
+    }
+
+    #[test]
+    fn a_topic_in_the_address_is_the_one_that_is_published_to() {
+        for (path, target) in [
+            ("/events/prices?last_event_id=earliest", "/events/prices"),
+            ("/events/{topic}", "/events/t-0"),
+            ("/events/{subscriber}", "/events/t-0"),
+            ("/events?topic={topic}", "/events/t-0"),
+            ("", "/events/t-0"),
+        ] {
+            let url = url(&format!("http://127.0.0.1{path}"));
+            let recipe = Recipe::new(Profile::Downpour, &url, &Wishes::default(), topic());
+            let mut out = Vec::new();
+            recipe.unwrap().unwrap().write(&[(0, 1)], &mut out, &mut Vec::new());
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.starts_with(&format!("POST {target} HTTP/1.1")), "{path}: {text}");
         }
     }
 

@@ -3,7 +3,9 @@
 //! The idea: what is wrong with the text is told apart from what the network does not know, and
 //! without asking it.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
 
 use crate::failure::Failure;
 
@@ -17,6 +19,9 @@ pub(crate) struct Url {
     /// Path and query, placeholders included; empty if the address has none.
     pub(crate) path: String,
 }
+
+/// How long a server may take to say that it is there; one that says nothing may just be slow.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The port of an address that names none (RFC 9110, section 4.2.1).
 const PORT: u16 = 80;
@@ -41,6 +46,42 @@ impl Url {
             .ok_or_else(|| unknown("the host has no address".to_owned()))?;
         let path = if path.starts_with('?') { format!("/{path}") } else { path.to_owned() };
         Ok(Url { authority: authority.to_owned(), address, path })
+    }
+
+    /// Finds out at once that nobody listens, rather than after a ramp of refused connects.
+    ///
+    /// # Errors
+    ///
+    /// If the connection is refused.
+    pub(crate) fn is_there(&self) -> Result<(), String> {
+        match self.accepts() {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Err(format!(
+                "nobody listens at {}; start the server first, or let --spawn do it",
+                self.authority
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a server that is about to be started can have the address: another one that listens
+    /// there would be measured in its place.
+    ///
+    /// # Errors
+    ///
+    /// If somebody listens.
+    pub(crate) fn is_free_for(&self, command: &str) -> Result<(), String> {
+        match self.accepts() {
+            Err(_) => Ok(()),
+            Ok(_) => Err(format!(
+                "--spawn {command:?}: something listens at {} already; stop it, or measure it \
+                 without --spawn",
+                self.authority
+            )),
+        }
+    }
+
+    fn accepts(&self) -> io::Result<TcpStream> {
+        TcpStream::connect_timeout(&self.address, PROBE_TIMEOUT)
     }
 
     /// Whether it is an address of HTTP; the host is not looked for.

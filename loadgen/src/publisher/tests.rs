@@ -17,7 +17,7 @@ fn course() -> Arc<Course> {
         rate: Some(Rate { from: 2_000.0, to: 2_000.0 }),
         arrival: Arrival::Fixed,
         length_ns: EVENTS as u64 * 500_000,
-        size: Size { min: 64, max: 90 },
+        size: Size::between(64, 90),
         topics: 2,
         publishers: 1,
         seed: 5,

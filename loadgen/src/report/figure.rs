@@ -5,6 +5,7 @@
 //! it is read from the histogram.
 
 use super::model::Run;
+use super::model::host::Server;
 use super::model::metric::{self, DEFINITIONS, Metric};
 use super::unit;
 
@@ -105,6 +106,9 @@ const SCALARS: &[Scalar] = &[
     }),
     scalar("server.cores", Unit::Ratio, Better::Lower, |run| {
         run.server.as_ref().and_then(|server| server.cores)
+    }),
+    scalar("server.starved", Unit::Ratio, Better::Lower, |run| {
+        run.server.as_ref().and_then(Server::starved)
     }),
     scalar("server.cpu_per_delivery", Unit::Time, Better::Lower, |run| {
         run.server.as_ref().and_then(|server| server.cpu_per_delivery_ns)

@@ -203,6 +203,7 @@ fn joined(a: &Interval, b: &Interval) -> Result<Interval, String> {
         out_of_order: add(|row| row.out_of_order),
         client_cpu: mean(|row| row.client_cpu),
         server_cpu: mean(|row| row.server_cpu),
+        server_cpu_waited: mean(|row| row.server_cpu_waited),
         server_pss_bytes: b.server_pss_bytes,
         server_kernel_bytes: b.server_kernel_bytes,
         ..Interval::default()

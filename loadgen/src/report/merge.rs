@@ -23,7 +23,7 @@ use super::{confidence, file};
 /// Arguments of `downpour-load merge`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files written by --json, two or more runs in all; `-` reads standard input
+    /// Files written by --json; `-` reads standard input. One run alone stays as it is
     #[arg(required = true)]
     files: Vec<String>,
 
@@ -302,6 +302,9 @@ fn server(runs: &[Run], order: Order) -> Option<host::Server> {
     };
     server.cpu_ns.user = parts.iter().map(|part| part.cpu_ns.user).sum();
     server.cpu_ns.sys = parts.iter().map(|part| part.cpu_ns.sys).sum();
+    let sum = |read: fn(&host::Server) -> Option<u64>| parts.iter().map(|part| read(part)).sum();
+    server.runqueue_wait_ns = sum(|part| part.runqueue_wait_ns);
+    server.neighbours_ns = sum(|part| part.neighbours_ns);
     server.cores = mean(|part| part.cores);
     server.cpu_per_delivery_ns = mean(|part| part.cpu_per_delivery_ns);
     server.softirq_cores = mean(|part| part.softirq_cores);

@@ -67,6 +67,7 @@ fn gauges(out: &mut String, snapshot: &Snapshot) {
         ("elapsed_seconds", "Time since the start", Some(snapshot.elapsed_ns as f64 / 1e9)),
         ("busiest_thread_ratio", "Busy share of the busiest thread", snapshot.client_cpu),
         ("server_cores", "CPU cores the server keeps busy", snapshot.server_cpu),
+        ("server_cores_waited", "CPU cores it is ready for and lacks", snapshot.server_cpu_waited),
         ("server_memory_bytes", "Memory of the server", whole(snapshot.server_pss_bytes)),
     ];
     for (name, help, value) in all {
@@ -147,7 +148,7 @@ mod tests {
         let mut snapshot = sample(7);
         assert!(text(&snapshot).contains("downpour_load_lost_total 0"));
         snapshot.lost = None;
-        snapshot.server_cpu = None;
+        (snapshot.server_cpu, snapshot.server_cpu_waited) = (None, None);
         let text = text(&snapshot);
         assert!(!text.contains("lost_total") && !text.contains("server_cores"), "{text}");
     }

@@ -193,6 +193,7 @@ impl Imitation {
             out_of_order: Some(0),
             client_cpu: Some(0.05 + self.random.f64() * 0.04 + busy_ns as f64 / 4e9),
             server_cpu: Some(busy_ns as f64 / length_ns as f64 + self.random.f64() * 0.02),
+            server_cpu_waited: Some(busy_ns as f64 / length_ns as f64 / 50.0),
             server_pss_bytes: Some(4_000_000 + up * 80 + t_ns / 1_000_000),
             server_kernel_bytes: Some(up * 3_900),
             ..Interval::default()

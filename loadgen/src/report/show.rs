@@ -57,7 +57,9 @@ pub(crate) fn run(args: Args) -> ExitCode {
 impl Args {
     fn print(self) -> Result<(), String> {
         let runs = file::read_all(&self.files)?;
-        file::write_text(&self.report(&runs)?, "-")
+        let report = self.report(&runs)?;
+        let report = if self.form == Form::Text { text::shown(report) } else { report };
+        file::write_text(&report, "-")
     }
 
     fn report(&self, runs: &[Run]) -> Result<String, String> {

@@ -50,6 +50,8 @@ pub(crate) struct Snapshot {
     pub(crate) client_cpu: Option<f64>,
     /// CPU cores the server keeps busy.
     pub(crate) server_cpu: Option<f64>,
+    /// CPU cores it is ready for and does not get.
+    pub(crate) server_cpu_waited: Option<f64>,
     /// Memory of the server's process.
     pub(crate) server_pss_bytes: Option<u64>,
     /// Histograms by metric name: of the measured window once it has begun, of the current
@@ -88,6 +90,7 @@ pub(crate) fn sample(seed: u64) -> Snapshot {
         out_of_order: Some(0),
         client_cpu: Some(0.41),
         server_cpu: Some(0.62),
+        server_cpu_waited: Some(0.013),
         server_pss_bytes: Some(4_400_000),
         recent: delivery.clone(),
         metrics: BTreeMap::from([(metric::DELIVERY, delivery.clone()), (metric::LAST, delivery)]),

@@ -11,11 +11,19 @@ mod measured;
 
 use super::model::Run;
 use super::model::metric;
-use super::model::plan::Plan;
+use super::model::plan::{Plan, SizePart, SizePlan};
 use super::model::verdict::{SloResult, Status};
 use super::objective::Objective;
 use super::{hgrm, unit};
 use layout::block;
+
+/// A report as standard output shows it: within the columns of a terminal, if it is one.
+pub(crate) fn shown(report: String) -> String {
+    match terminal_size::terminal_size_of(std::io::stdout()) {
+        Some((terminal_size::Width(columns), _)) => layout::fit(&report, usize::from(columns)),
+        None => report,
+    }
+}
 
 /// The report of a run. With `spectrum`, the percentile spectrum of each latency follows.
 pub(crate) fn report(run: &Run, spectrum: bool) -> String {
@@ -136,14 +144,23 @@ pub(crate) fn load(plan: &Plan) -> String {
         }
     };
     let arrival = plan.arrival.as_deref().unwrap_or("");
-    let size = plan.size.as_ref().map_or_else(String::new, |size| {
-        let low = unit::bytes(size.min_bytes as f64);
-        match size.max_bytes {
-            max if max > size.min_bytes => format!(" x {low} to {}", unit::bytes(max as f64)),
-            _ => format!(" x {low}"),
-        }
-    });
+    let size = plan.size.as_ref().map_or_else(String::new, |size| format!(" x {}", sizes(size)));
     format!("{rate} {arrival}{size}, {topics}")
+}
+
+/// Payload sizes in a few words.
+pub(crate) fn sizes(size: &SizePlan) -> String {
+    let range = |min: u64, max: u64| match max > min {
+        true => format!("{} to {}", unit::bytes(min as f64), unit::bytes(max as f64)),
+        false => unit::bytes(min as f64),
+    };
+    let part = |part: &SizePart| {
+        format!("{} {}", unit::percent(part.share), range(part.min_bytes, part.max_bytes))
+    };
+    match size.parts.as_slice() {
+        [] => range(size.min_bytes, size.max_bytes),
+        parts => format!("({})", parts.iter().map(part).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// What the figures rest on, in one line.

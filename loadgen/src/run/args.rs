@@ -63,11 +63,13 @@ pub(crate) struct Args {
     #[arg(long, default_value = "500ms", value_name = "TIME", help_heading = "Plan")]
     pub(crate) settle: Span,
 
-    /// A delivery that takes longer than this is lost
+    /// A delivery that takes longer than this is late: it counts with this value, as one that never
+    /// came
     #[arg(long, default_value = "5s", value_name = "TIME", help_heading = "Plan")]
     pub(crate) horizon: Span,
 
-    /// Bytes of an event's data, or a range of sizes (64:4k); the stamp takes 64
+    /// Bytes of an event's data; a range of sizes (64:4k); or several with the share of the events
+    /// that have them (64:70%,1k:25%,4k:16k:5%). The stamp takes 64
     #[arg(short, long, default_value = "128", value_name = "BYTES", help_heading = "Plan")]
     pub(crate) size: Size,
 

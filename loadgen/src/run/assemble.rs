@@ -12,6 +12,7 @@ use super::args::{Args, SlowPlan, Spread};
 use super::link;
 use super::observe::Load;
 use super::phases::Evidence;
+use crate::amount::{Part, Size};
 use crate::client::record::Outcome;
 use crate::client::tally::Tally;
 use crate::clock;
@@ -19,7 +20,7 @@ use crate::publisher::Fate;
 use crate::report::model::counts::{Connect, Counts, Publish, Rates, Slow};
 use crate::report::model::fairness::{Fairness, Moments};
 use crate::report::model::host::BandwidthFloor;
-use crate::report::model::plan::{Clock, Phase, PhasePlan, Plan, SizePlan, Target};
+use crate::report::model::plan::{Clock, Phase, PhasePlan, Plan, SizePart, SizePlan, Target};
 use crate::report::model::{Run, metric};
 use crate::schedule::Arrival;
 use events::Summary;
@@ -80,6 +81,21 @@ fn target(args: &Args, evidence: &Evidence) -> Target {
     }
 }
 
+fn sizes(size: &Size) -> SizePlan {
+    let part = |part: &Part| SizePart {
+        min_bytes: part.min as u64,
+        max_bytes: part.max as u64,
+        share: part.share,
+    };
+    let (min, max) = (size.min(), size.max());
+    let (kind, parts) = match size.parts() {
+        [_] if min == max => ("const", Vec::new()),
+        [_] => ("uniform", Vec::new()),
+        parts => ("mix", parts.iter().map(part).collect()),
+    };
+    SizePlan { kind: kind.to_owned(), min_bytes: min as u64, max_bytes: max as u64, parts }
+}
+
 fn plan(args: &Args, evidence: &Evidence) -> Plan {
     let outline = &evidence.outline;
     let length_s = outline.length_ns as f64 / 1e9;
@@ -88,11 +104,6 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
         false => vec![[0.0, rate.from], [length_s, rate.to]],
     });
     let connect_rate = args.connect_rate.map(|rate| rate.from);
-    let size = SizePlan {
-        kind: if args.size.min == args.size.max { "const" } else { "uniform" }.to_owned(),
-        min_bytes: args.size.min as u64,
-        max_bytes: args.size.max as u64,
-    };
     let published = outline.rate.is_some();
     Plan {
         scenario: args.scenario_kind.to_owned(),
@@ -103,7 +114,7 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
             Arrival::Fixed => "fixed".to_owned(),
             Arrival::Poisson => "poisson".to_owned(),
         }),
-        size: published.then_some(size),
+        size: published.then(|| sizes(&args.size)),
         topics: args.topics.0,
         distribution: (args.topics.0 > 1).then(|| match args.dist {
             Spread::Even => "even".to_owned(),

@@ -10,6 +10,7 @@ use crate::report::file;
 use crate::report::model::host::RigFloor;
 use crate::report::model::plan::Plan;
 use crate::report::model::{Run, metric};
+use crate::report::text;
 
 /// Where `calibrate` stores a floor unless told otherwise; `None` without a home.
 pub(crate) fn default_path() -> Option<PathBuf> {
@@ -84,11 +85,11 @@ fn one(path: &str) -> Result<(RigFloor, Plan), String> {
 
 /// In what two plans differ that moves a floor; empty if in nothing.
 fn unlike(floor: &Plan, run: &Plan) -> String {
-    let bytes = |plan: &Plan| plan.size.as_ref().map_or(0, |size| size.max_bytes);
+    let sizes = |plan: &Plan| plan.size.as_ref().map_or_else(String::new, text::sizes);
     let pairs = [
         ("subscribers", floor.subscribers.to_string(), run.subscribers.to_string()),
         ("events/s", rate(floor), rate(run)),
-        ("bytes", bytes(floor).to_string(), bytes(run).to_string()),
+        ("sizes", sizes(floor), sizes(run)),
         ("topics", floor.topics.to_string(), run.topics.to_string()),
         ("threads", floor.threads.to_string(), run.threads.to_string()),
     ];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::args::Cpus;
 use super::procfs::{self, Machine, Usage};
 use crate::client::source;
 use crate::clock;
@@ -12,6 +13,8 @@ use crate::report::model::host::{CpuTime, MemoryPerConnection, NetHealth, Rig, S
 pub(super) struct Look {
     pub(super) at_ns: u64,
     pub(super) server: Option<Usage>,
+    /// The processors that the server may run on.
+    pub(super) server_cpus: Vec<usize>,
     pub(super) machine: Machine,
     pub(super) runqueue_wait_ns: Option<u64>,
     /// First arrivals so far.
@@ -22,6 +25,7 @@ pub(super) struct Look {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Second {
     pub(super) cores: Option<f64>,
+    pub(super) cores_waited: Option<f64>,
     pub(super) pss_bytes: Option<u64>,
     pub(super) kernel_bytes: Option<u64>,
 }
@@ -98,6 +102,7 @@ impl Observer {
         Look {
             at_ns: clock::now_ns(),
             server: procfs::usage(&self.processes, true),
+            server_cpus: self.cpus(),
             machine: Machine::look(),
             runqueue_wait_ns: procfs::runqueue_wait_ns(),
             unique,
@@ -109,15 +114,16 @@ impl Observer {
     pub(super) fn second(&mut self, interval: u64, with_memory: bool) {
         let Some(usage) = procfs::usage(&self.processes, with_memory) else { return };
         let now_ns = clock::now_ns();
-        let cores = self.last.map(|(at_ns, before)| {
-            // Processes that ended take their time with them.
-            let busy =
-                (usage.user_ns + usage.sys_ns).saturating_sub(before.user_ns + before.sys_ns);
-            busy as f64 / (now_ns - at_ns).max(1) as f64
-        });
+        let cores = |ns: u64, (at_ns, _): (u64, Usage)| ns as f64 / (now_ns - at_ns).max(1) as f64;
+        let second = Second {
+            cores: self.last.map(|last| cores(usage.busy_since(&last.1), last)),
+            cores_waited: self
+                .last
+                .and_then(|last| Some(cores(usage.waited_since(&last.1)?, last))),
+            pss_bytes: usage.pss_bytes,
+            kernel_bytes: procfs::kernel_bytes(),
+        };
         self.last = Some((now_ns, usage));
-        let second =
-            Second { cores, pss_bytes: usage.pss_bytes, kernel_bytes: procfs::kernel_bytes() };
         self.seconds.insert(interval, second);
     }
 
@@ -131,6 +137,8 @@ impl Observer {
             sys: end.sys_ns.saturating_sub(start.sys_ns),
         };
         let busy_ns = cpu_ns.user + cpu_ns.sys;
+        let window_ns = to.at_ns - from.at_ns;
+        let all_ns = to.machine.busy_since(&from.machine, &from.server_cpus, window_ns);
         let length_s = (to.at_ns - from.at_ns).max(1) as f64 / 1e9;
         let deliveries = to.unique - from.unique;
         let net = |name| to.machine.net_since(&from.machine, name);
@@ -140,6 +148,8 @@ impl Observer {
             cores: Some(busy_ns as f64 / 1e9 / length_s),
             cpu_per_delivery_ns: (deliveries > 0).then(|| busy_ns as f64 / deliveries as f64),
             cpu_ns,
+            runqueue_wait_ns: end.waited_since(&start),
+            neighbours_ns: all_ns.map(|all_ns| all_ns.saturating_sub(busy_ns)),
             softirq_cores: to.machine.softirq_since(&from.machine).map(|time| time / length_s),
             pss_bytes: end.pss_bytes,
             mem_per_conn: self.memory(load),
@@ -151,6 +161,13 @@ impl Observer {
                 abort_on_memory: net("TCPAbortOnMemory"),
             },
         })
+    }
+
+    /// The processors that the server may run on; none if it is not known or gone.
+    fn cpus(&self) -> Vec<usize> {
+        let listed = procfs::server_cpus(&self.processes);
+        let cpus = listed.and_then(|list| list.parse::<Cpus>().ok());
+        cpus.map_or_else(Vec::new, |cpus| cpus.0)
     }
 
     fn memory(&self, load: &Load) -> MemoryPerConnection {

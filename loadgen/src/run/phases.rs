@@ -23,6 +23,7 @@ use crate::client::deal::Deal;
 use crate::client::fleet::Fleet;
 use crate::client::record::Outcome;
 use crate::clock::{self, StepWatch};
+use crate::profile::Url;
 use crate::publisher::{Fate, Fates, Measured, Publisher};
 use crate::report::model::plan::Phase;
 use crate::report::model::series::{Interval, RampPoint};
@@ -47,14 +48,11 @@ const QUIET_NS: u64 = 500_000_000;
 /// ... or for this long, with publishes that have no answer.
 const UNANSWERED_NS_MAX: u64 = 3_000_000_000;
 
-/// How long a server may take to say that it is there; one that says nothing may just be slow.
-const PROBE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
-
 /// What everything saw.
 pub(super) struct Evidence {
     pub(super) course: Arc<Course>,
     pub(super) outline: Outline,
-    pub(super) urls: Vec<crate::profile::Url>,
+    pub(super) urls: Vec<Url>,
     pub(super) publish_url: Option<String>,
     pub(super) publisher_count: u32,
     pub(super) source_count: usize,
@@ -162,34 +160,11 @@ fn signals() -> Result<Arc<AtomicUsize>, String> {
     Ok(signal)
 }
 
-/// Finds out at once that nobody listens, rather than after a ramp of refused connects.
-fn is_there(plan: &Plan) -> Result<(), String> {
-    for url in &plan.urls {
-        let refused = std::io::ErrorKind::ConnectionRefused;
-        if accepts(url).is_err_and(|error| error.kind() == refused) {
-            return Err(format!(
-                "nobody listens at {}; start the server first, or let --spawn do it",
-                url.authority
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn accepts(url: &crate::profile::Url) -> std::io::Result<std::net::TcpStream> {
-    std::net::TcpStream::connect_timeout(&url.address, PROBE_TIMEOUT)
-}
-
 fn spawn(args: &Args, plan: &Plan) -> Result<Option<ServerProcess>, String> {
-    let Some(line) = &args.spawn else { return is_there(plan).map(|()| None) };
-    // It would be measured in place of the server that cannot have its address.
-    if let Some(url) = plan.urls.iter().find(|url| accepts(url).is_ok()) {
-        return Err(format!(
-            "--spawn {line:?}: something listens at {} already; stop it, or measure it without \
-             --spawn",
-            url.authority
-        ));
-    }
+    let Some(line) = &args.spawn else {
+        return plan.urls.iter().try_for_each(Url::is_there).map(|()| None);
+    };
+    plan.urls.iter().try_for_each(|url| url.is_free_for(line))?;
     let explain = |error: std::io::Error| format!("--spawn {line:?}: {error}");
     let mut server = ServerProcess::shell(line).map_err(explain)?;
     for url in &plan.urls {

@@ -25,19 +25,55 @@ pub(crate) struct Usage {
     pub(crate) pss_bytes: Option<u64>,
     /// Open descriptors.
     pub(crate) fds: Option<u64>,
+    /// Time that its threads of now were ready to run and had no processor; those that ended take
+    /// theirs with them.
+    pub(crate) waited_ns: Option<u64>,
 }
 
-/// The processes of a server: the one of that id, and those of the group it leads.
+impl Usage {
+    /// Processor time since an earlier look. Processes that ended take theirs with them.
+    pub(crate) fn busy_since(&self, earlier: &Usage) -> u64 {
+        (self.user_ns + self.sys_ns).saturating_sub(earlier.user_ns + earlier.sys_ns)
+    }
+
+    /// Time waited for a processor since an earlier look.
+    pub(crate) fn waited_since(&self, earlier: &Usage) -> Option<u64> {
+        Some(self.waited_ns?.saturating_sub(earlier.waited_ns?))
+    }
+}
+
+/// Threads of a process whose waits are read at most: each costs a file, every second.
+const THREADS_COUNT_MAX: usize = 1_024;
+
+/// The processes of a server: the one of that id, those of the group it leads, and what these have
+/// started: workers often do what their master is asked for. Never this process.
 pub(crate) fn processes(pid: u32) -> Vec<u32> {
+    let all: Vec<[u32; 3]> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let other = entry.file_name().to_str()?.parse::<u32>().ok()?;
+            let fields = stat_fields(other)?;
+            let number = |at: usize| fields.get(at)?.parse::<u32>().ok();
+            Some([other, number(1)?, number(2)?])
+        })
+        .collect();
+    family(pid, &all, std::process::id())
+}
+
+/// A process and all that belong to it, of processes given as id, parent and group.
+fn family(pid: u32, all: &[[u32; 3]], without: u32) -> Vec<u32> {
     let mut found = vec![pid];
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(other) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        let group = stat_fields(other).and_then(|fields| fields.get(2)?.parse::<u32>().ok());
-        if other != pid && group == Some(pid) {
-            found.push(other);
+    let mut seen = 0;
+    while seen < found.len() {
+        let one = found[seen];
+        seen += 1;
+        for &[other, parent, group] in all {
+            let belongs = parent == one || group == pid;
+            if belongs && other != without && !found.contains(&other) {
+                found.push(other);
+            }
         }
     }
     found
@@ -50,7 +86,20 @@ pub(crate) fn exists(pid: u32) -> bool {
 
 /// The processors that threads of this process may run on, as the kernel lists them: `0-3,8`.
 pub(crate) fn allowed_cpus() -> Option<String> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+    cpus_of("self")
+}
+
+/// The processors that the busiest of these processes may run on: a shell that waits for the
+/// server it started may run anywhere.
+pub(crate) fn server_cpus(processes: &[u32]) -> Option<String> {
+    let busiest = processes
+        .iter()
+        .max_by_key(|&&pid| usage(&[pid], false).map(|usage| usage.user_ns + usage.sys_ns))?;
+    cpus_of(&busiest.to_string())
+}
+
+fn cpus_of(process: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     Some(line.trim().to_owned())
 }
@@ -66,6 +115,8 @@ pub(crate) fn usage(processes: &[u32], memory: bool) -> Option<Usage> {
         let ns = |ticks: Option<u64>| ticks.unwrap_or(0) * (1_000_000_000 / TICKS_PER_SECOND);
         sum.user_ns += ns(ticks(11));
         sum.sys_ns += ns(ticks(12));
+        let waited = waited_ns(&pid.to_string()).map(|ns| ns + sum.waited_ns.unwrap_or(0));
+        sum.waited_ns = waited.or(sum.waited_ns);
         if memory {
             let pss = pss(pid).map(|bytes| bytes + sum.pss_bytes.unwrap_or(0));
             sum.pss_bytes = pss.or(sum.pss_bytes);
@@ -107,6 +158,8 @@ pub(crate) struct Machine {
     net: HashMap<String, u64>,
     /// Ticks of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal.
     ticks: Vec<u64>,
+    /// The same of each processor.
+    ticks_by_cpu: HashMap<usize, Vec<u64>>,
     /// Packets dropped, and budgets exhausted, over all processors.
     softnet: Option<(u64, u64)>,
     /// Slab and socket memory.
@@ -121,11 +174,9 @@ impl Machine {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let mut net = table(&read("/proc/net/netstat"));
         net.extend(table(&read("/proc/net/snmp")));
-        let ticks = read("/proc/stat").lines().next().map_or_else(Vec::new, |line| {
-            line.split_whitespace().skip(1).filter_map(|ticks| ticks.parse().ok()).collect()
-        });
+        let (ticks, ticks_by_cpu) = ticks(&read("/proc/stat"));
         let (kernel_bytes, sockets) = (kernel_bytes(), sockets("alloc"));
-        Machine { net, ticks, softnet: softnet(), kernel_bytes, sockets }
+        Machine { net, ticks, ticks_by_cpu, softnet: softnet(), kernel_bytes, sockets }
     }
 
     /// The growth of a network counter since an earlier look.
@@ -146,6 +197,28 @@ impl Machine {
         Some(ticks as f64 / TICKS_PER_SECOND as f64)
     }
 
+    /// Time that these processors were busy within a length of time since an earlier look, whoever
+    /// kept them so: what they were neither idle nor taken by a hypervisor. Idle time is exact where
+    /// busy time is only sampled by the clock's tick.
+    pub(crate) fn busy_since(
+        &self,
+        earlier: &Machine,
+        cpus: &[usize],
+        length_ns: u64,
+    ) -> Option<u64> {
+        let idle = |machine: &Machine, cpu: usize| -> Option<u64> {
+            let ticks = machine.ticks_by_cpu.get(&cpu)?;
+            // idle, iowait, steal.
+            [3, 4, 7].into_iter().map(|at| ticks.get(at).copied()).sum()
+        };
+        let busy = |&cpu: &usize| {
+            let ticks = idle(self, cpu)?.saturating_sub(idle(earlier, cpu)?);
+            Some(length_ns.saturating_sub(ticks * (1_000_000_000 / TICKS_PER_SECOND)))
+        };
+        let known: Vec<u64> = cpus.iter().filter_map(busy).collect();
+        (!known.is_empty()).then(|| known.iter().sum())
+    }
+
     /// Share of all processor time that the hypervisor took since an earlier look.
     pub(crate) fn steal_since(&self, earlier: &Machine) -> Option<f64> {
         let delta = |at: usize| -> Option<u64> {
@@ -154,6 +227,21 @@ impl Machine {
         let total: u64 = (0..8).filter_map(delta).sum();
         (total > 0).then(|| delta(7).map(|steal| steal as f64 / total as f64)).flatten()
     }
+}
+
+/// The `cpu` lines of /proc/stat: of all processors together, and of each.
+fn ticks(text: &str) -> (Vec<u64>, HashMap<usize, Vec<u64>>) {
+    let (mut all, mut each) = (Vec::new(), HashMap::new());
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let Some(name) = words.next().and_then(|name| name.strip_prefix("cpu")) else { continue };
+        let ticks = words.filter_map(|ticks| ticks.parse().ok()).collect();
+        match name.parse() {
+            Ok(cpu) => _ = each.insert(cpu, ticks),
+            Err(_) => all = ticks,
+        }
+    }
+    (all, each)
 }
 
 /// Two lines each, names and values: `TcpExt: A B` and `TcpExt: 1 2`.
@@ -196,8 +284,20 @@ fn sockets(name: &str) -> Option<u64> {
 
 /// Time that the threads of this process have waited for a processor, in nanoseconds.
 pub(crate) fn runqueue_wait_ns() -> Option<u64> {
+    waited_ns("self")
+}
+
+/// Second number of `schedstat` of all threads of a process (Documentation/scheduler/sched-stats);
+/// `None` if there is no such process, if it has more threads than are worth it, or if the kernel
+/// does not count it.
+fn waited_ns(process: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/{process}/schedstat")).ok()?;
+    let tasks: Vec<_> = fs::read_dir(format!("/proc/{process}/task")).ok()?.flatten().collect();
+    if tasks.len() > THREADS_COUNT_MAX {
+        return None;
+    }
     let mut sum = 0;
-    for task in fs::read_dir("/proc/self/task").ok()?.flatten() {
+    for task in tasks {
         let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
         sum += text.split_whitespace().nth(1).and_then(|wait| wait.parse().ok()).unwrap_or(0);
     }
@@ -242,6 +342,67 @@ mod tests {
 
     fn usage_of_nobody() -> Option<Usage> {
         usage(&[u32::MAX], true)
+    }
+
+    #[test]
+    fn the_time_of_processors_is_read_of_each_and_of_all() {
+        let stat = |idle: u64| {
+            let text = format!(
+                "cpu  30 0 0 900 0 0 0 0 0 0\ncpu0 9 1 2 {idle} 50 3 4 500 0 0\n\
+                 cpu1 9 0 0 500 0 0 0 0 0 0\nintr 5\n"
+            );
+            let (ticks, ticks_by_cpu) = ticks(&text);
+            assert_eq!(ticks[0], 30);
+            Machine { ticks, ticks_by_cpu, ..Machine::default() }
+        };
+        // A tick is 10 ms: 70 ms idle.
+        let (before, after) = (stat(20), stat(27));
+        let busy = |cpus: &[usize]| after.busy_since(&before, cpus, 100_000_000);
+        assert_eq!(busy(&[0]), Some(30_000_000));
+        assert_eq!(busy(&[1]), Some(100_000_000));
+        assert_eq!(busy(&[0, 1, 9]), Some(130_000_000));
+        assert_eq!(busy(&[9]), None);
+        assert_eq!(after.busy_since(&before, &[0], 50_000_000), Some(0));
+        let machine = Machine::look();
+        assert!(machine.ticks_by_cpu.len() >= procfs_cpu_count());
+    }
+
+    fn procfs_cpu_count() -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+
+    #[test]
+    fn a_thread_that_shares_its_processor_is_seen_to_wait() {
+        let pid = std::process::id();
+        let before = usage(&[pid], false).unwrap().waited_ns.unwrap();
+        // Two threads on one processor: each waits while the other runs, whatever the machine.
+        let cpus: Vec<usize> =
+            allowed_cpus().unwrap().split([',', '-']).flat_map(str::parse).collect();
+        let spin = || {
+            crate::clock::pin(cpus[0]).unwrap();
+            while usage(&[pid], false).unwrap().waited_ns.unwrap() < before + 20_000_000 {}
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(spin);
+            scope.spawn(spin);
+        });
+        assert!(server_cpus(&[pid, u32::MAX]).is_some());
+    }
+
+    #[test]
+    fn a_server_is_its_process_its_group_and_all_that_these_started() {
+        // Id, parent, group: a shell (2) that started a master (3) with a worker (4) and a
+        // process of its group whose parent is gone (5); another server (6, 7) and this one (8).
+        let all = [[2, 1, 2], [3, 2, 2], [4, 3, 4], [5, 1, 2], [6, 1, 6], [7, 6, 6], [8, 3, 2]];
+        let family = |pid| {
+            let mut family = family(pid, &all, 8);
+            family.sort_unstable();
+            family
+        };
+        assert_eq!(family(2), [2, 3, 4, 5]);
+        assert_eq!(family(3), [3, 4]);
+        assert_eq!(family(6), [6, 7]);
+        assert_eq!(family(9), [9], "one that has ended is seen as gone");
     }
 
     #[test]

@@ -24,6 +24,10 @@ const SLIP_NS_MAX: f64 = 1e6;
 const SLIP_SHARE_MAX: f64 = 0.05;
 /// Stall of the rig relative to the largest delivery.
 const HICCUP_SHARE_MAX: f64 = 0.1;
+/// Share of the time that the server was ready to run and others had its processors: what it does
+/// for an event then takes a quarter longer. Pinned on a quiet machine it waits for the kernel's
+/// own threads for 5 to 13 %; beside the load generator on the same processors for half.
+const STARVED_SHARE_MAX: f64 = 0.2;
 /// Share of processor time that a hypervisor may take.
 const STEAL_SHARE_MAX: f64 = 0.01;
 /// Share of the deliveries that may be late: with more, even p99 is no more than the horizon.
@@ -250,6 +254,7 @@ fn rig(run: &Run, circumstances: &Circumstances, found: &mut Vec<Reason>) {
         let text = "the hypervisor gave processor time to others".to_owned();
         found.push(reason("steal", Status::Suspect, steal, STEAL_SHARE_MAX, text));
     }
+    found.extend(starved(run));
     if circumstances.refused_but_delivered > 0 {
         let value = circumstances.refused_but_delivered as f64;
         let text = "the server delivered events that it had refused".to_owned();
@@ -264,10 +269,22 @@ fn rig(run: &Run, circumstances: &Circumstances, found: &mut Vec<Reason>) {
     }
 }
 
+/// A server that would have been faster alone.
+fn starved(run: &Run) -> Option<Reason> {
+    let share = run.server.as_ref()?.starved()?;
+    let text = "others had the server's processors for a good part of the time that it was ready \
+                to run; pin it and the load generator to different ones (taskset, --cpus, \
+                --publisher-cpu)"
+        .to_owned();
+    let reason = || reason("server_starved", Status::Suspect, share, STARVED_SHARE_MAX, text);
+    (share > STARVED_SHARE_MAX).then(reason)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::model::counts::Publish;
+    use crate::report::model::host::{CpuTime, Server};
     use crate::report::model::metric::new_histogram;
     use crate::report::model::plan::SizePlan;
 
@@ -380,6 +397,29 @@ mod tests {
         };
         let both = vec!["client_cpu".to_owned(), "unread".to_owned()];
         assert_eq!(status(unread, &kernel), (Status::Invalid, both));
+    }
+
+    #[test]
+    fn a_server_is_starved_by_others_and_not_by_itself() {
+        let none = Circumstances::default();
+        let server = |waited_ns, neighbours_ns| {
+            move |run: &mut Run| {
+                run.server = Some(Server {
+                    cpu_ns: CpuTime { user: 300, sys: 600 },
+                    runqueue_wait_ns: waited_ns,
+                    neighbours_ns,
+                    ..Server::default()
+                });
+            }
+        };
+        let starved = (Status::Suspect, vec!["server_starved".to_owned()]);
+        let valid = (Status::Valid, vec![]);
+        assert_eq!(status(server(Some(230), Some(230)), &none), starved);
+        assert_eq!(status(server(Some(220), Some(9_000)), &none), valid);
+        // Threads that outnumber their processors wait for each other, whoever else is there.
+        assert_eq!(status(server(Some(9_000), Some(220)), &none), valid);
+        assert_eq!(status(server(None, Some(9_000)), &none), valid);
+        assert_eq!(status(server(Some(9_000), None), &none), valid);
     }
 
     #[test]

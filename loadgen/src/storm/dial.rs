@@ -30,18 +30,16 @@ pub(super) fn connect(address: SocketAddr, index: usize) -> io::Result<TcpStream
     Ok(TcpStream::from_std(socket.into()))
 }
 
-pub(super) fn request(target: &Target, last_event_id: &str) -> Vec<u8> {
-    let mut request = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\nCache-Control: no-cache\r\n",
-        target.path, target.host
-    );
+/// The request of a subscriber, by its place in the fleet, that has read up to an id.
+pub(super) fn request(target: &Target, index: usize, last_event_id: &str) -> Vec<u8> {
+    let mut request = Vec::new();
+    let subscriber = u32::try_from(index).expect("no machine has so many");
+    target.request.write(0, subscriber, &mut request);
     // Sent only when there is one (WHATWG HTML, section 9.2.3).
     if !last_event_id.is_empty() {
-        request.push_str(&format!("Last-Event-ID: {last_event_id}\r\n"));
+        assert!(request.ends_with(b"\r\n\r\n"), "a head ends with an empty line");
+        request.truncate(request.len() - 2);
+        request.extend_from_slice(format!("Last-Event-ID: {last_event_id}\r\n\r\n").as_bytes());
     }
-    for header in &target.headers {
-        request.push_str(&format!("{header}\r\n"));
-    }
-    request.push_str("\r\n");
-    request.into_bytes()
+    request
 }

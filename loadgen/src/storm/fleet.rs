@@ -20,6 +20,7 @@ use super::account::{Account, WaveAccount};
 use super::dial;
 use super::member::{Back, Member, Part, State, Unusable};
 use super::payload::Payloads;
+use crate::client::fleet::Request;
 
 pub(super) use wave::CutBy;
 
@@ -40,10 +41,8 @@ const EVENTS_PER_POLL: usize = 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) address: SocketAddr,
-    pub(super) path: String,
-    pub(super) host: String,
-    /// Further header fields, as `Name: value`.
-    pub(super) headers: Vec<String>,
+    /// What opens a stream, without where it was left.
+    pub(super) request: Request,
     pub(super) back: Back,
     /// Tells the storm's events from others.
     pub(super) payloads: Payloads,
@@ -192,7 +191,7 @@ impl Fleet {
                 Ok(None) => return Ok(()),
                 Ok(Some(error)) | Err(error) => return self.failed(index, &error),
             }
-            let request = dial::request(&self.target, &self.members[index].last_event_id);
+            let request = dial::request(&self.target, index, &self.members[index].last_event_id);
             // A fresh socket takes a request head whole, or it is broken.
             if let Err(error) = socket.write_all(&request) {
                 return self.failed(index, &error);

@@ -211,7 +211,7 @@ mod tests {
         let (payloads, mut proof) = (Payloads::new(), Proof::default());
         let mut member = opened("");
         for number in [1, 2, 1, 2] {
-            let data = String::from_utf8(payloads.write(number, 64)).expect("ASCII");
+            let data = payloads.sample(number);
             let event = format!("data: {data}\n\n");
             member.read(event.as_bytes(), &payloads, |it| it == 2, &mut proof).expect("a stream");
         }

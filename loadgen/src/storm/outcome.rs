@@ -17,6 +17,8 @@ use crate::report::{text, unit};
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) args: Args,
+    /// Where events went.
+    pub(super) publish_url: String,
     /// Subscribers with a stream before the first wave.
     pub(super) up: u64,
     /// Subscribers without a stream at the end, those who were refused for good included.
@@ -83,7 +85,8 @@ impl Outcome {
     fn target(&self) -> Target {
         Target {
             url: self.args.url.clone(),
-            publish_url: Some(self.args.publish.as_ref().unwrap_or(&self.args.url).clone()),
+            publish_url: Some(self.publish_url.clone()),
+            profile: Some(self.args.profile.name().to_owned()),
             http: "1.1".to_owned(),
             loopback: self.loopback,
             ..Target::default()
@@ -91,13 +94,18 @@ impl Outcome {
     }
 
     fn plan(&self) -> Plan {
-        let bytes = self.args.size.min as u64;
+        let bytes = self.args.size.min() as u64;
         Plan {
             scenario: "storm".to_owned(),
             subscribers: self.args.subscribers.0,
             rate: vec![[0.0, self.args.rate.from]],
             arrival: Some("fixed".to_owned()),
-            size: Some(SizePlan { kind: "const".to_owned(), min_bytes: bytes, max_bytes: bytes }),
+            size: Some(SizePlan {
+                kind: "const".to_owned(),
+                min_bytes: bytes,
+                max_bytes: bytes,
+                parts: Vec::new(),
+            }),
             topics: 1,
             // A storm lasts as long as its waves do; all of it counts.
             phases: PhasePlan { measure_ns: nanos(self.length), ..PhasePlan::default() },

@@ -20,12 +20,12 @@ impl Payloads {
         Self { run: fastrand::u32(..), finder: Stamp::finder() }
     }
 
-    /// The payload of event `number`, which counts from 1.
+    /// Writes the payload of event `number`, which counts from 1, over all of `payload`.
     ///
     /// # Panics
     ///
-    /// Behind some four billion events, and if `size` is below that of a stamp.
-    pub(super) fn write(&self, number: u64, size: usize) -> Vec<u8> {
+    /// Behind some four billion events, and if `payload` is shorter than a stamp.
+    pub(super) fn write(&self, number: u64, payload: &mut [u8]) {
         let stamp = Stamp {
             run: self.run,
             stream: 0,
@@ -33,9 +33,15 @@ impl Payloads {
             intended_ns: clock::now_ns(),
             slip_ns: 0,
         };
-        let mut payload = vec![0; size];
-        stamp.write(&mut payload);
-        payload
+        stamp.write(payload);
+    }
+
+    /// A payload as text.
+    #[cfg(test)]
+    pub(super) fn sample(&self, number: u64) -> String {
+        let mut payload = vec![0; 64];
+        self.write(number, &mut payload);
+        String::from_utf8(payload).expect("digits")
     }
 
     /// What an event's data is to this storm; nothing if it is not of this storm.
@@ -58,11 +64,11 @@ mod tests {
     fn a_storm_knows_its_own_events_and_no_others() {
         let (ours, theirs) = (Payloads::new(), Payloads { run: 0, ..Payloads::new() });
         for number in [1, 2, u64::from(u32::MAX)] {
-            let data = ours.write(number, 64);
-            assert_eq!(ours.read(&data), Some(Seen::Event(number)));
-            assert_eq!(theirs.read(&data), None);
+            let data = ours.sample(number);
+            assert_eq!(ours.read(data.as_bytes()), Some(Seen::Event(number)));
+            assert_eq!(theirs.read(data.as_bytes()), None);
         }
-        let mut changed = ours.write(1, 64);
+        let mut changed = ours.sample(1).into_bytes();
         changed[30] ^= 1;
         assert_eq!(ours.read(&changed), Some(Seen::Corrupt));
         assert_eq!(ours.read(b"hello"), None);

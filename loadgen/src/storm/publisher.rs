@@ -28,12 +28,6 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub(super) struct Publishing {
     pub(super) address: SocketAddr,
-    /// Path and query.
-    pub(super) target: String,
-    /// The `Host` field.
-    pub(super) host: String,
-    /// Further header fields, as `Name: value`.
-    pub(super) headers: Vec<String>,
     pub(super) events_per_second: f64,
 }
 
@@ -56,14 +50,14 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    /// Starts publishing; `payload` makes the data of an event from its number.
+    /// Starts publishing; `request` makes the whole request of an event from its number.
     pub(super) fn start(
         publishing: Publishing,
-        payload: impl Fn(u64) -> Vec<u8> + Send + 'static,
+        request: impl Fn(u64) -> Vec<u8> + Send + 'static,
     ) -> Self {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || publish(&publishing, payload, &theirs));
+        let thread = std::thread::spawn(move || publish(&publishing, request, &theirs));
         Self { shared, thread }
     }
 
@@ -105,7 +99,7 @@ impl Publisher {
 
 fn publish(
     publishing: &Publishing,
-    payload: impl Fn(u64) -> Vec<u8>,
+    request: impl Fn(u64) -> Vec<u8>,
     shared: &Shared,
 ) -> Result<(), String> {
     let mut connection = None;
@@ -115,10 +109,10 @@ fn publish(
         let due =
             start + Duration::from_secs_f64((number - 1) as f64 / publishing.events_per_second);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        let data = payload(number);
+        let request = request(number);
         // Relaxed: it is only a request to stop soon.
         while !shared.stop.load(Ordering::Relaxed) {
-            match exchange(publishing, &mut connection, &data) {
+            match exchange(publishing.address, &mut connection, &request) {
                 Ok(200..=299) => {
                     // Release pairs with the Acquire of readers.
                     shared.accepted.store(number, Ordering::Release);
@@ -149,29 +143,20 @@ impl Shared {
 
 /// Publishes one event on the connection, made if there is none, and returns the status.
 fn exchange(
-    publishing: &Publishing,
+    address: SocketAddr,
     connection: &mut Option<TcpStream>,
-    data: &[u8],
+    request: &[u8],
 ) -> io::Result<u16> {
     let mut socket = match connection.take() {
         Some(socket) => socket,
         None => {
-            let socket = TcpStream::connect_timeout(&publishing.address, ANSWER_TIMEOUT)?;
+            let socket = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT)?;
             socket.set_nodelay(true)?;
             socket.set_read_timeout(Some(ANSWER_TIMEOUT))?;
             socket
         }
     };
-    let headers: String = publishing.headers.iter().map(|header| format!("{header}\r\n")).collect();
-    let mut request = format!(
-        "POST {} HTTP/1.1\r\nHost: {}\r\n{headers}Content-Length: {}\r\n\r\n",
-        publishing.target,
-        publishing.host,
-        data.len()
-    )
-    .into_bytes();
-    request.extend_from_slice(data);
-    socket.write_all(&request)?;
+    socket.write_all(request)?;
     let (status, keep) = answer(&mut socket)?;
     *connection = keep.then_some(socket);
     Ok(status)

@@ -136,7 +136,7 @@ mod tests {
     fn wherever_the_cut_falls_the_id_is_that_of_the_last_event_seen() {
         let payloads = Payloads::new();
         let event = |number| {
-            let data = String::from_utf8(payloads.write(number, 64)).expect("text");
+            let data = payloads.sample(number);
             format!("id: {number}\ndata: {data}\n\n")
         };
         let text = [HEAD.to_owned(), event(1), event(2), event(3)].concat();

@@ -1,77 +1,55 @@
-//! URLs as what a connection needs: an address, a path, a host.
+//! What a storm subscribes to and how it publishes, by the profile of the server.
+//!
+//! The idea: the same templates as in `run`, with one topic. What cannot be proved of a server is
+//! refused before anything is started: one that forgets where its subscribers were has no stream
+//! without a gap.
 
-use std::net::SocketAddr;
-
+use super::Args;
 use super::fleet::Target;
-use super::member::Back;
 use super::payload::Payloads;
-use super::publisher::Publishing;
+use crate::client::fleet::TopicName;
 use crate::failure::Failure;
-use crate::profile::Url;
-use crate::profile::field::{self, Fields};
+use crate::profile::recipe;
+use crate::profile::{self, Recipe, Url, Wishes, field};
 
-/// The topic of a storm, where the URL names none.
-const DEFAULT_PATH: &str = "/events/storm";
-
-/// What to subscribe to.
+/// Refuses what cannot be meant, without asking the network.
 ///
 /// # Errors
 ///
-/// What is wrong with the URL.
-pub(super) fn subscribing(
-    url: &str,
-    headers: &[Fields],
-    back: Back,
-    payloads: Payloads,
-) -> Result<Target, Failure> {
-    let Parts { address, path, host } = parts(url)?;
-    Ok(Target { address, path, host, headers: field::all(headers), back, payloads })
+/// What is wrong with the profile or the addresses.
+pub(super) fn check(args: &Args) -> Result<(), String> {
+    let profile = args.profile;
+    profile.resumes().map_err(|why| {
+        let name = profile.name();
+        format!("--profile {name}: {why}, and a storm would prove nothing; run --churn measures it")
+    })?;
+    Url::check(&args.url)?;
+    args.publish.as_deref().map_or(Ok(()), |text| recipe::destination(text).map(drop))
 }
 
-/// What to publish to.
+/// What to subscribe to, and how to publish.
 ///
 /// # Errors
 ///
-/// As [`subscribing`].
-pub(super) fn publishing(
-    url: &str,
-    headers: &[Fields],
-    events_per_second: f64,
-) -> Result<Publishing, Failure> {
-    let Parts { address, path, host } = parts(url)?;
-    Ok(Publishing { address, target: path, host, headers: field::all(headers), events_per_second })
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Parts {
-    address: SocketAddr,
-    /// Path and query.
-    path: String,
-    host: String,
-}
-
-fn parts(url: &str) -> Result<Parts, Failure> {
-    let Url { authority, address, path } = Url::parse(url)?;
-    let path = match path.as_str() {
-        "" | "/" => DEFAULT_PATH.to_owned(),
-        _ => path,
+/// What is wrong with an address, a field or a body, or that no way to publish is known.
+pub(super) fn of(args: &Args, payloads: Payloads) -> Result<(Target, Recipe), Failure> {
+    let url = Url::parse(&args.url)?;
+    let wishes = Wishes {
+        headers: field::all(&args.headers),
+        publish: args.publish.clone(),
+        publish_headers: field::all(&args.publish_headers),
+        publish_body: args.publish_body.clone(),
+        batch: false,
     };
-    Ok(Parts { address, path, host: authority })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_without_a_path_means_the_topic_of_storms() {
-        for (url, path) in [
-            ("http://127.0.0.1:8080/events/t", "/events/t"),
-            ("http://127.0.0.1?x", "/?x"),
-            ("http://[::1]:81", DEFAULT_PATH),
-            ("http://127.0.0.1/", DEFAULT_PATH),
-        ] {
-            assert_eq!(parts(url).expect(url).path, path, "{url}");
-        }
-    }
+    let topic = TopicName { name: args.topic.clone(), numbered: false };
+    let request = profile::subscribe_request(args.profile, &url, &wishes, topic.clone())
+        .map_err(Failure::Usage)?;
+    let recipe = Recipe::new(args.profile, &url, &wishes, topic)?.ok_or_else(|| {
+        Failure::Usage(format!(
+            "--profile {} needs --publish 'POST http://host/path': a storm proves what was \
+             published meanwhile",
+            args.profile.name()
+        ))
+    })?;
+    Ok((Target { address: url.address, request, back: args.back, payloads }, recipe))
 }

@@ -45,7 +45,7 @@ pub(super) fn serve(server: &Server, socket: &TcpStream, request: &Request, name
     }
     let open = server.open.load(Ordering::Relaxed);
     let number = server.opened.fetch_add(1, Ordering::Relaxed) + 1;
-    if (server.breaks("H2") && number > 1) || (server.breaks("L3a") && number > 500) {
+    if server.breaks("H2") || (server.breaks("L3a") && number > 500) {
         std::thread::sleep(LATE);
     }
     // Who has the head has the stream: what is published from here on is due.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::super::directives::{Directive, Lookup};
 use super::super::origin::Origins;
 use super::super::{COOKIE_V0, COOKIE_V1, Speaks, Version};
+use super::foreign;
 use super::keys::{NamedIssuer, Role, add_key_set, checks, issuer, role_key, variable_keys};
 use super::{Settings, SettingsError, wrong};
 use crate::config::token::IssuerKeys;
@@ -33,40 +34,6 @@ const VARIABLES: [&str; 14] = [
     "MERCURE_EXTRA_DIRECTIVES",
 ];
 
-/// What holds in place of variables that have no meaning here.
-pub(super) const VARIABLES_WITHOUT_MEANING: [(&str, &str); 5] = [
-    (
-        "MERCURE_TRANSPORT_URL",
-        "history is kept in memory: --history-events, --history-age; its path is not opened, and \
-         nothing is migrated",
-    ),
-    ("MERCURE_LICENSE", "there is no license to check"),
-    ("GLOBAL_OPTIONS", "there is no Caddy; see the flags"),
-    ("CADDY_EXTRA_CONFIG", "there is no Caddy; see the flags"),
-    ("CADDY_SERVER_EXTRA_DIRECTIVES", "there is no Caddy; see the flags"),
-];
-
-/// The same of directives.
-const WITHOUT_MEANING: [(&str, &str); 17] = [
-    ("transport", "history is kept in memory: --history-events, --history-age"),
-    ("transport_url", "history is kept in memory: --history-events, --history-age"),
-    ("dispatch_timeout", "a subscriber that takes nothing is closed after --write-timeout"),
-    ("publish_timeout", "a publish waits for no subscriber"),
-    ("write_timeout", "streams last until their token ends; they are not cut to spread them"),
-    ("subscriber_out_buffer", "a subscriber is a position in the history and has no buffer"),
-    ("topic_selector_cache", "selectors are indexed"),
-    ("topic_matcher_cache", "selectors are indexed"),
-    ("subscriber_list_cache_size", "subscribers are not listed to be matched"),
-    ("name", "there is one hub"),
-    ("ui", "there is no debugging page; see --start-page"),
-    ("demo", "there is no debugging page; see --start-page"),
-    ("debugger", "there is no debugging page; see --start-page"),
-    ("playground", "there is no playground"),
-    ("debug", "nothing is logged per connection or event"),
-    ("metrics", "metrics are on the admin address; see --admin"),
-    ("use_forwarded_headers", "addresses are those of connections"),
-];
-
 /// Settings as they are read.
 #[derive(Default)]
 pub(super) struct Draft {
@@ -85,11 +52,13 @@ pub(super) struct Draft {
     /// Whose the keys above are in version 1, if that is said.
     issuer_name: Option<String>,
     issuers: Vec<NamedIssuer>,
+    /// Variables that directives name and nobody has set.
+    unset: Vec<String>,
     warnings: Vec<String>,
 }
 
 impl Draft {
-    pub(super) fn warn(&mut self, name: &str, instead: &str) {
+    fn warn(&mut self, name: &str, instead: &str) {
         self.warnings.push(format!("Mercure's {name} has no meaning here: {instead}"));
     }
 
@@ -99,7 +68,7 @@ impl Draft {
         let mut names = lookup.variables();
         names.sort();
         for name in names.iter().filter(|name| name.starts_with("MERCURE_")) {
-            let is_without_meaning = VARIABLES_WITHOUT_MEANING.iter().any(|(n, _)| n == name);
+            let is_without_meaning = foreign::VARIABLES.iter().any(|(n, _)| n == name);
             if !is_without_meaning && !VARIABLES.contains(&name.as_str()) {
                 let text = format!("{name} is none of the variables that are read here");
                 self.warnings.push(text);
@@ -109,8 +78,15 @@ impl Draft {
 
     /// Takes the keys of the environment.
     pub(super) fn take_variables(&mut self, lookup: &dyn Lookup) -> Result<(), SettingsError> {
-        self.warn_of_unknown(lookup);
         let given = |name: &str| lookup.variable(name).filter(|value| !value.trim().is_empty());
+        for (name, instead) in foreign::VARIABLES {
+            if let Some(value) = given(name) {
+                foreign::check_variable(name, value.trim())
+                    .or_else(|reason| wrong(name, reason))?;
+                self.warn(name, instead);
+            }
+        }
+        self.warn_of_unknown(lookup);
         let mode = lookup.variable("MERCURE_ISSUER_MODE");
         if mode.as_deref().is_some_and(|mode| !matches!(mode, "keys" | "jwks")) {
             return wrong("MERCURE_ISSUER_MODE", "must be `keys` or `jwks`");
@@ -147,6 +123,7 @@ impl Draft {
                 | "publish_origins"
                 | "public_urls"
         );
+        self.unset.extend(directive.unset.iter().cloned());
         if needs_words && !directive.has_words {
             return Err("needs a value".into());
         }
@@ -185,11 +162,7 @@ impl Draft {
                 let number = one()?.parse().ok().filter(|number| matches!(number, 7 | 8));
                 self.compatibility = Some(number.ok_or("must be 7 or 8")?);
             }
-            name => {
-                let known = WITHOUT_MEANING.iter().find(|(known, _)| *known == name);
-                let (_, instead) = known.ok_or("nobody knows this directive")?;
-                self.warn(name, instead);
-            }
+            name => self.warn(name, foreign::instead_of(directive)?),
         }
         Ok(())
     }
@@ -206,18 +179,18 @@ impl Draft {
         };
         let publishers = of(Role::Publisher, &self.publisher);
         let subscribers = of(Role::Subscriber, &self.subscriber);
+        let unset = match self.unset.as_slice() {
+            [] => String::new(),
+            names => format!(" (not set, but named in directives: {})", names.join(", ")),
+        };
         if !publishers.exist() {
-            return wrong(
-                "publisher_jwt",
-                "set MERCURE_PUBLISHER_JWT_KEY: the key of those who may publish",
-            );
+            let what = "set MERCURE_PUBLISHER_JWT_KEY: the key of those who may publish";
+            return wrong("publisher_jwt", format!("{what}{unset}"));
         }
         if !subscribers.exist() && !self.anonymous {
-            return wrong(
-                "subscriber_jwt",
-                "set MERCURE_SUBSCRIBER_JWT_KEY, the key of those who may subscribe, or the \
-                 directive `anonymous`, or both",
-            );
+            let what = "set MERCURE_SUBSCRIBER_JWT_KEY, the key of those who may subscribe, or the \
+                        directive `anonymous`, or both";
+            return wrong("subscriber_jwt", format!("{what}{unset}"));
         }
         if speaks.has(Version::V1) && self.resource_identifier.is_none() {
             self.warnings.push(
@@ -260,34 +233,10 @@ impl Draft {
     }
 }
 
-/// A duration as Go writes it: numbers with units, one after the other.
 fn heartbeat(text: &str) -> Result<Duration, String> {
+    let seconds = foreign::seconds(text).filter(|s| *s == 0.0 || (1.0..=3_600.0).contains(s));
     let allowed = "must be a time from 1s to 1h, or 0, such as 40s or 1m30s";
-    let mut seconds = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() && text != "0" {
-        let end = rest.find(|c: char| c.is_ascii_alphabetic()).ok_or(allowed)?;
-        let (number, tail) = rest.split_at(end);
-        let unit_end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let unit_seconds = match unit {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return Err(allowed.into()),
-        };
-        let is_number = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        let number: f64 = number.parse().ok().filter(|_| is_number).ok_or(allowed)?;
-        seconds += number * unit_seconds;
-        rest = tail;
-    }
-    let holds = seconds == 0.0 || (1.0..=3600.0).contains(&seconds);
-    if holds && !text.is_empty() {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err(allowed.into())
-    }
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| allowed.into())
 }
 
 fn url(text: &str) -> Result<&str, String> {

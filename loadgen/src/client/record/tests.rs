@@ -13,7 +13,7 @@ fn recorder(subscribers: usize) -> Recorder {
         rate: Some(Rate { from: 10.0, to: 10.0 }),
         arrival: Law::Fixed,
         length_ns: 2_000_000_000,
-        size: Size { min: 64, max: 64 },
+        size: Size::between(64, 64),
         topics: 1,
         publishers: 1,
         seed: 1,

@@ -216,11 +216,19 @@ impl Frame<'_> {
         self.row("faults", &texts.join("   "))
     }
 
+    fn server(&self) -> Option<String> {
+        let mut text = format!("server {} cores", unit::digits(self.snapshot.server_cpu?));
+        if let Some(cores) = self.snapshot.server_cpu_waited {
+            text += &format!(", waits for {}", unit::digits(cores));
+        }
+        Some(text)
+    }
+
     fn machines(&self) -> Option<String> {
         let snapshot = self.snapshot;
         let parts: Vec<String> = [
             snapshot.client_cpu.map(|share| format!("busiest thread {}", unit::percent(share))),
-            snapshot.server_cpu.map(|cores| format!("server {} cores", unit::digits(cores))),
+            self.server(),
             snapshot.server_pss_bytes.map(|bytes| format!("server {}", unit::bytes(bytes as f64))),
         ]
         .into_iter()
@@ -332,8 +340,10 @@ fn spark(values: &[f64], width: usize) -> String {
     pad + &line
 }
 
-/// A line cut to so many columns; escape sequences take none and are kept.
+/// A line cut to so many columns, between two figures where it has several: half a figure would be
+/// another one. Escape sequences take no column and are kept.
 pub(super) fn clip(line: &str, columns: usize) -> String {
+    let columns = whole_figures(line, columns);
     let mut out = String::with_capacity(line.len());
     let (mut seen, mut escape) = (0, false);
     for letter in line.chars() {
@@ -349,4 +359,23 @@ pub(super) fn clip(line: &str, columns: usize) -> String {
         }
     }
     out
+}
+
+/// Columns of a line that is too long up to the last gap between its figures; all that there are,
+/// if it fits or has no gap behind its label.
+fn whole_figures(line: &str, columns: usize) -> usize {
+    let mut escape = false;
+    let visible: Vec<char> = line
+        .chars()
+        .filter(|&letter| {
+            let was_escape = escape;
+            escape = letter == '\x1b' || (escape && letter != 'm');
+            !was_escape && !escape
+        })
+        .collect();
+    if visible.len() <= columns {
+        return columns;
+    }
+    let is_gap = |&at: &usize| visible[at - 1] != ' ' && visible[at..].starts_with(&[' ', ' ']);
+    (LABEL + 1..=columns).rev().find(is_gap).unwrap_or(columns)
 }

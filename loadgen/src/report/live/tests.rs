@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::frame::clip;
 use super::*;
 use crate::report::model::plan::Phase;
 use crate::report::snapshot::sample;
@@ -80,6 +81,20 @@ fn no_frame_is_larger_than_its_terminal() {
             }
         }
     }
+}
+
+#[test]
+fn a_narrow_terminal_shows_whole_figures_or_none() {
+    let line = "delivery        1.43 ms   \x1b[1m83.7 ms\x1b[0m    197 ms";
+    assert_eq!(clip(line, 43), line);
+    let cut = "delivery        1.43 ms   \x1b[1m83.7 ms\x1b[0m";
+    for width in 33..43 {
+        assert_eq!(clip(line, width), cut, "{width}");
+    }
+    for width in 23..33 {
+        assert_eq!(clip(line, width), "delivery        1.43 ms\x1b[1m\x1b[0m", "{width}");
+    }
+    assert_eq!(clip("one long word of a title", 8), "one long");
 }
 
 #[test]

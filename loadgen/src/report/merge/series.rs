@@ -62,6 +62,7 @@ fn add(rows: &[Interval]) -> Result<Interval, String> {
         out_of_order: known(|row| row.out_of_order),
         client_cpu: most(|row| row.client_cpu),
         server_cpu: most(|row| row.server_cpu),
+        server_cpu_waited: most(|row| row.server_cpu_waited),
         server_pss_bytes: rows.iter().filter_map(|row| row.server_pss_bytes).max(),
         server_kernel_bytes: rows.iter().filter_map(|row| row.server_kernel_bytes).max(),
         ..Interval::default()

@@ -18,6 +18,13 @@ pub(crate) struct Server {
     pub(crate) cores: Option<f64>,
     /// CPU time per delivery, kernel included.
     pub(crate) cpu_per_delivery_ns: Option<f64>,
+    /// Time that its threads were ready to run and had no processor. Null where they are more than
+    /// a thousand.
+    #[serde(default)]
+    pub(crate) runqueue_wait_ns: Option<u64>,
+    /// CPU time of everything else on the processors that it may run on.
+    #[serde(default)]
+    pub(crate) neighbours_ns: Option<u64>,
     /// CPU cores the whole machine spent in soft interrupts; over loopback that is the
     /// receiving half of TCP, which runs on the sender's account.
     pub(crate) softirq_cores: Option<f64>,
@@ -29,6 +36,17 @@ pub(crate) struct Server {
     pub(crate) fds: Option<u64>,
     /// Counters of the kernel's network stack, as differences over the window.
     pub(crate) net: NetHealth,
+}
+
+impl Server {
+    /// Share of the time in which the server was ready to run and others had its processor, 0 to
+    /// 1: of what it waited no more than others ran, for the rest it waited for threads of its
+    /// own.
+    pub(crate) fn starved(&self) -> Option<f64> {
+        let starved_ns = self.runqueue_wait_ns?.min(self.neighbours_ns?) as f64;
+        let wanted_ns = (self.cpu_ns.user + self.cpu_ns.sys) as f64 + starved_ns;
+        (wanted_ns > 0.0).then(|| starved_ns / wanted_ns)
+    }
 }
 
 /// CPU time of a process.

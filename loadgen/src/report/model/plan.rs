@@ -73,12 +73,27 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct SizePlan {
-    /// `const` or `uniform`.
+    /// `const`, `uniform` or `mix`.
     pub(crate) kind: String,
     /// Smallest payload.
     pub(crate) min_bytes: u64,
     /// Largest payload; equals the smallest for `const`.
     pub(crate) max_bytes: u64,
+    /// The sizes of a `mix` and how many events have each; empty otherwise.
+    #[serde(default)]
+    pub(crate) parts: Vec<SizePart>,
+}
+
+/// Events of any size of a range alike, within a mix.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct SizePart {
+    /// Smallest payload.
+    pub(crate) min_bytes: u64,
+    /// Largest payload.
+    pub(crate) max_bytes: u64,
+    /// Share of the events, 0 to 1.
+    pub(crate) share: f64,
 }
 
 /// Planned lengths of the five phases.

@@ -50,6 +50,10 @@ pub(crate) struct Interval {
     pub(crate) client_cpu: Option<f64>,
     /// CPU cores the server kept busy.
     pub(crate) server_cpu: Option<f64>,
+    /// CPU cores the server was ready for and did not get: the time that its threads waited for a
+    /// processor over wall time.
+    #[serde(default)]
+    pub(crate) server_cpu_waited: Option<f64>,
     /// Memory of the server's process (proportional set size).
     pub(crate) server_pss_bytes: Option<u64>,
     /// Kernel memory of sockets on the server's machine.
@@ -87,6 +91,7 @@ impl Interval {
         };
         self.client_cpu = mean(self.client_cpu, next.client_cpu);
         self.server_cpu = mean(self.server_cpu, next.server_cpu);
+        self.server_cpu_waited = mean(self.server_cpu_waited, next.server_cpu_waited);
         self.length_ns = (next.t_ns + next.length_ns).saturating_sub(self.t_ns);
         self.up = next.up;
         self.connect_errors += next.connect_errors;

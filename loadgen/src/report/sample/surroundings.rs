@@ -26,7 +26,12 @@ impl Sample {
             connect_rate: Some(self.subscribers as f64 / 2.0),
             rate: if self.publisher { vec![[0.0, rate]] } else { Vec::new() },
             arrival: self.publisher.then(|| "fixed".to_owned()),
-            size: Some(plan::SizePlan { kind: "const".to_owned(), min_bytes: 100, max_bytes: 100 }),
+            size: Some(plan::SizePlan {
+                kind: "const".to_owned(),
+                min_bytes: 100,
+                max_bytes: 100,
+                parts: Vec::new(),
+            }),
             topics: 1,
             distribution: None,
             phases: plan::PhasePlan {
@@ -96,6 +101,8 @@ pub(super) fn hosts(run: &mut Run, sample: &Sample, unique: u64) {
         cpu_ns: host::CpuTime { user: cpu / 5, sys: cpu * 4 / 5 },
         cores: Some(cpu as f64 / (sample.measure_seconds * SECOND) as f64),
         cpu_per_delivery_ns: Some(sample.delivery_ns as f64),
+        runqueue_wait_ns: Some(cpu / 50),
+        neighbours_ns: Some(cpu / 25),
         softirq_cores: Some(0.21),
         pss_bytes: Some(4_000_000 + sample.subscribers as u64 * 80),
         mem_per_conn: host::MemoryPerConnection {

@@ -16,8 +16,12 @@ pub(super) const TITLE: usize = 15;
 /// Lines longer than this are wrapped between their parts.
 const WIDTH: usize = 120;
 
-/// Sentences are wrapped earlier: long lines of words are hard to read.
-const PROSE: usize = 92;
+/// Sentences are wrapped earlier: long lines of words are hard to read, and these fit the narrowest
+/// terminal in use.
+const PROSE: usize = 79;
+
+/// Terminals below this get the lines of this one: nothing sensible fits there.
+const COLUMNS_MIN: usize = 40;
 
 /// A line that begins a block.
 pub(super) fn block(name: &str, text: &str) -> String {
@@ -42,6 +46,34 @@ pub(super) fn blocks(lines: &mut Vec<String>, name: &str, parts: &[String]) {
     if !text.is_empty() || !name.is_empty() {
         lines.push(block(name, &text));
     }
+}
+
+/// Lines for a terminal of so many columns: those that are longer go on below, indented, and
+/// begin anew between two figures, or else between two words.
+pub(super) fn fit(text: &str, columns: usize) -> String {
+    let columns = columns.max(COLUMNS_MIN);
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let mut rest = line.to_owned();
+        while let Some(at) = end_within(rest.trim_end(), columns) {
+            out += rest[..at].trim_end();
+            out.push('\n');
+            rest = format!("{:TITLE$}{}", "", rest[at..].trim_start());
+        }
+        out += &rest;
+    }
+    out
+}
+
+/// Where a line that is too long is broken, in bytes; `None` if it fits or has no such place.
+fn end_within(line: &str, columns: usize) -> Option<usize> {
+    let (limit, _) = line.char_indices().nth(columns)?;
+    let indent = TITLE.max(line.len() - line.trim_start().len());
+    let last = |gap: &str| {
+        let places = line.match_indices(gap).map(|(at, _)| at);
+        places.filter(|&at| at > indent && at <= limit && !line[..at].ends_with(' ')).last()
+    };
+    last("   ").or_else(|| last(" "))
 }
 
 /// A block of words that wrap.
@@ -131,4 +163,33 @@ fn interval(definition: &Definition, metric: &Metric) -> Option<String> {
         unit::time(*low),
         unit::time(*high)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_too_long_for_the_terminal_goes_on_between_two_figures() {
+        let row = format!("  to each{:>71}   from the planned publish time\nshort\n", "24.6 ms");
+        let fitted = fit(&row, 82);
+        let lines: Vec<&str> = fitted.lines().collect();
+        assert!(lines[0].ends_with("24.6 ms"), "{fitted}");
+        assert_eq!(lines[1..], ["               from the planned publish time", "short"]);
+        assert_eq!(fit(&row, 200), row);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_unless_it_cannot_be_broken() {
+        let run = crate::report::sample::Sample::default().run();
+        let text = crate::report::text::report(&run, true);
+        for columns in [60, 79, 80, 100, 132] {
+            let fitted = fit(&text, columns);
+            for line in fitted.lines().filter(|line| line.chars().count() > columns) {
+                assert_eq!(end_within(line, columns), None, "{columns}: {line}");
+            }
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(words(&fitted), words(&text), "nothing is lost");
+        }
+    }
 }

@@ -20,11 +20,20 @@ pub(super) fn server(lines: &mut Vec<String>, run: &Run) {
     }
     let mut parts: Vec<String> = server.pid.map(|pid| format!("pid {pid}")).into_iter().collect();
     parts.push(cpu);
+    parts.extend(waited(server));
     let softirq = server.softirq_cores.map(unit::digits);
     parts.extend(softirq.map(|cores| format!("machine's softirq {cores} cores")));
     blocks(lines, "SERVER", &parts);
     blocks(lines, "", &memory(server));
     blocks(lines, "", &network(server));
+}
+
+/// What the server wanted of the processors and did not get.
+fn waited(server: &host::Server) -> Option<String> {
+    let waited = unit::time(server.runqueue_wait_ns?);
+    let neighbours = server.neighbours_ns.map(unit::time);
+    let neighbours = neighbours.map_or_else(String::new, |time| format!(", neighbours ran {time}"));
+    Some(format!("waited {waited} for a CPU{neighbours}"))
 }
 
 fn memory(server: &host::Server) -> Vec<String> {

@@ -39,6 +39,7 @@ impl Stage<'_> {
             up,
             events: count as u64,
             server_cpu: second.cores,
+            server_cpu_waited: second.cores_waited,
             server_pss_bytes: second.pss_bytes,
             server_kernel_bytes: second.kernel_bytes,
             ..row
@@ -81,6 +82,7 @@ impl Stage<'_> {
             out_of_order: sum(|bank| bank.out_of_order),
             client_cpu: self.rows.all().last().and_then(|row| row.client_cpu),
             server_cpu: self.rows.all().last().and_then(|row| row.server_cpu),
+            server_cpu_waited: self.rows.all().last().and_then(|row| row.server_cpu_waited),
             server_pss_bytes: self.rows.all().last().and_then(|row| row.server_pss_bytes),
             metrics: filled.map(|(name, histogram)| (name, histogram.clone())).collect(),
             recent: self.collector.recent.clone(),
