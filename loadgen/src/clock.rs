@@ -69,14 +69,24 @@ pub(crate) fn sharpen_timers() {
 ///
 /// If the processor does not exist or is not allowed to this process.
 pub(crate) fn pin(cpu: usize) -> std::io::Result<()> {
-    if cpu >= libc::CPU_SETSIZE as usize {
+    stay_on(&[cpu])
+}
+
+/// Lets the calling thread, and the threads and processes that it starts from now on, run on these
+/// processors alone.
+///
+/// # Errors
+///
+/// If one is beyond the kernel's masks, or none of them is allowed to this process.
+pub(crate) fn stay_on(cpus: &[usize]) -> std::io::Result<()> {
+    if cpus.iter().any(|&cpu| cpu >= libc::CPU_SETSIZE as usize) {
         return Err(std::io::Error::from_raw_os_error(libc::EINVAL));
     }
     // SAFETY: an all-zero cpu_set_t is the empty set; CPU_SET writes within it because the
-    // index was checked above; sched_setaffinity reads it for its whole size. 0 = this thread.
+    // indices were checked above; sched_setaffinity reads it for its whole size. 0 = this thread.
     let result = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu, &mut set);
+        cpus.iter().for_each(|&cpu| libc::CPU_SET(cpu, &mut set));
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
     };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }

@@ -44,7 +44,7 @@ use crate::report::{confidence, shape, text};
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let finished = args.check().map_err(Failure::Usage).and_then(|()| measure(args));
+    let finished = args.check().map_err(Failure::Usage).and_then(|()| measure(&args.apart()));
     match finished {
         Ok(finished) => present(args, &finished),
         Err(failure) => failure.tell(args.scenario_kind),

@@ -187,3 +187,27 @@ fn a_report_keeps_no_token_of_the_command_line() {
     assert!(text.contains("Authorization: ***") && text.contains("Cookie: ***"), "{text}");
     assert!(!text.contains("s3cret"));
 }
+
+#[test]
+fn a_spawned_server_has_processors_of_its_own() {
+    let address = own_address(9);
+    let program = env!("CARGO_BIN_EXE_downpour-load");
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = folder.path().join("cpus");
+    let allowed = "grep Cpus_allowed_list /proc/self/status";
+    let spawn = format!("{allowed} > {}; exec {program} serve --listen {address}", said.display());
+    let words = ["run", "-c", "1", "--duration", "100ms", "--warmup", "0", "-q", "--json", "-"];
+    let mut arguments = words.map(str::to_owned).to_vec();
+    arguments.extend([format!("http://{address}"), "--spawn".to_owned(), spawn]);
+    let run: serde_json::Value =
+        serde_json::from_slice(&load(&arguments).stdout).expect("a report");
+    let said = std::fs::read_to_string(said).expect("the server has said where it runs");
+    let first = said.split_once(':').map(|(_, list)| list.trim().to_owned()).expect("a list");
+    let ours = run["rig"]["cpus"].as_array().expect("a list");
+    if std::thread::available_parallelism().expect("a number").get() == 1 {
+        assert!(ours.is_empty(), "{ours:?}");
+        return;
+    }
+    let of_server: u64 = first.split([',', '-']).next().unwrap().parse().expect("a processor");
+    assert!(!ours.is_empty() && !ours.contains(&of_server.into()), "{ours:?} beside {first}");
+}

@@ -103,8 +103,11 @@ fn start<L: Lane + 'static>(control: &Rc<Control<L>>, connection: OwnedFd, addre
     stats.connections.add(1);
     control.requests.set(control.requests.get() + 1);
     let control = Rc::clone(control);
+    // In a box before anything wraps it: each wrapping may hold it twice and copies it once more,
+    // and it is several kilobytes.
+    let serving = Box::pin(connection::serve(Rc::clone(&control), socket, peer));
     monoio::spawn(async move {
-        let served = contained(connection::serve(Rc::clone(&control), socket, peer)).await;
+        let served = contained(serving).await;
         ended(control.stats(), &control.requests, served);
     });
 }

@@ -6,6 +6,7 @@ mod sense;
 use std::net::IpAddr;
 
 use super::inject::Injection;
+use super::procfs;
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
 use crate::profile::field::{self, Fields};
 use crate::profile::{Profile, Wishes};
@@ -194,6 +195,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COMMAND", help_heading = "Server")]
     pub(crate) spawn: Option<String>,
 
+    /// Processors that the spawned server may use, those that are left being ours; the first half
+    /// of them unless this or --cpus is given
+    #[arg(long, value_name = "LIST", help_heading = "Server")]
+    pub(crate) server_cpus: Option<Cpus>,
+
     /// Process of the server, to measure its CPU and memory; known if it was spawned
     #[arg(long, value_name = "PID", help_heading = "Server")]
     pub(crate) pid: Option<u32>,
@@ -294,6 +300,20 @@ impl Args {
             _ => 0,
         };
         self.probes.map_or(default, |share| share.of(subscribers)).min(subscribers.max(1) - 1)
+    }
+
+    /// The same with the processors divided between a spawned server and this process, as far as
+    /// nobody has said how: what shares a processor with a server is part of what is measured.
+    pub(crate) fn apart(&self) -> Args {
+        let allowed = procfs::allowed_cpus().and_then(|list| list.parse::<Cpus>().ok());
+        let mut apart = self.clone();
+        if let Some(allowed) = allowed
+            && self.spawn.is_some()
+            && self.cpus.is_none()
+        {
+            (apart.server_cpus, apart.cpus) = allowed.divide(apart.server_cpus);
+        }
+        apart
     }
 
     /// Processors for the threads that read.

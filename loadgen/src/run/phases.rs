@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::args::Args;
+use super::args::{Args, Cpus};
 use super::collect::Collector;
 use super::inject::Injector;
 use super::observe::Observer;
@@ -166,7 +166,15 @@ fn spawn(args: &Args, plan: &Plan) -> Result<Option<ServerProcess>, String> {
     };
     plan.urls.iter().try_for_each(|url| url.is_free_for(line))?;
     let explain = |error: std::io::Error| format!("--spawn {line:?}: {error}");
-    let mut server = ServerProcess::shell(line).map_err(explain)?;
+    // Who is started runs where its parent does.
+    if let Some(Cpus(cpus)) = &args.server_cpus {
+        clock::stay_on(cpus).map_err(explain)?;
+    }
+    let started = ServerProcess::shell(line).map_err(explain);
+    if let Some(Cpus(cpus)) = args.server_cpus.as_ref().and(args.cpus.as_ref()) {
+        clock::stay_on(cpus).map_err(explain)?;
+    }
+    let mut server = started?;
     for url in &plan.urls {
         server.wait_for(url.address).map_err(explain)?;
     }

@@ -72,6 +72,17 @@ const CPUS_MAX: usize = 1_024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cpus(pub(crate) Vec<usize>);
 
+impl Cpus {
+    /// What of these processors a server gets, `server` or the first half of them, and what is left
+    /// for us; none where all may be used.
+    pub(crate) fn divide(self, server: Option<Cpus>) -> (Option<Cpus>, Option<Cpus>) {
+        let server = server.unwrap_or_else(|| Cpus(self.0[..self.0.len() / 2].to_vec()));
+        let left = self.0.into_iter().filter(|cpu| !server.0.contains(cpu)).collect();
+        let some = |cpus: Cpus| (!cpus.0.is_empty()).then_some(cpus);
+        if server.0.is_empty() { (None, None) } else { (some(server), some(Cpus(left))) }
+    }
+}
+
 impl std::str::FromStr for Cpus {
     type Err = String;
     fn from_str(text: &str) -> Result<Cpus, String> {
@@ -105,6 +116,16 @@ mod tests {
         for text in ["a", "", "3-1", "0-", "0-1024", "0,18446744073709551615"] {
             assert!(text.parse::<Cpus>().is_err(), "{text}");
         }
+        let divide = |all: &str, server: Option<&str>| {
+            let cpus = |text: &str| text.parse::<Cpus>().unwrap();
+            cpus(all).divide(server.map(cpus))
+        };
+        let both = |server: &str, ours: &str| (server.parse().ok(), ours.parse().ok());
+        assert_eq!(divide("0-3", None), both("0-1", "2-3"));
+        assert_eq!(divide("2,4,6", None), both("2", "4,6"));
+        assert_eq!(divide("0-3", Some("3")), both("3", "0-2"));
+        assert_eq!(divide("0-1", Some("0-1")), (Some(Cpus(vec![0, 1])), None));
+        assert_eq!(divide("5", None), (None, None));
         let slow = SlowPlan { share: Share::Part(0.05), bytes_per_second: 1_024 };
         assert_eq!("5%:1KiB/s".parse(), Ok(slow));
         assert!("5%".parse::<SlowPlan>().is_err());

@@ -83,7 +83,10 @@ impl Args {
 
     fn processors(&self) -> Result<(), String> {
         let cpus = self.cpus.iter().flat_map(|cpus| &cpus.0).map(|cpu| ("cpus", cpu));
-        let all = cpus.chain(self.publisher_cpu.iter().map(|cpu| ("publisher-cpu", cpu)));
+        let of_server = self.server_cpus.iter().flat_map(|cpus| &cpus.0);
+        let all = cpus
+            .chain(self.publisher_cpu.iter().map(|cpu| ("publisher-cpu", cpu)))
+            .chain(of_server.map(|cpu| ("server-cpus", cpu)));
         let Some(list) = procfs::allowed_cpus() else { return Ok(()) };
         let Ok(Cpus(allowed)) = list.parse() else { return Ok(()) };
         for (name, cpu) in all {
@@ -95,6 +98,11 @@ impl Args {
     }
 
     fn server(&self) -> Result<(), String> {
+        if self.server_cpus.is_some() && self.spawn.is_none() {
+            return Err("--server-cpus is for a server that --spawn starts; place another one \
+                        with taskset"
+                .to_owned());
+        }
         if let Some(pid) = self.pid.filter(|&pid| !procfs::exists(pid)) {
             return Err(format!("--pid {pid}: there is no such process on this machine"));
         }
@@ -181,6 +189,8 @@ mod tests {
             ("--churn 1:5", ["--churn", "one rate"]),
             ("--cpus 1023", ["--cpus 1023", "may run on"]),
             ("--publisher-cpu 1023", ["--publisher-cpu 1023", "may run on"]),
+            ("--server-cpus 1023 --spawn true", ["--server-cpus 1023", "may run on"]),
+            ("--server-cpus 0", ["--server-cpus", "--spawn"]),
             ("--pid 4194305", ["--pid 4194305", "no such process"]),
             ("--inject sigkill@1s", ["--inject", "--spawn"]),
             ("--inject sigkill@10s --spawn true", ["--inject sigkill@10", "--duration"]),
