@@ -328,7 +328,8 @@ pub(super) async fn send<L>(
 
 /// Gives the peer time to take the last answer, unless others need the place.
 pub(super) async fn linger<L>(control: &Control<L>, socket: &Socket) {
-    let linger = socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER);
+    // In a box: its buffer would be part of every connection's task.
+    let linger = Box::pin(socket.linger(LINGER_BYTES_MAX, Instant::now() + LINGER));
     let _ = control.crowd.wait(linger).await;
 }
 
