@@ -212,8 +212,9 @@ impl<L: Lane> Pump<L> {
         while let Ok(command) = self.commands.try_recv() {
             self.obey(command);
         }
-        self.list();
         self.ingest();
+        // Behind the ring, so that whoever asks sees what it has published.
+        self.list();
         let mut delivery = self.control.delivery.borrow_mut();
         let more = delivery.turn(|| stats.now_ns());
         // What publishers have been told is accepted is delivered before the streams end.
