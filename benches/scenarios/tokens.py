@@ -215,11 +215,12 @@ def encoded(value):
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
-def hub(options, admin):
+def hub(options, admin, *flags):
     """The engine as a hub that takes anonymous subscribers, and tokens signed with the secret."""
     settings = options.out / "hub.mercure"
     settings.write_text(f'anonymous\npublisher_jwt "{SECRET}"\nsubscriber_jwt "{SECRET}"\n')
-    return lone.serving(options, "--mercure", "8", "--mercure-file", str(settings), admin=admin)
+    return lone.serving(options, "--mercure", "8", "--mercure-file", str(settings), *flags,
+                        admin=admin)
 
 
 if __name__ == "__main__":
