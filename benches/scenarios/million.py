@@ -62,7 +62,8 @@ def main():
             result = {"floor": run_floor(options)} | run(options)
     result |= {"doctors": said, "environment": rig.environment()}
     # Folders of this machine are no part of a result.
-    result = json.loads(json.dumps(result).replace(f"{options.bin}/", ""))
+    text = json.dumps(result).replace(f"{options.bin}/", "").replace(f"{options.out}/", "")
+    result = json.loads(text)
     broken = judge(result, options)
     rig.write_json(options.out / "run.json", result | {"broken": broken})
     text = summary(result, broken, options)
