@@ -330,6 +330,8 @@ fn url_patterns_that_are_wrong_or_too_large_are_refused() {
         ("/(\\w{1000}\\w{1000})", BASE),
         ("/([)", BASE),
         ("https://e]x/", BASE),
+        ("https://e\\]x/", BASE),
+        ("*KKa:\\//\\]\\", BASE),
         ("https://[u@e]/", BASE),
         ("https://exam{/books*}id(3exa]e", BASE),
         ("https://(a([)]b)/", BASE),

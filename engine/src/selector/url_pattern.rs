@@ -138,14 +138,17 @@ fn key_of_pattern(pattern: &UrlPattern<LazyRegex>) -> String {
 }
 
 /// True when a `]` outside regular expressions closes no `[`. `urlpattern` 0.6.0 counts brackets of
-/// host names, and below zero where there is one too many. What only begins like a regular
+/// host names, escaped ones too, and below zero where there is one too many. Only behind a colon can
+/// there be a host name. What only begins like a regular
 /// expression is an error of every pattern, and here already: its brackets would count.
 fn has_stray_bracket(text: &str) -> bool {
-    let (mut open, mut chars) = (0_usize, text.chars());
+    let (mut open, mut has_colon, mut chars) = (0_usize, false, text.chars());
     while let Some(char) = chars.next() {
-        match char {
-            '\\' => _ = chars.next(),
-            '(' if !skip_group(&mut chars) => return true,
+        let is_escaped = char == '\\';
+        match if is_escaped { chars.next().unwrap_or(char) } else { char } {
+            '(' if !is_escaped && !skip_group(&mut chars) => return true,
+            ':' => has_colon = true,
+            '[' | ']' if is_escaped && !has_colon => {}
             // What opens before a host name does not count in it.
             '/' | '@' => open = 0,
             '[' => open += 1,
