@@ -196,7 +196,7 @@ impl Observer {
         let softnet = window.and_then(|(from, to)| to.machine.softnet_since(&from.machine));
         Rig {
             cpu_model: procfs::cpu_model(),
-            cpu_count: std::thread::available_parallelism().ok().map(|n| n.get() as u32),
+            cpu_count: procfs::online_cpus().map(|Cpus(cpus)| cpus.len() as u32),
             cpus: cpus.iter().map(|&cpu| cpu as u32).collect(),
             memory_bytes: procfs::memory_bytes(),
             kernel: procfs::line("/proc/sys/kernel/osrelease"),

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::fs;
 
+use super::args::Cpus;
+
 /// Clock ticks of /proc/PID/stat per second; the kernel's interface fixes them to 100 for
 /// every architecture in use (USER_HZ).
 const TICKS_PER_SECOND: u64 = 100;
@@ -82,6 +84,11 @@ fn family(pid: u32, all: &[[u32; 3]], without: u32) -> Vec<u32> {
 /// Whether there is such a process.
 pub(crate) fn exists(pid: u32) -> bool {
     stat_fields(pid).is_some()
+}
+
+/// The processors of this machine, whichever of them this process may run on.
+pub(crate) fn online_cpus() -> Option<Cpus> {
+    fs::read_to_string("/sys/devices/system/cpu/online").ok()?.trim().parse().ok()
 }
 
 /// The processors that threads of this process may run on, as the kernel lists them: `0-3,8`.
@@ -364,11 +371,10 @@ mod tests {
         assert_eq!(busy(&[9]), None);
         assert_eq!(after.busy_since(&before, &[0], 50_000_000), Some(0));
         let machine = Machine::look();
-        assert!(machine.ticks_by_cpu.len() >= procfs_cpu_count());
-    }
-
-    fn procfs_cpu_count() -> usize {
-        std::thread::available_parallelism().map_or(1, usize::from)
+        let Cpus(online) = online_cpus().unwrap();
+        assert!(online.iter().all(|&cpu| machine.ticks_by_cpu.contains_key(&cpu)));
+        let Cpus(allowed) = allowed_cpus().unwrap().parse().unwrap();
+        assert!(!allowed.is_empty() && allowed.iter().all(|cpu| online.contains(cpu)));
     }
 
     #[test]
