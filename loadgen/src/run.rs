@@ -15,11 +15,13 @@
 //! | `procfs`, `rig`, `link` | where such figures come from |
 //! | `floor` | what this rig cannot get below |
 //! | `inject` | faults put upon the server meanwhile |
+//! | `breach` | when a run can no longer meet its objectives |
 //! | `assemble` | from what the threads saw to the figures |
 //! | `verdict` | whether they can be believed |
 
 pub(crate) mod args;
 mod assemble;
+mod breach;
 mod collect;
 pub(crate) mod floor;
 mod inject;
@@ -113,7 +115,8 @@ fn exit_code(run: &Run, signal: Option<i32>, strict: bool) -> ExitCode {
     }
     let unbelievable = match run.verdict.status {
         Status::Invalid => true,
-        Status::Suspect => strict,
+        // That it was ended early is what such a run was asked for.
+        Status::Suspect => strict && run.breached.is_empty(),
         Status::Valid => false,
     };
     if unbelievable {

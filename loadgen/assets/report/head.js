@@ -24,6 +24,12 @@ function plan(run) {
   return `${count(p.subscribers)} subscribers · ${load}, ${topics} · ${length(p.phases.measure_ns)}${p.phases.warmup_ns ? ` after ${length(p.phases.warmup_ns)} warm-up` : ""}`;
 }
 
+// Why a run ended before its plan was done, if it did.
+function cut({ interrupted, breached }) {
+  if (breached?.length) return ` It was ended early: ${breached.join(", ")} could no longer be met.`;
+  return interrupted ? " The run was interrupted; objectives were not judged." : "";
+}
+
 function verdict(one) {
   const { status, reasons } = one.run.verdict;
   const says = {
@@ -40,7 +46,7 @@ function verdict(one) {
       el("span", { class: `word ${status}` }, status.toUpperCase()),
       single(state) ? " " : ` ${one.name}. `,
       says,
-      one.run.interrupted ? " The run was interrupted; objectives were not judged." : "",
+      cut(one.run),
     ),
     reasons.length
       ? el(

@@ -11,6 +11,10 @@ use super::relative::Relative;
 use crate::report::model::plan::Phase;
 use crate::schedule::Schedule;
 
+/// Longest time beyond the horizon in which deliveries are read that still come. They are late all
+/// the same, but not lost; and what was received in time and not read yet is neither.
+pub(crate) const LATE_NS_MAX: u64 = 10_000_000_000;
+
 /// The shared state of a run: its plan, and how far it has come.
 #[derive(Debug)]
 pub(crate) struct Course {
@@ -158,4 +162,7 @@ pub(crate) struct Gauges {
     pub(crate) unique: AtomicU64,
     /// First arrivals after the horizon.
     pub(crate) late: AtomicU64,
+    /// Measured deliveries that have been missing for longer than a run would wait for them, as far
+    /// as they are followed by name.
+    pub(crate) missing: AtomicU64,
 }

@@ -79,6 +79,8 @@ pub(super) struct Offences {
     pub(super) told: Vec<Told>,
     pub(super) gaps_late: u64,
     pub(super) gaps_unfounded: u64,
+    /// Measured deliveries lost in sessions that have ended.
+    lost_count: u64,
 }
 
 /// Sequences of a stream that the server said (or unsaid, by delivering one after all) are
@@ -266,6 +268,7 @@ impl Offences {
         if from >= to {
             return;
         }
+        self.lost_count += u64::from(to - from);
         self.lost.push(Offence {
             kind: Kind::Lost,
             subscriber: u64::from(hole.order),
@@ -304,6 +307,18 @@ impl Offences {
             count,
             at_ns: whose.at_ns,
         });
+    }
+
+    /// Deliveries that have been missing since before a time, and those of ended sessions;
+    /// `measured` says which sequences of a stream count.
+    pub(super) fn missing(&self, since_ns: u64, measured: impl Fn(u32) -> Range<u32>) -> u64 {
+        let old = self.holes.iter().filter(|(_, hole)| hole.at_ns < since_ns);
+        let counted = old.map(|(&(_, stream, from), hole)| {
+            let measured = measured(stream);
+            let (from, to) = (from.max(measured.start), hole.to.min(measured.end));
+            u64::from(to.saturating_sub(from))
+        });
+        self.lost_count + counted.sum::<u64>()
     }
 
     /// Everything that was listed.

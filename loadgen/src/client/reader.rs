@@ -14,6 +14,7 @@ mod start;
 mod unread;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::course::{Course, Gauges};
 use super::fleet::Pack;
@@ -225,6 +226,8 @@ impl Reader {
         let waited_ns = clock::thread_waited_ns().unwrap_or(0);
         tally.waited_ns = waited_ns - self.waited_ns;
         self.waited_ns = waited_ns;
+        let missing = self.recorder.missing(clock::now_ns());
+        self.gauges.missing.store(missing, Ordering::Relaxed);
         // Nobody listens any more only when the run was given up.
         let _ = reports.send(Report { interval: self.interval, thread: self.pack.thread, tally });
     }

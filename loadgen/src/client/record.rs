@@ -14,7 +14,7 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 
 use super::cells::Cells;
-use super::course::Course;
+use super::course::{Course, LATE_NS_MAX};
 use super::latencies::Latencies;
 use super::offence::{Ended, Offences, Step, Whose};
 use super::tally::{Bank, Tally, enter};
@@ -354,8 +354,6 @@ impl Recorder {
             let open = &schedule.stream(stream)[to.min(planned) as usize..planned as usize];
             let measured = |&&n: &&u32| self.measured.contains(&(n as usize));
             self.in_flight += open.iter().filter(measured).count() as u64;
-            let numbers = schedule.stream(stream);
-            let bound = |number: usize| numbers.partition_point(|&n| (n as usize) < number) as u32;
             let next = ledger.next() as u32;
             let mut until = to.min(planned.max(from));
             if unread && next.max(from) < until {
@@ -364,13 +362,9 @@ impl Recorder {
                 self.unread[base + until as usize] -= 1;
                 until = next.max(from);
             }
-            ended.push(Ended {
-                next,
-                due: from..until,
-                unread,
-                measured: bound(self.measured.start)..bound(self.measured.end),
-            });
             *ledger = Ledger::default();
+            let measured = self.measured_of(stream);
+            ended.push(Ended { next, due: from..until, unread, measured });
         }
         let whose = Whose {
             local: local as u32,
@@ -382,6 +376,20 @@ impl Recorder {
         };
         self.offences.end(&whose, &ended);
         self.note_told();
+    }
+
+    /// Measured deliveries that are lost, or have been missing for as long as a run would wait.
+    pub(super) fn missing(&self, now_ns: u64) -> u64 {
+        let patience_ns = self.course.horizon_ns + LATE_NS_MAX;
+        let since_ns = now_ns.saturating_sub(self.course.began_ns + patience_ns);
+        self.offences.missing(since_ns, |stream| self.measured_of(stream))
+    }
+
+    /// The sequences of a stream that are measured.
+    fn measured_of(&self, stream: u32) -> std::ops::Range<u32> {
+        let numbers = self.course.schedule.stream(stream);
+        let bound = |number: usize| numbers.partition_point(|&n| (n as usize) < number) as u32;
+        bound(self.measured.start)..bound(self.measured.end)
     }
 
     /// Gives up the state for the sums over all threads.

@@ -31,7 +31,8 @@ fn single(run: &Run) -> String {
         out.push('\n');
     }
     if run.interrupted {
-        out += "The run was interrupted; objectives were not judged.\n\n";
+        out += "The run was ended before its plan was done; only objectives that it could no longer \
+                meet were judged.\n\n";
     }
     out += &format!("{}  \n{}\n\n", cell(&text::target(run)), cell(&text::plan(&run.plan)));
     out += &latencies(run);

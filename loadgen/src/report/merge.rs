@@ -78,6 +78,7 @@ pub(crate) fn merge(runs: &[Run]) -> Result<Run, String> {
         started_unix_ns: start,
         verdict: verdict(runs),
         interrupted: runs.iter().any(|run| run.interrupted),
+        breached: breached(runs),
         connect: connect(runs, order),
         publish: publish(runs),
         counts: counts(runs, start),
@@ -332,6 +333,13 @@ fn rig(runs: &[Run]) -> host::Rig {
         floor: slowest,
         ..runs[0].rig.clone()
     }
+}
+
+/// The objectives that ended any of the runs, each once.
+fn breached(runs: &[Run]) -> Vec<String> {
+    let all: std::collections::BTreeSet<&String> =
+        runs.iter().flat_map(|run| &run.breached).collect();
+    all.into_iter().cloned().collect()
 }
 
 /// The objectives of all runs, judged again on the merged figures.

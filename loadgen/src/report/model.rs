@@ -65,10 +65,14 @@ pub(crate) struct Run {
     pub(crate) started_unix_ns: u64,
     /// Whether the measurement itself can be believed, and why not.
     pub(crate) verdict: Verdict,
-    /// True when the run was stopped from outside before its plan was done. Its figures cover
-    /// what was measured; objectives are not judged.
+    /// True when the run was stopped before its plan was done, from outside or because of a breach.
+    /// Its figures cover what was measured; objectives are not judged but for those breached.
     #[serde(default)]
     pub(crate) interrupted: bool,
+    /// The objectives that the run could no longer meet, for which it was ended before its plan was
+    /// done (`--abort-on-breach`); it is `interrupted` then, and these objectives are missed.
+    #[serde(default)]
+    pub(crate) breached: Vec<String>,
     /// The server under test.
     pub(crate) target: Target,
     /// What was asked for.

@@ -80,15 +80,40 @@ impl Objective {
         self.figure.show(value)
     }
 
-    /// Judges the objective on a run. An interrupted run is not judged: its figures cover a part
-    /// of the plan only.
+    /// Judges the objective on a run. An interrupted run is not judged, because its figures cover a
+    /// part of the plan only; unless it was ended for this objective, which it could no longer meet.
     pub(crate) fn judge(&self, run: &Run) -> SloResult {
         let value = self.figure.read(run);
-        let ok = value.filter(|_| !run.interrupted);
-        SloResult {
-            expr: self.expr.clone(),
-            value,
-            ok: ok.map(|value| self.comparison.holds(value, self.bound)),
+        let judged = value.filter(|_| !run.interrupted);
+        let ok = match run.breached.contains(&self.expr) {
+            true => Some(false),
+            false => judged.map(|value| self.comparison.holds(value, self.bound)),
+        };
+        SloResult { expr: self.expr.clone(), value, ok }
+    }
+
+    /// The objective as it was given.
+    pub(crate) fn expr(&self) -> &str {
+        &self.expr
+    }
+
+    /// Its figure.
+    pub(crate) fn figure(&self) -> &Figure {
+        &self.figure
+    }
+
+    /// Whether a figure that only grows misses it for good once it does: an upper bound, or an
+    /// exact value, which a bound from above is part of.
+    pub(crate) fn is_upper_bound(&self) -> bool {
+        matches!(self.comparison, Comparison::Less | Comparison::LessOrEqual | Comparison::Equal)
+    }
+
+    /// Whether a figure that can only grow has passed the bound at this value.
+    pub(crate) fn is_passed(&self, value: f64) -> bool {
+        match self.comparison {
+            Comparison::Equal | Comparison::LessOrEqual => value > self.bound,
+            Comparison::Less => value >= self.bound,
+            _ => false,
         }
     }
 }
@@ -154,6 +179,9 @@ mod tests {
         run.interrupted = true;
         let result = Objective::parse("lost==0").unwrap().judge(&run);
         assert_eq!((result.value, result.ok), (Some(0.0), None));
+        run.breached = vec!["lost==0".to_owned()];
+        assert_eq!(Objective::parse("lost==0").unwrap().judge(&run).ok, Some(false));
+        assert_eq!(Objective::parse("lost<=1").unwrap().judge(&run).ok, None);
     }
 
     #[test]

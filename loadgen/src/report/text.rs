@@ -54,7 +54,11 @@ pub(crate) fn report(run: &Run, spectrum: bool) -> String {
 
 fn head(lines: &mut Vec<String>, run: &Run) {
     let name = run.name.as_ref().map_or_else(String::new, |name| format!("   run \"{name}\""));
-    let cut = if run.interrupted { " (interrupted)" } else { "" };
+    let cut = match (run.interrupted, run.breached.is_empty()) {
+        (false, _) => "",
+        (true, true) => " (interrupted)",
+        (true, false) => " (ended by a breach)",
+    };
     lines.push(format!(
         "{} {}{name}   VERDICT: {}{cut}",
         run.tool.name,

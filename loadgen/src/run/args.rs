@@ -221,6 +221,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "EXPR", value_parser = objective, help_heading = "Verdict")]
     pub(crate) slo: Vec<Objective>,
 
+    /// End the run as soon as an objective can no longer be met, however well the rest goes: one
+    /// that bounds lost, duplicate, out_of_order, corrupt, malformed, disconnects, or max, mean or a
+    /// percentile of delivery (also .sent, .user), or last.max, from above
+    #[arg(long, requires = "slo", conflicts_with = "no_publish", help_heading = "Verdict")]
+    pub(crate) abort_on_breach: bool,
+
     /// Let a SUSPECT measurement fail too
     #[arg(long, help_heading = "Verdict")]
     pub(crate) strict: bool,
@@ -275,6 +281,7 @@ impl Args {
         Args {
             slow: None,
             subscribers: Count(all - slow),
+            abort_on_breach: false,
             ndjson: None,
             prom: None,
             ..self.clone()

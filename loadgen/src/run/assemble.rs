@@ -31,7 +31,8 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     let mut run = Run::new(crate::cli::command(), args.seed, evidence.course.began_ns);
     run.name.clone_from(&args.name);
     run.labels = args.label.iter().cloned().collect();
-    run.interrupted = evidence.signal.is_some();
+    run.breached = std::mem::take(&mut evidence.breached);
+    run.interrupted = evidence.signal.is_some() || !run.breached.is_empty();
     run.target = target(args, evidence);
     run.plan = plan(args, evidence);
     run.marks = std::mem::take(&mut evidence.marks);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::args::{Args, Cpus};
+use super::breach::Breach;
 use super::collect::Collector;
 use super::inject::Injector;
 use super::observe::Observer;
@@ -18,7 +19,7 @@ use super::rig::Hiccups;
 use super::rows::Rows;
 use super::show::Show;
 use super::verdict::Circumstances;
-use crate::client::course::Course;
+use crate::client::course::{Course, LATE_NS_MAX};
 use crate::client::deal::Deal;
 use crate::client::fleet::Fleet;
 use crate::client::record::Outcome;
@@ -28,6 +29,7 @@ use crate::publisher::{Fate, Fates, Measured, Publisher};
 use crate::report::model::plan::Phase;
 use crate::report::model::series::{Interval, RampPoint};
 use crate::report::model::{Mark, PhaseSpan};
+use crate::report::objective::Objective;
 use crate::schedule::Outline;
 use crate::serve::process::ServerProcess;
 use hdrhistogram::Histogram;
@@ -37,10 +39,6 @@ const LOOK_NS: u64 = 20_000_000;
 
 /// From fixing the start to the start: every thread sees it before it is due.
 const LEAD_NS: u64 = 50_000_000;
-
-/// Longest time beyond the horizon in which deliveries are read that still come. They are late all
-/// the same, but not lost; and what was received in time and not read yet is neither.
-const LATE_NS_MAX: u64 = 10_000_000_000;
 
 /// A run that has received nothing for this long receives nothing any more ...
 const QUIET_NS: u64 = 500_000_000;
@@ -74,6 +72,8 @@ pub(super) struct Evidence {
     pub(super) hiccups: Histogram<u64>,
     pub(super) clock_step_ns: Option<i64>,
     pub(super) signal: Option<i32>,
+    /// The objectives that it could no longer meet, if that ended it.
+    pub(super) breached: Vec<String>,
     pub(super) marks: Vec<Mark>,
     pub(super) refused_but_delivered: u64,
     pub(super) ended_ns: u64,
@@ -126,6 +126,7 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
         up_by_interval: BTreeMap::new(),
         show: Show::new(args)?,
         min_up: None,
+        breach: Breach::new(watched(args), deliveries(&course, &readers)),
         readers,
         deal,
     };
@@ -148,6 +149,17 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
         server.end().map_err(|error| format!("--spawn: {error}"))?;
     }
     Ok(evidence)
+}
+
+/// The objectives that may end the run.
+fn watched(args: &Args) -> &[Objective] {
+    if args.abort_on_breach { &args.slo } else { &[] }
+}
+
+/// Deliveries of the measured window, if every subscriber is there all the time.
+fn deliveries(course: &Course, readers: &[u64]) -> u64 {
+    let events = &course.schedule.events()[course.measured()];
+    events.iter().map(|event| readers[course.schedule.topic(event.stream) as usize]).sum()
 }
 
 /// A number that becomes the signal's when this process is asked to end.
@@ -202,6 +214,7 @@ struct Stage<'a> {
     up_by_interval: BTreeMap<u64, (Phase, u64)>,
     show: Show,
     min_up: Option<u64>,
+    breach: Breach,
     /// Subscribers by topic, the slow ones left out.
     readers: Vec<u64>,
     deal: Deal,
@@ -270,7 +283,10 @@ impl Stage<'_> {
         let ended_ns = clock::now_ns();
         let marks = self.injector.finish(ended_ns, self.course.began_ns);
         if self.is_interrupted() {
-            self.show.say("interrupted: the report covers what was measured");
+            self.show.say(&match self.breach.found.is_empty() {
+                true => "interrupted: the report covers what was measured".to_owned(),
+                false => format!("{} can no longer be met", self.breach.found.join(", ")),
+            });
         }
         let up = self.fleet.sum(|gauges| &gauges.up);
         self.show.finish();
@@ -306,6 +322,7 @@ impl Stage<'_> {
             hiccups,
             clock_step_ns: self.watch.step_ns(),
             signal: Some(signal).filter(|&signal| signal > 0),
+            breached: self.breach.found,
             refused_but_delivered: 0,
             marks,
             ended_ns,
@@ -357,7 +374,7 @@ impl Stage<'_> {
     }
 
     fn is_interrupted(&self) -> bool {
-        self.signal.load(Ordering::Relaxed) != 0
+        self.signal.load(Ordering::Relaxed) != 0 || !self.breach.found.is_empty()
     }
 
     /// Ends the phase the run is in and begins another.

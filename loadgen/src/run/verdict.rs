@@ -96,15 +96,15 @@ fn load(run: &Run, found: &mut Vec<Reason>) {
         found.push(reason("events", Status::Suspect, value, EVENTS_MIN, text));
     }
     if run.interrupted {
-        let text = "the run was interrupted; it covers what was measured until then".to_owned();
-        let status = Status::Suspect;
-        found.push(Reason {
-            code: "interrupted".to_owned(),
-            status,
-            value: None,
-            limit: None,
-            text,
-        });
+        let (code, text) = match run.breached.as_slice() {
+            [] => ("interrupted", "the run was interrupted".to_owned()),
+            exprs => {
+                ("breach", format!("the run was ended: {} can no longer be met", exprs.join(", ")))
+            }
+        };
+        let (code, status) = (code.to_owned(), Status::Suspect);
+        let text = text + "; it covers what was measured until then";
+        found.push(Reason { code, status, value: None, limit: None, text });
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{Args, Cpus};
 use crate::amount::{Count, Span};
 use crate::profile::{Url, recipe};
-use crate::run::procfs;
+use crate::run::{breach, procfs};
 
 /// What names of topics are made of: they stand in paths, queries, forms and JSON as they are.
 const TOPIC_MARKS: &str = "-._~:/@";
@@ -29,6 +29,7 @@ impl Args {
         self.processors()?;
         self.server()?;
         self.addresses()?;
+        self.breach()?;
         self.folders()?;
         let sound = |c: char| c.is_ascii_alphanumeric() || TOPIC_MARKS.contains(c);
         if self.topic.is_empty() || !self.topic.chars().all(sound) {
@@ -113,6 +114,16 @@ impl Args {
         self.inject.iter().try_for_each(|injection| injection.check(self.window()))
     }
 
+    fn breach(&self) -> Result<(), String> {
+        if self.abort_on_breach && !self.slo.iter().any(breach::is_known_early) {
+            return Err(format!(
+                "--abort-on-breach: no --slo is of those that can be given up before the end: {}",
+                breach::known_early()
+            ));
+        }
+        Ok(())
+    }
+
     fn addresses(&self) -> Result<(), String> {
         for source in &self.source {
             // Only what is an address of this machine can be bound to (EADDRNOTAVAIL, ip(7)).
@@ -194,6 +205,7 @@ mod tests {
             ("--pid 4194305", ["--pid 4194305", "no such process"]),
             ("--inject sigkill@1s", ["--inject", "--spawn"]),
             ("--inject sigkill@10s --spawn true", ["--inject sigkill@10", "--duration"]),
+            ("--abort-on-breach --slo last.p99<1ms", ["--abort-on-breach", "last: max"]),
             ("--json /nonexistent/x", ["--json /nonexistent/x", "no folder"]),
             ("--ndjson /", ["--ndjson /", "is a folder"]),
             ("--source 192.0.2.1", ["--source 192.0.2.1", "this machine"]),

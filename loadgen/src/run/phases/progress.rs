@@ -1,8 +1,10 @@
 //! What a run shows while it lasts: rows as intervals end, and the state right now.
 
+use super::super::breach::SoFar;
 use super::Stage;
 use crate::client::tally::Bank;
 use crate::clock;
+use crate::publisher::Fate;
 use crate::report::model::metric;
 use crate::report::model::plan::Phase;
 use crate::report::model::series::Interval;
@@ -20,7 +22,27 @@ impl Stage<'_> {
             self.rows.push(row);
             let snapshot = self.snapshot();
             self.show.snapshot(snapshot);
+            if self.course.phase() == Phase::Measure {
+                let lost = if self.breach.asks_for_loss() { self.lost_at_least() } else { 0 };
+                self.breach.look(&SoFar { total: &self.collector.total, lost });
+            }
         }
+    }
+
+    /// Deliveries that are lost for certain: those missing that no event explains of which it is not
+    /// known that the server took it.
+    fn lost_at_least(&self) -> u64 {
+        let missing = self.fleet.sum(|gauges| &gauges.missing);
+        let Some(publisher) = self.publisher.as_ref().filter(|_| missing > 0) else { return 0 };
+        let measured = self.course.measured();
+        let events = measured.clone().zip(&self.course.schedule.events()[measured]);
+        // What was never sent has left no hole yet.
+        let refused = events.filter(|(number, _)| {
+            !matches!(publisher.fate(*number), Fate::Accepted | Fate::Planned)
+        });
+        let excused = refused
+            .map(|(_, event)| self.readers[self.course.schedule.topic(event.stream) as usize]);
+        missing.saturating_sub(excused.sum())
     }
 
     /// Fills in what the reading threads do not know of an interval.
