@@ -48,9 +48,11 @@ def serving(options, *flags, cpus=None, admin=None):
 def load(options, running, command, subscribers, *flags):
     """The words of a load generator that reads on one thread."""
     cpu = str(options.client_cpu)
+    # connect publishes nothing.
+    publisher = ["--publisher-cpu", cpu] if command == "run" else []
     return ["taskset", "-c", cpu, f"{options.bin}/downpour-load", command,
             f"http://127.0.0.1:{running.port}", "--quiet", "--subscribers", str(subscribers),
-            "--threads", "1", "--cpus", cpu, "--publisher-cpu", cpu,
+            "--threads", "1", "--cpus", cpu, *publisher,
             "--pid", str(max(running.pids())), *flags]
 
 

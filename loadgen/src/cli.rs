@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Load generator for Server-Sent-Events servers: honest fan-out latency, proof of delivery.
 #[derive(Debug, Parser)]
@@ -48,6 +48,21 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads a command line; one that asks for help gets it, and one that is wrong the reason.
+    ///
+    /// # Errors
+    ///
+    /// What is to be told, and how to end.
+    pub(crate) fn read(words: Vec<OsString>) -> Result<Cli, clap::Error> {
+        let mut command = Cli::command().mut_subcommand("connect", crate::connect::narrowed);
+        let matches = command.try_get_matches_from_mut(words)?;
+        if let Some(("connect", matches)) = matches.subcommand() {
+            crate::connect::check(matches)
+                .map_err(|text| command.error(clap::error::ErrorKind::UnknownArgument, text))?;
+        }
+        Cli::from_arg_matches(&matches)
+    }
+
     /// Runs the chosen command and returns its exit code.
     pub(crate) fn run(self) -> ExitCode {
         match self.command {
@@ -83,7 +98,7 @@ pub(crate) fn command() -> Vec<String> {
 pub(crate) fn check_run(arguments: &[String]) -> Result<(), String> {
     let words = ["downpour-load", "run"].into_iter().map(OsString::from);
     let words = words.chain(arguments.iter().map(OsString::from)).collect();
-    let parsed = Cli::try_parse_from(crate::scenario::expand(words)?);
+    let parsed = Cli::read(crate::scenario::expand(words)?);
     // Its last paragraph points to the help of a command that was not given.
     let text = |error: clap::Error| {
         let text = error.to_string();
@@ -99,10 +114,33 @@ pub(crate) fn check_run(arguments: &[String]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+
+    fn help(line: &str) -> String {
+        let error = Cli::read(line.split(' ').map(OsString::from).collect()).unwrap_err();
+        assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp);
+        error.to_string()
+    }
 
     #[test]
     fn the_command_table_is_consistent() {
-        Cli::command().debug_assert();
+        Cli::command().mut_subcommand("connect", crate::connect::narrowed).debug_assert();
+    }
+
+    #[test]
+    fn connect_shows_the_flags_that_it_takes_and_no_others() {
+        let (run, connect) =
+            (help("downpour-load run --help"), help("downpour-load connect --help"));
+        for flag in ["--rate", "--size", "--publish-header", "--slow", "--probes", "--ts", "{data}"]
+        {
+            assert!(run.contains(flag) && !connect.contains(flag), "{flag}");
+        }
+        for flag in ["--connect-rate", "--token-file", "--duration", "--spawn", "--slo", "--json"] {
+            assert!(run.contains(flag) && connect.contains(flag), "{flag}");
+        }
+        let words = |flags: &str| format!("downpour-load connect http://h:1 {flags}");
+        let read = |line: String| Cli::read(line.split(' ').map(OsString::from).collect());
+        assert!(read(words("-c 5")).is_ok());
+        let error = read(words("--rate 5")).unwrap_err().to_string();
+        assert!(error.contains("--rate") && error.contains("publishes nothing"), "{error}");
     }
 }

@@ -35,15 +35,13 @@ mod storm;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 /// A run allocates little, but from many threads at once; mimalloc keeps that per thread.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match scenario::expand(std::env::args_os().collect()) {
-        Ok(command) => cli::Cli::parse_from(command).run(),
+        Ok(command) => cli::Cli::read(command).unwrap_or_else(|error| error.exit()).run(),
         Err(error) => {
             eprintln!("downpour-load: {error}");
             ExitCode::from(2)

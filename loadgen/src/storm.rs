@@ -28,7 +28,7 @@ use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
 use crate::clock;
 use crate::failure::Failure;
 use crate::profile::field::Fields;
-use crate::profile::{Profile, Recipe, Url};
+use crate::profile::{Profile, Recipe, Tokens, Url};
 use crate::report::{file, text};
 use crate::serve::process::{ServerProcess, Signal};
 use fleet::{CutBy, Fleet};
@@ -69,8 +69,10 @@ pub(crate) struct Args {
     /// Bytes of an event's payload
     #[arg(short, long, default_value = "128", value_name = "BYTES")]
     size: Size,
-    /// Server profile: where to subscribe and how to publish
-    #[arg(long, value_enum, default_value_t)]
+    /// Server profile, which says where to subscribe and how to publish: downpour; mercure; nchan
+    /// (/sub/{topic}, /pub/{topic}); centrifugo (uni_sse and its API); generic (any stream, and what
+    /// --publish says); or a FILE that describes a server
+    #[arg(long, default_value = "downpour", value_name = "PROFILE")]
     profile: Profile,
     /// Name of the topic
     #[arg(long, default_value = "storm", value_name = "NAME")]
@@ -84,6 +86,10 @@ pub(crate) struct Args {
     /// Header field of the subscribe request, or @FILE with one on each line; may be given many times
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
     headers: Vec<Fields>,
+    /// Tokens, one on each line, dealt out to the subscribers in turn: sent as Authorization: Bearer,
+    /// or wherever {token} stands in the URL or a --header
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<Tokens>,
     /// Header field of the publish request, or @FILE; may be given many times
     #[arg(long = "publish-header", value_name = "FIELD")]
     publish_headers: Vec<Fields>,

@@ -138,6 +138,34 @@ fn events_are_found_in_the_json_that_they_come_in() {
     assert!((200 * 20 / 3 - 7..=200 * 20 / 3 + 7).contains(&unique), "{unique}");
 }
 
+/// The description of the manual, as a file.
+fn described(folder: &std::path::Path) -> String {
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/BENCHMARKING.md");
+    let manual = std::fs::read_to_string(manual).expect("the manual");
+    let (_, from) = manual.split_once("```toml\n").expect("it has an example");
+    let (example, _) = from.split_once("```").expect("the example ends");
+    let path = folder.join("profile.toml");
+    std::fs::write(&path, example).expect("room on the disk");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn the_profile_of_the_manual_gives_the_same_as_the_built_in_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = described(folder.path());
+    let (code, by_file) = run(KEY, &["--topics", "3", "--profile", &file]);
+    assert_eq!(code, Some(0), "{}", by_file["verdict"]);
+    assert_eq!(by_file["target"]["profile"], "centrifugo-by-file");
+    let (_, built_in) = run(KEY, &["--topics", "3"]);
+    for count in ["expected", "unique", "lost", "foreign", "events"] {
+        assert_eq!(by_file["counts"][count], built_in["counts"][count], "{count}");
+    }
+    assert_eq!(by_file["publish"], built_in["publish"]);
+    // Its error mode goes with the file: a refusal has a status.
+    let (code, refused) = run(KEY, &["--topic", "unknown:load", "--profile", &file]);
+    assert_eq!((code, &refused["publish"]["refused"]), (Some(4), &json!({"404": 200})));
+}
+
 #[test]
 fn a_refusal_is_one_whether_centrifugo_says_so_by_key_or_by_channel() {
     for (key, topic, status) in [("wrong", "load", "401"), (KEY, "unknown:load", "404")] {

@@ -13,6 +13,7 @@ use super::record::Outcome;
 use super::socket::Setup;
 use super::source::Sources;
 use crate::clock;
+use crate::profile::Tokens;
 
 /// What one thread is given.
 #[derive(Debug, Clone)]
@@ -82,6 +83,8 @@ pub(crate) struct Request {
     pub(crate) parts: Vec<Part>,
     /// What topic names begin with; the number follows if there are several.
     pub(crate) topic: TopicName,
+    /// What subscribers show to be let in; there where a part is a token.
+    pub(crate) tokens: Option<Tokens>,
 }
 
 /// A part of a [`Request`].
@@ -92,6 +95,8 @@ pub(crate) enum Part {
     Topic,
     /// The subscriber's place in the connect order, from 0.
     Subscriber,
+    /// The subscriber's token.
+    Token,
 }
 
 impl Request {
@@ -102,6 +107,10 @@ impl Request {
                 Part::Text(text) => out.extend_from_slice(text),
                 Part::Topic => self.topic.write(topic, out),
                 Part::Subscriber => out.extend_from_slice(subscriber.to_string().as_bytes()),
+                Part::Token => {
+                    let tokens = self.tokens.as_ref().expect("made with tokens");
+                    out.extend_from_slice(tokens.of(subscriber).as_bytes());
+                }
             }
         }
     }
@@ -278,7 +287,7 @@ mod tests {
         let topic = TopicName { name: "load".to_owned(), numbered: true };
         let text = |text: &[u8]| Part::Text(text.to_vec());
         let parts = vec![text(b"a/"), Part::Topic, text(b"?"), Part::Subscriber, text(b"!")];
-        let request = Request { parts, topic };
+        let request = Request { parts, topic, tokens: None };
         let mut out = Vec::new();
         request.write(12, 7, &mut out);
         assert_eq!(out, b"a/load-12?7!");

@@ -28,8 +28,10 @@ pub(crate) struct Args {
     /// Where to subscribe: http://host:port, or with a path and {topic}
     #[arg(value_name = "URL", required_unless_present = "list")]
     pub(super) url: Option<String>,
-    /// Server profile: where to subscribe and how to publish
-    #[arg(long, value_enum, default_value_t)]
+    /// Server profile, which says where to subscribe and how to publish: downpour; mercure; nchan
+    /// (/sub/{topic}, /pub/{topic}); centrifugo (uni_sse and its API); generic (any stream, and what
+    /// --publish says); or a FILE that describes a server
+    #[arg(long, default_value = "downpour", value_name = "PROFILE")]
     pub(super) profile: Profile,
     /// Publish nothing: points about events are not checked
     #[arg(long)]
@@ -170,9 +172,9 @@ impl Args {
         };
         let recipe = match self.no_publish {
             true => None,
-            false => Recipe::new(self.profile, &url, &wishes, topic.clone())?,
+            false => Recipe::new(&self.profile, &url, &wishes, topic.clone())?,
         };
-        let subscribe = profile::subscribe_request(self.profile, &url, &wishes, topic.clone());
+        let subscribe = profile::subscribe_request(&self.profile, &url, &wishes, topic.clone());
         let subscribe = subscribe.map_err(Failure::Usage)?;
         let hooks = self.known.hooks()?;
         // A server that is not there is no server that fails every point.
@@ -183,7 +185,7 @@ impl Args {
             url,
             subscribe,
             recipe,
-            profile: self.profile,
+            profile: self.profile.clone(),
             wishes,
             topic,
             patience: self.patience.0,

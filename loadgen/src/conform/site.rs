@@ -95,7 +95,7 @@ impl Site {
         (field, value): (Field, &str),
     ) -> Result<(Probe, u16), Broken> {
         let wishes = self.wishes_with(field, value)?;
-        let recipe = Recipe::new(self.profile, &self.url, &wishes, self.topic.clone());
+        let recipe = Recipe::new(&self.profile, &self.url, &wishes, self.topic.clone());
         // A field that HTTP itself cannot carry cannot be put to the server.
         let recipe = recipe.map_err(Broken::absent)?.ok_or_else(|| Broken::absent(NO_RECIPE))?;
         self.target().answer(&written(&recipe, topic, payload)?)
@@ -112,7 +112,7 @@ impl Site {
         if wishes.publish.is_some() || wishes.publish_body.is_some() {
             return Err(Broken::absent("where --publish takes a name or an id is not known"));
         }
-        match (self.profile, field) {
+        match (&self.profile, field) {
             (Profile::Downpour, _) => {
                 let name = if field == Field::Name { "event" } else { "id" };
                 let authority = &self.url.authority;

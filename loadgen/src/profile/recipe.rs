@@ -66,9 +66,9 @@ pub(crate) fn destination(text: &str) -> Result<(&str, &str), String> {
 }
 
 /// The path of one topic, where the address to subscribe to names it: events go there by POST.
-fn own_topic(profile: Profile, url: &Url) -> Option<&str> {
+fn own_topic<'a>(profile: &Profile, url: &'a Url) -> Option<&'a str> {
     let path = url.path.split('?').next().unwrap_or_default();
-    let named = profile == Profile::Downpour
+    let named = *profile == Profile::Downpour
         && path.len() > "/events/".len()
         && path.starts_with("/events/")
         && !path.contains("{subscriber}");
@@ -82,7 +82,7 @@ impl Recipe {
     ///
     /// If an address, a method or a body is not what it must be, or a host is not known.
     pub(crate) fn new(
-        profile: Profile,
+        profile: &Profile,
         url: &Url,
         wishes: &Wishes,
         topic: TopicName,
@@ -93,9 +93,12 @@ impl Recipe {
                 let (method, address) = destination(text).map_err(Failure::Usage)?;
                 (method.to_owned(), Url::parse(address)?)
             }
+            (None, Some(address)) if address.starts_with("http://") => {
+                (known.method.to_owned(), Url::parse(address)?)
+            }
             (None, Some(path)) => {
                 let path = own_topic(profile, url).unwrap_or(path).to_owned();
-                ("POST".to_owned(), Url { path, ..url.clone() })
+                (known.method.to_owned(), Url { path, ..url.clone() })
             }
             (None, None) => return Ok(None),
         };
@@ -197,7 +200,7 @@ mod tests {
         Url::parse(text).unwrap()
     }
 
-    fn request(profile: Profile, wishes: &Wishes, events: &[(u32, usize)]) -> String {
+    fn request(profile: &Profile, wishes: &Wishes, events: &[(u32, usize)]) -> String {
         let recipe = Recipe::new(profile, &url("http://127.0.0.1:8080"), wishes, topic());
         let (mut out, mut places) = (Vec::new(), Vec::new());
         recipe.unwrap().unwrap().write(events, &mut out, &mut places);
@@ -216,7 +219,7 @@ mod tests {
             (Profile::Mercure, "topic=t-7&data=0000"),
             (Profile::Centrifugo, r#"{"channel":"t-7","data":{"value":"0000"}}"#),
         ] {
-            let text = request(profile, &Wishes::default(), &[(7, 4)]);
+            let text = request(&profile, &Wishes::default(), &[(7, 4)]);
             let (head, got) = text.split_once("\r\n\r\n").unwrap();
             assert_eq!(got, body);
             assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
@@ -233,7 +236,7 @@ mod tests {
             ("", "/events/t-0"),
         ] {
             let url = url(&format!("http://127.0.0.1{path}"));
-            let recipe = Recipe::new(Profile::Downpour, &url, &Wishes::default(), topic());
+            let recipe = Recipe::new(&Profile::Downpour, &url, &Wishes::default(), topic());
             let mut out = Vec::new();
             recipe.unwrap().unwrap().write(&[(0, 1)], &mut out, &mut Vec::new());
             let text = String::from_utf8(out).unwrap();
@@ -244,7 +247,7 @@ mod tests {
     #[test]
     fn a_batch_is_one_line_for_each_event() {
         let wishes = Wishes { batch: true, ..Wishes::default() };
-        let text = request(Profile::Downpour, &wishes, &[(7, 4), (8, 2)]);
+        let text = request(&Profile::Downpour, &wishes, &[(7, 4), (8, 2)]);
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /events HTTP/1.1\r\n"), "{head}");
         assert_eq!(
@@ -261,7 +264,7 @@ mod tests {
             publish_body: Some("<{data}>".to_owned()),
             ..Wishes::default()
         };
-        let text = request(Profile::Generic, &wishes, &[(0, 1)]);
+        let text = request(&Profile::Generic, &wishes, &[(0, 1)]);
         assert!(text.starts_with("PUT /in/t-0 HTTP/1.1\r\nHost: 127.0.0.1:81\r\n"), "{text}");
         assert!(text.contains("X-Key: 1\r\nContent-Length: 3\r\n\r\n<0>"), "{text}");
     }
@@ -269,7 +272,7 @@ mod tests {
     #[test]
     fn a_wrong_description_is_answered_with_what_is_right() {
         let base = url("http://127.0.0.1");
-        let new = |wishes: &Wishes| Recipe::new(Profile::Nchan, &base, wishes, topic());
+        let new = |wishes: &Wishes| Recipe::new(&Profile::Nchan, &base, wishes, topic());
         let body = Wishes { publish_body: Some("x".to_owned()), ..Wishes::default() };
         assert!(new(&body).unwrap_err().to_string().contains("{data}"));
         let header = Wishes { publish_headers: vec!["x".to_owned()], ..Wishes::default() };
@@ -280,7 +283,7 @@ mod tests {
             let elsewhere = Wishes { publish: Some(publish.to_owned()), ..Wishes::default() };
             assert!(matches!(new(&elsewhere), Err(Failure::Usage(_))), "{publish}");
         }
-        let silent = Recipe::new(Profile::Generic, &base, &Wishes::default(), topic());
+        let silent = Recipe::new(&Profile::Generic, &base, &Wishes::default(), topic());
         assert!(silent.unwrap().is_none());
     }
 }

@@ -40,7 +40,7 @@ fn recipe(address: SocketAddr, batch: bool) -> Recipe {
     let url = Url::parse(&format!("http://{address}")).unwrap();
     let topic = TopicName { name: "t".to_owned(), numbered: true };
     let wishes = Wishes { batch, ..Wishes::default() };
-    Recipe::new(Profile::Downpour, &url, &wishes, topic).unwrap().unwrap()
+    Recipe::new(&Profile::Downpour, &url, &wishes, topic).unwrap().unwrap()
 }
 
 /// What a server was sent and answered: the stamps of each request, and the status.

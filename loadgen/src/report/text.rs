@@ -125,6 +125,7 @@ fn means(plan: &Plan) -> Option<String> {
         some(plan.threads.into(), "thread", "threads"),
         some(plan.publishers.into(), "publisher connection", "publisher connections"),
         some(plan.probes.into(), "probe", "probes"),
+        some(plan.tokens, "token", "tokens"),
     ]
     .into_iter()
     .flatten()

@@ -11,7 +11,7 @@ use super::procfs;
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
 use crate::pace::Pace;
 use crate::profile::field::{self, Fields};
-use crate::profile::{Profile, Wishes};
+use crate::profile::{Profile, Tokens, Wishes};
 use crate::report::objective::Objective;
 use crate::report::output;
 use crate::schedule::Arrival;
@@ -36,8 +36,8 @@ Exit codes: 0 all is well, 1 could not run, 2 wrong usage, 3 an objective was mi
 measurement is INVALID (with --strict also SUSPECT), 130 and 143 interrupted (the report is
 written, objectives are not judged).
 
-Placeholders: {topic} in URLs, bodies and header fields; {subscriber}, its number from 0, in the
-subscribe URL and in --header; {data} in --publish-body.")]
+Placeholders: {topic} in URLs, bodies and header fields; {subscriber}, its number from 0, and
+{token} in the subscribe URL and in --header; {data} in --publish-body.")]
 pub(crate) struct Args {
     /// Where to subscribe: http://host:port, or with a path and {topic}; several share the load
     #[arg(required = true, value_name = "URL")]
@@ -114,6 +114,11 @@ pub(crate) struct Args {
     #[arg(short = 'H', long, value_name = "FIELD", help_heading = "Subscribers")]
     pub(crate) header: Vec<Fields>,
 
+    /// Tokens, one on each line, dealt out to the subscribers in turn: many users, each with a right
+    /// of its own. Sent as Authorization: Bearer, or wherever {token} stands in the URL or a --header
+    #[arg(long, value_name = "FILE", help_heading = "Subscribers")]
+    pub(crate) token_file: Option<Tokens>,
+
     /// Source addresses to connect from; on loopback they are chosen
     #[arg(long, value_delimiter = ',', value_name = "IP", help_heading = "Subscribers")]
     pub(crate) source: Vec<IpAddr>,
@@ -138,8 +143,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RATE", help_heading = "Subscribers")]
     pub(crate) churn: Option<Rate>,
 
-    /// Server profile: where to subscribe and how to publish
-    #[arg(long, value_enum, default_value_t, help_heading = "Publishing")]
+    /// Server profile, which says where to subscribe and how to publish: downpour; mercure; nchan
+    /// (/sub/{topic}, /pub/{topic}); centrifugo (uni_sse and its API); generic (any stream, and what
+    /// --publish says); or a FILE that describes a server
+    #[arg(long, default_value = "downpour", value_name = "PROFILE", help_heading = "Publishing")]
     pub(crate) profile: Profile,
 
     /// Publish nothing; without a stamp only arrivals are counted
@@ -298,6 +305,7 @@ impl Args {
     pub(crate) fn wishes(&self) -> Wishes {
         Wishes {
             headers: field::all(&self.header),
+            tokens: self.token_file.clone(),
             publish: self.publish.clone(),
             publish_headers: field::all(&self.publish_header),
             publish_body: self.publish_body.clone(),

@@ -131,6 +131,7 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
         horizon_ns: clock::ns(args.horizon.0),
         stamp: if published { "payload" } else { "relative" }.to_owned(),
         publishers: if published { evidence.publisher_count } else { 0 },
+        tokens: args.token_file.as_ref().map_or(0, |tokens| tokens.count() as u64),
         sources: evidence.source_count as u32,
         threads: evidence.thread_count as u32,
         probes: evidence.deal.probe_count() as u32,

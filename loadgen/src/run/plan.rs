@@ -60,10 +60,10 @@ impl Plan {
         let topic = TopicName { name: args.topic.clone(), numbered: topics > 1 };
         let recipe = match args.no_publish {
             true => None,
-            false => Recipe::new(args.profile, &urls[0], &args.wishes(), topic.clone())?,
+            false => Recipe::new(&args.profile, &urls[0], &args.wishes(), topic.clone())?,
         };
         let request =
-            profile::subscribe_request(args.profile, &urls[0], &args.wishes(), topic.clone())
+            profile::subscribe_request(&args.profile, &urls[0], &args.wishes(), topic.clone())
                 .map_err(Failure::Usage)?;
         let outline = Outline {
             curve: recipe.is_some().then(|| Curve::new(args.rate.clone(), window_ns(args))),

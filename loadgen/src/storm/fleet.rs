@@ -21,6 +21,7 @@ use super::dial;
 use super::member::{Back, Member, Part, State, Unusable};
 use super::payload::Payloads;
 use crate::client::fleet::Request;
+use crate::profile::Resume;
 
 pub(super) use wave::CutBy;
 
@@ -43,6 +44,8 @@ pub(super) struct Target {
     pub(super) address: SocketAddr,
     /// What opens a stream, without where it was left.
     pub(super) request: Request,
+    /// How it says where it left.
+    pub(super) resume: Resume,
     pub(super) back: Back,
     /// Tells the storm's events from others.
     pub(super) payloads: Payloads,

@@ -98,6 +98,7 @@ impl Outcome {
         Plan {
             scenario: "storm".to_owned(),
             subscribers: self.args.subscribers.0,
+            tokens: self.args.token_file.as_ref().map_or(0, |tokens| tokens.count() as u64),
             rate: vec![[0.0, self.args.rate.0]],
             arrival: Some("fixed".to_owned()),
             size: Some(SizePlan {

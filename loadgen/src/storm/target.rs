@@ -10,7 +10,7 @@ use super::payload::Payloads;
 use crate::client::fleet::TopicName;
 use crate::failure::Failure;
 use crate::profile::recipe;
-use crate::profile::{self, Recipe, Url, Wishes, field};
+use crate::profile::{self, Recipe, Resume, Url, Wishes, field};
 
 /// Refuses what cannot be meant, without asking the network.
 ///
@@ -18,11 +18,13 @@ use crate::profile::{self, Recipe, Url, Wishes, field};
 ///
 /// What is wrong with the profile or the addresses.
 pub(super) fn check(args: &Args) -> Result<(), String> {
-    let profile = args.profile;
-    profile.resumes().map_err(|why| {
-        let name = profile.name();
-        format!("--profile {name}: {why}, and a storm would prove nothing; run --churn measures it")
-    })?;
+    if let Resume::Nowhere(why) = args.profile.resume() {
+        return Err(format!(
+            "--profile {}: {why}: who comes back has missed what was published meanwhile, and a \
+             storm would prove nothing; run --churn measures it",
+            args.profile.name()
+        ));
+    }
     Url::check(&args.url)?;
     args.publish.as_deref().map_or(Ok(()), |text| recipe::destination(text).map(drop))
 }
@@ -36,20 +38,22 @@ pub(super) fn of(args: &Args, payloads: Payloads) -> Result<(Target, Recipe), Fa
     let url = Url::parse(&args.url)?;
     let wishes = Wishes {
         headers: field::all(&args.headers),
+        tokens: args.token_file.clone(),
         publish: args.publish.clone(),
         publish_headers: field::all(&args.publish_headers),
         publish_body: args.publish_body.clone(),
         batch: false,
     };
     let topic = TopicName { name: args.topic.clone(), numbered: false };
-    let request = profile::subscribe_request(args.profile, &url, &wishes, topic.clone())
+    let request = profile::subscribe_request(&args.profile, &url, &wishes, topic.clone())
         .map_err(Failure::Usage)?;
-    let recipe = Recipe::new(args.profile, &url, &wishes, topic)?.ok_or_else(|| {
+    let recipe = Recipe::new(&args.profile, &url, &wishes, topic)?.ok_or_else(|| {
         Failure::Usage(format!(
             "--profile {} needs --publish 'POST http://host/path': a storm proves what was \
              published meanwhile",
             args.profile.name()
         ))
     })?;
-    Ok((Target { address: url.address, request, back: args.back, payloads }, recipe))
+    let resume = args.profile.resume();
+    Ok((Target { address: url.address, request, resume, back: args.back, payloads }, recipe))
 }

@@ -61,6 +61,9 @@ pub(crate) struct Plan {
     pub(crate) stamp: String,
     /// Publisher connections.
     pub(crate) publishers: u32,
+    /// Tokens dealt out to the subscribers in turn; 0 if they show none, or all the same.
+    #[serde(default)]
+    pub(crate) tokens: u64,
     /// Source addresses used.
     pub(crate) sources: u32,
     /// Threads that read subscribers.

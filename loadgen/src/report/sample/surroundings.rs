@@ -45,6 +45,7 @@ impl Sample {
             horizon_ns: 5 * SECOND,
             stamp: if self.publisher { "payload" } else { "relative" }.to_owned(),
             publishers: u32::from(self.publisher),
+            tokens: 0,
             sources: 1,
             threads: 1,
             probes: 0,
