@@ -8,7 +8,6 @@ gets such a network. The two doctors say beforehand whether the run will fit.
 import contextlib
 import ctypes
 import fcntl
-import mmap
 import os
 import socket
 import struct
@@ -140,15 +139,6 @@ def call(name, *arguments):
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{name}: {os.strerror(code)}")
-
-
-def warm(wanted_bytes):
-    """Touches so much memory and lets it go. A guest's memory that nobody has used for a while is
-    with the host, and asking for it back costs many times what a socket costs."""
-    size = min(wanted_bytes, available_bytes() - 2 * AVAILABLE_BYTES_MIN)
-    if size > 0:
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
-        mmap.mmap(-1, size, flags=flags).close()
 
 
 def ask(name, command):
