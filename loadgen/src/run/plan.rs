@@ -7,13 +7,14 @@ use super::args::{Args, Close, Spread, Stamps};
 use crate::amount::{Count, Rate};
 use crate::client::course::{self, Course};
 use crate::client::deal::Deal;
-use crate::client::fleet::{Pack, Request, Slow, TopicName, Topics};
+use crate::client::fleet::{Pack, Request, Slow, TopicName};
 use crate::client::socket::{self, Setup};
 use crate::client::source::Sources;
 use crate::clock;
 use crate::failure::Failure;
 use crate::profile::{self, Recipe, Url};
 use crate::schedule::{Outline, Schedule};
+use crate::topics::Topics;
 
 /// How long a wait may gather arrivals where the kernel stamps them: a harvest of some dozen
 /// costs one wake-up, and the figures do not see the delay.
@@ -63,6 +64,7 @@ impl Plan {
             length_ns: clock::ns(args.warmup.0 + args.duration.0),
             size: args.size.clone(),
             topics,
+            popularity: spread(args.publish_dist, topics),
             publishers,
             seed: args.seed,
         };
@@ -121,7 +123,7 @@ impl Plan {
                 receive_bytes: slow.map(|_| args.slow_rcvbuf.0 as usize),
             },
             request: self.request.clone(),
-            topics: self.topics(args),
+            topics: spread(args.dist, self.outline.topics),
             connect_rate: args.connect_rate.map(|Rate { from, .. }| from),
             connect_timeout_ns: clock::ns(args.connect_timeout.0),
             retry: true,
@@ -149,11 +151,11 @@ impl Plan {
         }
         readers
     }
+}
 
-    fn topics(&self, args: &Args) -> Topics {
-        match args.dist {
-            Spread::Even => Topics::Even(self.outline.topics),
-            Spread::Zipf(exponent) => Topics::zipf(self.outline.topics, exponent),
-        }
+fn spread(law: Spread, topics: u32) -> Topics {
+    match law {
+        Spread::Even => Topics::Even(topics),
+        Spread::Zipf(exponent) => Topics::zipf(topics, exponent),
     }
 }

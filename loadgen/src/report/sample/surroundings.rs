@@ -34,6 +34,8 @@ impl Sample {
             }),
             topics: 1,
             distribution: None,
+            event_distribution: None,
+            batch_ns: None,
             phases: plan::PhasePlan {
                 connect_ns: CONNECT,
                 settle_ns: SETTLE,
