@@ -235,7 +235,7 @@ impl Stage<'_> {
         let planned = self
             .args
             .connect_rate
-            .map(|rate| ((t_ns as f64 / 1e9 * rate.from) as u64).min(self.args.subscribers.0));
+            .map(|rate| ((t_ns as f64 / 1e9 * rate.0) as u64).min(self.args.subscribers.0));
         let failed = self.fleet.sum(|gauges| &gauges.failed);
         self.ramp.push(RampPoint { t_ns, planned, up, failed });
     }
