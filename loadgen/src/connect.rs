@@ -12,7 +12,7 @@ use clap::{ArgMatches, Command};
 use crate::run;
 
 /// Flags of `run` that concern events, or what becomes of them.
-const OF_EVENTS: [&str; 21] = [
+const OF_EVENTS: [&str; 22] = [
     "rate",
     "horizon",
     "size",
@@ -26,6 +26,7 @@ const OF_EVENTS: [&str; 21] = [
     "publish_header",
     "publishers",
     "publish_batch",
+    "publish_dist",
     "publisher_cpu",
     "probes",
     "link",

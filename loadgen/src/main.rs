@@ -32,6 +32,7 @@ mod selftest;
 mod serve;
 mod stamp;
 mod storm;
+mod topics;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@
 
 use crate::amount::Size;
 use crate::pace::Curve;
+use crate::topics::Topics;
 
 /// Events of one run at most: 16 bytes each, and some more per reading thread.
 const EVENTS_COUNT_MAX: usize = 50_000_000;
@@ -25,8 +26,10 @@ pub(crate) struct Outline {
     pub(crate) arrival: Arrival,
     /// Payload sizes.
     pub(crate) size: Size,
-    /// Topics published to, in turn.
+    /// Topics published to.
     pub(crate) topics: u32,
+    /// Which of them an event goes to.
+    pub(crate) popularity: Topics,
     /// Publisher connections.
     pub(crate) publishers: u32,
     /// Seed of all draws.
@@ -74,6 +77,7 @@ impl Schedule {
     pub(crate) fn new(outline: &Outline) -> Result<Schedule, String> {
         let streams_per_topic = (outline.publishers / outline.topics).max(1);
         let stream_count = outline.topics * streams_per_topic;
+        let each = streams_per_topic as usize;
         let mut random = fastrand::Rng::with_seed(outline.seed);
         let mut events = Vec::new();
         let mut work = 0.0;
@@ -86,7 +90,9 @@ impl Schedule {
                 ));
             }
             let size = outline.size.draw(&mut random);
-            let stream = (events.len() % stream_count as usize) as u32;
+            // The streams of a topic take its events in turn.
+            let (round, one) = (events.len() / each, events.len() % each);
+            let stream = outline.popularity.of(round) * streams_per_topic + one as u32;
             events.push(Event { at_ns, stream, size: size as u32 });
             work += match outline.arrival {
                 Arrival::Fixed => 1.0,
@@ -179,6 +185,7 @@ mod tests {
             arrival: Arrival::Fixed,
             size: Size::between(100, 100),
             topics: 1,
+            popularity: Topics::Even(1),
             publishers: 1,
             seed: 1,
         }
@@ -230,7 +237,8 @@ mod tests {
     #[test]
     fn every_event_is_found_again_by_stream_and_sequence() {
         for (topics, publishers) in [(1, 1), (3, 1), (3, 2), (1, 4), (2, 5)] {
-            let outline = Outline { topics, publishers, ..outline("100", 1) };
+            let popularity = Topics::Even(topics);
+            let outline = Outline { topics, popularity, publishers, ..outline("100", 1) };
             let schedule = Schedule::new(&outline).unwrap();
             let mut found = 0;
             for stream in 0..schedule.stream_count() as u32 {
@@ -245,6 +253,26 @@ mod tests {
             }
             assert_eq!(found, 100);
             assert_eq!(schedule.number(schedule.stream_count() as u32, 0), None);
+        }
+    }
+
+    #[test]
+    fn popular_topics_get_their_share_of_the_events() {
+        for publishers in [1, 8] {
+            let popularity = Topics::zipf(4, 1.0);
+            let outline = Outline { topics: 4, popularity, publishers, ..outline("1k", 25) };
+            let schedule = Schedule::new(&outline).unwrap();
+            let mut of_topic = [0usize; 4];
+            for event in schedule.events() {
+                of_topic[schedule.topic(event.stream) as usize] += 1;
+            }
+            // 1, 1/2, 1/3, 1/4 of 25/12.
+            for (got, expected) in of_topic.iter().zip([12_000usize, 6_000, 4_000, 3_000]) {
+                assert!(got.abs_diff(expected) < 60, "{publishers}: {of_topic:?}");
+            }
+            let of_stream = |stream| schedule.stream(stream).len();
+            let spread = schedule.streams_per_topic() as u32;
+            assert!((1..spread).all(|stream| of_stream(stream).abs_diff(of_stream(0)) <= 1));
         }
     }
 

@@ -26,7 +26,7 @@ use crate::stamp::Stamp;
 use link::{Link, Outgoing};
 
 /// Events of one request at most, where a request may hold several.
-const BATCH_EVENTS_MAX: usize = 64;
+const BATCH_EVENTS_MAX: usize = 256;
 
 /// How long before the intended time the thread stops sleeping and spins: a wake-up comes late
 /// by some ten microseconds, and how late is not known beforehand.
@@ -202,11 +202,12 @@ impl Sender {
         let events = course.schedule.events();
         let mut number = 0;
         while number < events.len() {
-            if !self.wait_until(start_ns + events[number].at_ns) {
+            let planned_ns = start_ns + events[number].at_ns + self.recipe.gather_ns();
+            if !self.wait_until(planned_ns) {
                 break;
             }
             let batch = self.batch(number, start_ns);
-            self.publish(number..number + batch, start_ns);
+            self.publish(number..number + batch, start_ns, planned_ns);
             number += batch;
         }
         while !course.is_stopped() {
@@ -275,14 +276,14 @@ impl Sender {
         together.max(1)
     }
 
-    fn publish(&mut self, numbers: std::ops::Range<usize>, start_ns: u64) {
+    fn publish(&mut self, numbers: std::ops::Range<usize>, start_ns: u64, planned_ns: u64) {
         let schedule = &self.course.schedule;
         let events = &schedule.events()[numbers.clone()];
         let request: Vec<(u32, usize)> = events
             .iter()
             .map(|event| (schedule.topic(event.stream), event.size as usize))
             .collect();
-        let mut outgoing = Outgoing::default();
+        let mut outgoing = Outgoing { planned_ns, ..Outgoing::default() };
         self.recipe.write(&request, &mut outgoing.bytes, &mut outgoing.places);
         for (event, number) in events.iter().zip(numbers) {
             let sequence = &mut self.next[event.stream as usize];
