@@ -12,7 +12,7 @@ use clap::{ArgMatches, Command};
 use crate::run;
 
 /// Flags of `run` that concern events, or what becomes of them.
-const OF_EVENTS: [&str; 22] = [
+const OF_EVENTS: [&str; 20] = [
     "rate",
     "horizon",
     "size",
@@ -31,9 +31,7 @@ const OF_EVENTS: [&str; 22] = [
     "probes",
     "link",
     "floor",
-    "inject",
     "abort_on_breach",
-    "churn",
     "ts",
 ];
 

@@ -8,6 +8,7 @@
 //! | module | knows |
 //! | --- | --- |
 //! | `args` | the flags |
+//! | `repeat` | the same run several times |
 //! | `plan` | from flags to what the threads are given |
 //! | `phases` | when what happens |
 //! | `collect`, `rows`, `show` | what the threads report meanwhile: sums, rows, progress |
@@ -30,6 +31,7 @@ mod observe;
 mod phases;
 mod plan;
 pub(crate) mod procfs;
+mod repeat;
 mod rig;
 mod rows;
 mod show;
@@ -38,6 +40,7 @@ mod verdict;
 use std::process::ExitCode;
 
 pub(crate) use args::Args;
+use repeat::Repeated;
 
 use crate::failure::Failure;
 use crate::report::model::verdict::Status;
@@ -46,11 +49,15 @@ use crate::report::{confidence, shape, text};
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let finished = args.check().map_err(Failure::Usage).and_then(|()| measure(&args.apart()));
-    match finished {
-        Ok(finished) => present(args, &finished),
-        Err(failure) => failure.tell(args.scenario_kind),
-    }
+    let carried_out = args.check().map_err(Failure::Usage).and_then(|()| {
+        repeat::carry_out(&args.apart(), measure, |run| {
+            if !args.output.takes_stdout() {
+                print!("{}", text::shown(text::report(run, args.latency)));
+            }
+        })
+    });
+    let presented = carried_out.and_then(|repeated| present(args, &repeated));
+    presented.unwrap_or_else(|failure| failure.tell(args.scenario_kind))
 }
 
 /// A run, and the signal that ended it early.
@@ -96,23 +103,23 @@ fn once(args: &Args) -> Result<Finished, Failure> {
     Ok(Finished { run, signal })
 }
 
-fn present(args: &Args, finished: &Finished) -> ExitCode {
-    let Finished { run, signal } = finished;
-    let written = args.output.write(run);
+/// Shows what all runs make together; the worst of them decides how the command ends.
+fn present(args: &Args, repeated: &Repeated) -> Result<ExitCode, Failure> {
+    let run = repeated.summary()?;
+    let written = args.output.write(&run);
     if !args.output.takes_stdout() {
-        print!("{}", text::shown(text::report(run, args.latency)));
+        print!("{}", text::shown(text::report(&run, args.latency)));
     }
-    if let Err(error) = written {
-        return Failure::Broken(error).tell(args.scenario_kind);
+    written.map_err(Failure::Broken)?;
+    if let Some(signal) = repeated.signal() {
+        return Ok(ExitCode::from(128 + signal as u8));
     }
-    exit_code(run, *signal, args.strict)
+    let codes = repeated.each.iter().map(|finished| exit_code(&finished.run, args.strict));
+    Ok(ExitCode::from(codes.max().unwrap_or(0)))
 }
 
-/// The exit codes of the help text.
-fn exit_code(run: &Run, signal: Option<i32>, strict: bool) -> ExitCode {
-    if let Some(signal) = signal {
-        return ExitCode::from(128 + signal as u8);
-    }
+/// The exit codes of the help text, but for those of signals.
+fn exit_code(run: &Run, strict: bool) -> u8 {
     let unbelievable = match run.verdict.status {
         Status::Invalid => true,
         // That it was ended early is what such a run was asked for.
@@ -120,8 +127,8 @@ fn exit_code(run: &Run, signal: Option<i32>, strict: bool) -> ExitCode {
         Status::Valid => false,
     };
     if unbelievable {
-        return ExitCode::from(4);
+        return 4;
     }
     let missed = run.slo.iter().any(|slo| slo.ok == Some(false));
-    ExitCode::from(if missed { 3 } else { 0 })
+    if missed { 3 } else { 0 }
 }

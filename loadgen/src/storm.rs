@@ -30,6 +30,7 @@ use crate::failure::Failure;
 use crate::profile::field::Fields;
 use crate::profile::{Profile, Recipe, Tokens, Url};
 use crate::report::{file, text};
+use crate::run::args::Cpus;
 use crate::serve::process::{ServerProcess, Signal};
 use fleet::{CutBy, Fleet};
 use member::Back;
@@ -114,7 +115,8 @@ pub(crate) struct Args {
     /// Longest wait for the fleet to be back, and for the last event to reach everybody
     #[arg(long, default_value = "60s", value_name = "TIME")]
     patience: Span,
-    /// Start this server before the storm and end it behind it; needed for `--cut server`
+    /// Start this server before the storm and end it behind it, on the first half of the processors;
+    /// needed for `--cut server`
     #[arg(long, value_name = "COMMAND")]
     spawn: Option<String>,
     /// Seed of all draws
@@ -168,12 +170,29 @@ impl Args {
     }
 }
 
+/// The processors of a spawned server, and ours: what shares one with a server delays it.
+#[derive(Debug)]
+struct Processors {
+    server: Vec<usize>,
+    ours: Vec<usize>,
+}
+
+impl Processors {
+    /// The first half for the server, as in `run`; nothing where there is only one.
+    fn divided() -> Processors {
+        let (server, ours) = Cpus::apart(None);
+        let list = |cpus: Option<Cpus>| cpus.map_or_else(Vec::new, |cpus| cpus.0);
+        Processors { server: list(server), ours: list(ours) }
+    }
+}
+
 /// A storm in progress.
 #[derive(Debug)]
 struct Storm {
     args: Args,
     fleet: Fleet,
     recipe: Recipe,
+    cpus: Processors,
     server: Option<ServerProcess>,
     server_started: Instant,
     publisher: Option<Publisher>,
@@ -187,12 +206,14 @@ impl Storm {
         let subscribers = usize::try_from(args.subscribers.0).unwrap_or(usize::MAX);
         let (target, recipe) = target::of(&args, Payloads::new())?;
         let url = Url::parse(&args.url)?;
+        let cpus = Processors::divided();
         let server = match &args.spawn {
             None => url.is_there().map(|()| None)?,
             Some(line) => {
                 url.is_free_for(line)?;
                 let explain = |error| format!("--spawn {line:?}: {error}");
-                let mut server = ServerProcess::shell(line).map_err(explain)?;
+                let mut server =
+                    ServerProcess::shell_on(line, &cpus.server, &cpus.ours).map_err(explain)?;
                 server.wait_for(target.address).map_err(explain)?;
                 Some(server)
             }
@@ -203,6 +224,7 @@ impl Storm {
             args,
             fleet,
             recipe,
+            cpus,
             server,
             server_started: Instant::now(),
             publisher: None,
@@ -282,8 +304,8 @@ impl Storm {
             let _ = server.signal(Signal::Kill);
         }
         self.server_started = Instant::now();
-        let server = ServerProcess::shell(line).map_err(|it| format!("--spawn {line:?}: {it}"))?;
-        self.server = Some(server);
+        let server = ServerProcess::shell_on(line, &self.cpus.server, &self.cpus.ours);
+        self.server = Some(server.map_err(|it| format!("--spawn {line:?}: {it}"))?);
         Ok(())
     }
 

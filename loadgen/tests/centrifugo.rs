@@ -130,7 +130,7 @@ fn run(key: &str, arguments: &[&str]) -> (Option<i32>, Value) {
 fn events_are_found_in_the_json_that_they_come_in() {
     let (code, run) = run(KEY, &["--topics", "3"]);
     assert_eq!(code, Some(0), "{}", run["verdict"]);
-    assert_eq!(run["publish"]["acked"], 200);
+    assert_eq!(run["publish"]["acked"], 200, "{}", run["publish"]);
     let counts = &run["counts"];
     assert_eq!((&counts["lost"], &counts["unique"]), (&0.into(), &counts["expected"]));
     // 20 subscribers dealt out to 3 topics: 7, 7 and 6 of them get every third event.

@@ -172,3 +172,25 @@ fn a_restarted_server_is_found_again_by_everybody() {
         assert_eq!((&wave["dropped"], &wave["back"]), (&Value::from(40), &Value::from(40)));
     }
 }
+
+#[test]
+fn a_server_has_processors_of_its_own_whenever_it_is_started() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = folder.path().join("cpus");
+    let (address, program) = (scripted::own_address(0), env!("CARGO_BIN_EXE_downpour-load"));
+    let spawn = format!(
+        "grep Cpus_allowed_list /proc/self/status >> {}; exec {program} serve --listen {address}",
+        said.display()
+    );
+    let server = ["--spawn", &spawn, "--cut", "server", "--back", "now"];
+    // What the storm proves of a server that forgets is not the question.
+    storm(&format!("http://{address}/events/t"), &server);
+    let said = std::fs::read_to_string(said).expect("the server has said where it runs");
+    let starts: Vec<&str> = said.lines().collect();
+    assert!(starts.len() >= 3, "two waves start it again: {starts:?}");
+    assert!(starts.iter().all(|start| *start == starts[0]), "{starts:?}");
+    let ours = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let ours = ours.lines().find(|line| line.starts_with("Cpus_allowed_list")).expect("a line");
+    let is_only = std::thread::available_parallelism().expect("a number").get() == 1;
+    assert_eq!(starts[0] == ours, is_only, "{starts:?} of {ours}");
+}

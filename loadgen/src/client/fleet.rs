@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::course::{Course, Gauges};
 use super::deal::Deal;
+use super::life::Life;
 use super::reader::{Reader, Report};
 use super::record::Outcome;
 use super::socket::Setup;
@@ -41,6 +42,8 @@ pub(crate) struct Pack {
     pub(crate) event_bytes: usize,
     /// One subscriber of this thread is closed and started anew every so often.
     pub(crate) churn_every_ns: Option<u64>,
+    /// How long each subscriber stays before it leaves and comes anew.
+    pub(crate) life: Option<Life>,
     /// Subscribers that read slowly.
     pub(crate) slow: Option<Slow>,
     pub(crate) seed: u64,

@@ -8,6 +8,7 @@
 //! | `course` | what all threads share of a run: the plan, the moment, the phase |
 //! | `record` | what the events of one thread's subscribers mean: ledgers, cells, moments |
 //! | `offence` | which of them met which fault, by name |
+//! | `life` | when a subscriber leaves to come anew |
 //! | `latencies` | what is kept of one subscriber's latencies |
 //! | `relative` | events that carry no stamp, known by their content |
 //! | `tally` | what one thread counted in one interval |
@@ -22,6 +23,7 @@ pub(crate) mod course;
 pub(crate) mod deal;
 pub(crate) mod fleet;
 pub(crate) mod latencies;
+pub(crate) mod life;
 mod offence;
 pub(crate) mod reader;
 pub(crate) mod record;

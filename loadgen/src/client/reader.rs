@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 
 use super::course::{Course, Gauges};
 use super::fleet::Pack;
+use super::life::Lives;
 use super::record::{Outcome, Recorder, Session};
 use super::ring::{Completion, Kind, Ring, Tag};
 use super::subscriber::{End, Subscriber};
@@ -68,6 +69,7 @@ pub(super) struct Reader {
     harvested_ns: u64,
     random: fastrand::Rng,
     churned_ns: u64,
+    lives: Option<Lives>,
     /// Open subscribers that read slowly, and when they last did.
     slow: Vec<u32>,
     slow_ns: u64,
@@ -100,6 +102,7 @@ impl Reader {
             0 | 1 => None,
             _ => Some(Watch::new(&rings).map_err(|it| explain(&it))?),
         };
+        let lives = pack.life.map(|life| Lives::new(life, pack.seed));
         let subscribers = std::iter::repeat_with(Subscriber::default).take(pack.count()).collect();
         Ok(Reader {
             recorder: Recorder::new(course.clone(), pack.count(), pack.is_probing()),
@@ -120,6 +123,7 @@ impl Reader {
             harvest: Vec::new(),
             harvested_ns: 0,
             churned_ns: 0,
+            lives,
             slow: Vec::new(),
             slow_ns: 0,
         })
@@ -131,6 +135,7 @@ impl Reader {
             let now_ns = clock::now_ns();
             self.start_due(now_ns);
             self.churn(now_ns);
+            self.end_lives(now_ns);
             self.read_slow(now_ns);
             self.turn(now_ns);
             self.tick(clock::now_ns(), reports);

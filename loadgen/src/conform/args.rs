@@ -165,6 +165,7 @@ impl Args {
         let topic = TopicName { name: self.topic.clone(), numbered: true };
         let wishes = Wishes {
             headers: self.header.clone(),
+            tokens: None,
             publish: self.publish.clone(),
             publish_headers: self.publish_header.clone(),
             publish_body: self.publish_body.clone(),

@@ -8,6 +8,7 @@
 mod layout;
 mod machines;
 mod measured;
+mod repeats;
 
 use super::model::Run;
 use super::model::metric;
@@ -40,6 +41,7 @@ pub(crate) fn report(run: &Run, spectrum: bool) -> String {
     measured::populations(&mut lines, run);
     machines::server(&mut lines, run);
     machines::rig(&mut lines, run);
+    repeats::spread(&mut lines, run);
     objectives(&mut lines, run);
     for note in &run.notes {
         lines.extend(layout::wrapped("NOTE", note));
@@ -133,6 +135,8 @@ fn means(plan: &Plan) -> Option<String> {
     parts.extend(plan.distribution.as_ref().map(|law| format!("topics shared {law}")));
     parts.extend(plan.event_distribution.as_ref().map(|law| format!("events by topic {law}")));
     parts.extend(plan.batch_ns.map(batches));
+    parts.extend(plan.churn.map(|rate| format!("churn {}/s", unit::short(rate))));
+    parts.extend(plan.life.as_ref().map(|life| format!("lives of {life}")));
     parts.extend(plan.injected.iter().map(|what| format!("injected {what}")));
     (!parts.is_empty()).then(|| parts.join(" | "))
 }

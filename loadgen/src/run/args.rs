@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::inject::Injection;
 use super::procfs;
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
+use crate::client::life::Life;
 use crate::pace::Pace;
 use crate::profile::field::{self, Fields};
 use crate::profile::{Profile, Tokens, Wishes};
@@ -147,6 +148,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RATE", help_heading = "Subscribers")]
     pub(crate) churn: Option<Rate>,
 
+    /// How long each subscriber stays before it leaves and comes anew, while events flow: a time, or
+    /// drawn with a mean, exp:120s
+    #[arg(long, value_name = "LAW", conflicts_with = "churn", help_heading = "Subscribers")]
+    pub(crate) life: Option<Life>,
+
     /// Server profile, which says where to subscribe and how to publish: downpour; mercure; nchan
     /// (/sub/{topic}, /pub/{topic}); centrifugo (uni_sse and its API); generic (any stream, and what
     /// --publish says); or a FILE that describes a server
@@ -250,6 +256,17 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Verdict")]
     pub(crate) strict: bool,
 
+    /// Carry out the plan so many times, a spawned server started anew each time: a report of each,
+    /// in files with -1, -2 and so on before their endings, and one of all with the spread of each
+    /// figure from run to run
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with_all = ["ndjson", "prom"],
+          help_heading = "Results")]
+    pub(crate) runs: u32,
+
+    /// Run this shell command between two of --runs
+    #[arg(long, value_name = "COMMAND", help_heading = "Results")]
+    pub(crate) between: Option<String>,
+
     /// Name of the run in comparisons
     #[arg(long, value_name = "NAME", help_heading = "Results")]
     pub(crate) name: Option<String>,
@@ -346,13 +363,9 @@ impl Args {
     /// The same with the processors divided between a spawned server and this process, as far as
     /// nobody has said how: what shares a processor with a server is part of what is measured.
     pub(crate) fn apart(&self) -> Args {
-        let allowed = procfs::allowed_cpus().and_then(|list| list.parse::<Cpus>().ok());
         let mut apart = self.clone();
-        if let Some(allowed) = allowed
-            && self.spawn.is_some()
-            && self.cpus.is_none()
-        {
-            (apart.server_cpus, apart.cpus) = allowed.divide(apart.server_cpus);
+        if self.spawn.is_some() && self.cpus.is_none() {
+            (apart.server_cpus, apart.cpus) = Cpus::apart(apart.server_cpus);
         }
         apart
     }

@@ -134,6 +134,8 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
         sources: evidence.source_count as u32,
         threads: evidence.thread_count as u32,
         probes: evidence.deal.probe_count() as u32,
+        churn: args.churn.map(|rate| rate.0),
+        life: args.life.map(|life| life.to_string()),
         injected: args.inject.iter().map(ToString::to_string).collect(),
     }
 }

@@ -178,15 +178,9 @@ fn spawn(args: &Args, plan: &Plan) -> Result<Option<ServerProcess>, String> {
     };
     plan.urls.iter().try_for_each(|url| url.is_free_for(line))?;
     let explain = |error: std::io::Error| format!("--spawn {line:?}: {error}");
-    // Who is started runs where its parent does.
-    if let Some(Cpus(cpus)) = &args.server_cpus {
-        clock::stay_on(cpus).map_err(explain)?;
-    }
-    let started = ServerProcess::shell(line).map_err(explain);
-    if let Some(Cpus(cpus)) = args.server_cpus.as_ref().and(args.cpus.as_ref()) {
-        clock::stay_on(cpus).map_err(explain)?;
-    }
-    let mut server = started?;
+    let list = |cpus: &Option<Cpus>| cpus.as_ref().map_or_else(Vec::new, |cpus| cpus.0.clone());
+    let (theirs, ours) = (list(&args.server_cpus), list(&args.cpus));
+    let mut server = ServerProcess::shell_on(line, &theirs, &ours).map_err(explain)?;
     for url in &plan.urls {
         server.wait_for(url.address).map_err(explain)?;
     }
@@ -267,8 +261,12 @@ impl Stage<'_> {
         self.enter(Phase::Warmup);
         self.rest_until(start_ns + window.start);
         self.enter(Phase::Measure);
-        let up = self.fleet.sum(|gauges| &gauges.up);
+        let mut up = self.fleet.sum(|gauges| &gauges.up);
         self.min_up = Some(up);
+        if self.args.churn.is_some() || self.args.life.is_some() {
+            // Who is between two sessions has come up.
+            up += self.fleet.sum(|gauges| &gauges.connecting);
+        }
         self.observer.window.0 = Some(self.look());
         self.rest_until(start_ns + window.end);
         self.observer.window.1 = Some(self.look());

@@ -135,6 +135,7 @@ impl Plan {
             retry: true,
             gather_ns: if self.stamped { GATHER_NS } else { 0 },
             event_bytes: args.size.max(),
+            life: args.life,
             churn_every_ns: args.churn.map(|rate| (1e9 * threads as f64 / rate.0) as u64),
             slow,
             seed: args.seed,

@@ -13,6 +13,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::clock;
+
 /// How long a server may take to accept its first connection.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -51,6 +53,25 @@ impl ServerProcess {
         let mut command = Command::new("sh");
         command.args(["-c", line]).stdin(Stdio::null()).stdout(Stdio::null());
         Self::start(&mut command)
+    }
+
+    /// The same on processors of its own, with the calling thread, and what it starts from then on,
+    /// on others; an empty list changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As above, or if a processor is not allowed to this process.
+    pub(crate) fn shell_on(line: &str, server: &[usize], ours: &[usize]) -> io::Result<Self> {
+        if server.is_empty() {
+            return Self::shell(line);
+        }
+        // Who is started runs where its parent does.
+        clock::stay_on(server)?;
+        let started = Self::shell(line);
+        if !ours.is_empty() {
+            clock::stay_on(ours)?;
+        }
+        started
     }
 
     /// Starts a command as it is.

@@ -32,6 +32,24 @@ impl Reader {
         }
     }
 
+    /// Closes subscribers whose lives are over and starts them anew.
+    pub(super) fn end_lives(&mut self, now_ns: u64) {
+        let Some(lives) = self.lives.as_mut().filter(|_| self.course.start_ns().is_some()) else {
+            return;
+        };
+        let subscribers = self.subscribers.iter().enumerate();
+        let open = subscribers.filter(|(_, subscriber)| subscriber.is_open());
+        lives.begin(now_ns, open.map(|(local, subscriber)| (local as u32, subscriber.session)));
+        while let Some((local, session)) = self.lives.as_mut().and_then(|lives| lives.over(now_ns))
+        {
+            let subscriber = &self.subscribers[local as usize];
+            if subscriber.session == session && subscriber.is_open() {
+                self.finish(local as usize, End::Wanted);
+                self.again.push_back((now_ns, local));
+            }
+        }
+    }
+
     /// Closes subscribers at the rate of churn and starts them anew.
     pub(super) fn churn(&mut self, now_ns: u64) {
         let Some(every_ns) = self.pack.churn_every_ns.filter(|_| self.course.start_ns().is_some())

@@ -90,7 +90,7 @@ impl Reader {
         }
         match progress {
             Progress::Opened => {
-                self.opened(opening_ns.map_or(read_ns, |(planned_ns, _)| planned_ns));
+                self.opened(local, opening_ns.map_or(read_ns, |(planned_ns, _)| planned_ns));
                 if self.subscribers[local].is_over() {
                     return self.finish(local, End::Closed);
                 }
@@ -127,7 +127,10 @@ impl Reader {
         self.rings[ring].receive(slot, tag);
     }
 
-    fn opened(&mut self, planned_ns: u64) {
+    fn opened(&mut self, local: usize, planned_ns: u64) {
+        if let Some(lives) = &mut self.lives {
+            lives.opened(self.harvested_ns, local as u32, self.subscribers[local].session);
+        }
         let connects = &mut self.recorder.tally.connects;
         enter(&mut connects.ready, self.harvested_ns.saturating_sub(planned_ns));
         connects.opened += 1;

@@ -77,6 +77,13 @@ pub(crate) struct Plan {
     /// Subscribers read as probes, on a core of their own.
     #[serde(default)]
     pub(crate) probes: u32,
+    /// Subscribers per second that leave and come anew; null for none.
+    #[serde(default)]
+    pub(crate) churn: Option<f64>,
+    /// How long each subscriber stays before it leaves and comes anew (`120s`, `exp:120s`); null
+    /// where all stay.
+    #[serde(default)]
+    pub(crate) life: Option<String>,
     /// Faults put upon the server's process, from the start of the measured window
     /// (`sigstop:1.4s@30s`).
     #[serde(default)]

@@ -51,6 +51,8 @@ impl Sample {
             sources: 1,
             threads: 1,
             probes: 0,
+            churn: None,
+            life: None,
             injected: Vec::new(),
         };
         run.clock = plan::Clock {

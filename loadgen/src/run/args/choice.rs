@@ -1,6 +1,7 @@
 //! Choices that are more than an amount: laws, ways and lists, as they are written in flags.
 
 use crate::amount::{Bytes, Share};
+use crate::run::procfs;
 
 /// How subscribers or events are spread over topics.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,6 +83,15 @@ const CPUS_MAX: usize = 1_024;
 pub(crate) struct Cpus(pub(crate) Vec<usize>);
 
 impl Cpus {
+    /// The processors of this process, divided between a server that it starts and itself.
+    pub(crate) fn apart(server: Option<Cpus>) -> (Option<Cpus>, Option<Cpus>) {
+        let allowed = procfs::allowed_cpus().and_then(|list| list.parse::<Cpus>().ok());
+        match allowed {
+            Some(allowed) => allowed.divide(server),
+            None => (server, None),
+        }
+    }
+
     /// What of these processors a server gets, `server` or the first half of them, and what is left
     /// for us; none where all may be used.
     pub(crate) fn divide(self, server: Option<Cpus>) -> (Option<Cpus>, Option<Cpus>) {

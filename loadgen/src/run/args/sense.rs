@@ -11,7 +11,7 @@ use crate::amount::{Count, Span};
 use crate::clock;
 use crate::profile::{Url, recipe};
 use crate::report::unit;
-use crate::run::{breach, procfs};
+use crate::run::{breach, procfs, repeat};
 
 /// A publisher that gathers for longer than this is no live one.
 const GATHER_MAX: Duration = Duration::from_secs(1);
@@ -36,6 +36,7 @@ impl Args {
         self.server()?;
         self.addresses()?;
         self.breach()?;
+        self.repeats()?;
         self.folders()?;
         let sound = |c: char| c.is_ascii_alphanumeric() || TOPIC_MARKS.contains(c);
         if self.topic.is_empty() || !self.topic.chars().all(sound) {
@@ -125,6 +126,19 @@ impl Args {
             return Err("--inject needs the server's process: give --pid or --spawn".to_owned());
         }
         self.inject.iter().try_for_each(|injection| injection.check(self.window()))
+    }
+
+    fn repeats(&self) -> Result<(), String> {
+        let most = repeat::RUNS_COUNT_MAX;
+        if !(1..=most).contains(&self.runs) {
+            return Err(format!("--runs {}: give 1 to {most}", self.runs));
+        }
+        if self.between.is_some() && self.runs == 1 {
+            return Err(
+                "--between is for what comes between two runs: give --runs 2 or more".into()
+            );
+        }
+        Ok(())
     }
 
     fn breach(&self) -> Result<(), String> {
@@ -219,6 +233,8 @@ mod tests {
             ("--inject sigkill@1s", ["--inject", "--spawn"]),
             ("--inject sigkill@10s --spawn true", ["--inject sigkill@10", "--duration"]),
             ("--abort-on-breach --slo last.p99<1ms", ["--abort-on-breach", "last: max"]),
+            ("--runs 0", ["--runs 0", "1 to"]),
+            ("--between true", ["--between", "--runs 2"]),
             ("--json /nonexistent/x", ["--json /nonexistent/x", "no folder"]),
             ("--ndjson /", ["--ndjson /", "is a folder"]),
             ("--source 192.0.2.1", ["--source 192.0.2.1", "this machine"]),
@@ -244,6 +260,8 @@ mod tests {
             "--source 127.1.2.3 --prom :9464",
             "--topic https://example.com/books/1",
             "--warmup 0 --settle 0",
+            "--life exp:2m",
+            "--runs 3 --between true",
         ] {
             assert_eq!(check(flags), Ok(()), "{flags}");
         }
