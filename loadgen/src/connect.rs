@@ -43,10 +43,20 @@ pub(crate) struct Args {
     run: run::Args,
 }
 
-/// The command with the flags that it has.
+/// The command with the flags that it has, and what they mean to it.
 pub(crate) fn narrowed(command: Command) -> Command {
-    let hidden = |command: Command, flag: &&str| command.mut_arg(*flag, |arg| arg.hide(true));
-    OF_EVENTS.iter().fold(command, hidden).after_help(
+    let hidden =
+        |command: Command, flag: &&'static str| command.mut_arg(*flag, |arg| arg.hide(true));
+    let help = |command: Command, flag: &'static str, text: &'static str| {
+        command.mut_arg(flag, |arg| arg.help(text))
+    };
+    let command = OF_EVENTS.iter().fold(command, hidden);
+    let command = help(command, "duration", "How long they stay [default: 10s]");
+    let command = help(command, "warmup", "How long they stay before that");
+    let command = help(command, "settle", "How long they stay before that, once the last is up");
+    let profile = "Server profile, which says where to subscribe: downpour, mercure, nchan, \
+                   centrifugo, generic, or a FILE that describes a server";
+    help(command, "profile", profile).after_help(
         "Exit codes: 0 all is well, 1 could not run, 2 wrong usage, 3 an objective was missed, 4 \
          the\nmeasurement is INVALID (with --strict also SUSPECT), 130 and 143 interrupted.\n\n\
          Placeholders: {topic}, {subscriber} and {token} in the URL and in --header.",

@@ -9,6 +9,7 @@
 //! | `record` | what the events of one thread's subscribers mean: ledgers, cells, moments |
 //! | `offence` | which of them met which fault, by name |
 //! | `life` | when a subscriber leaves to come anew |
+//! | `bursts` | which events were sent apart and arrived together |
 //! | `latencies` | what is kept of one subscriber's latencies |
 //! | `relative` | events that carry no stamp, known by their content |
 //! | `tally` | what one thread counted in one interval |
@@ -18,6 +19,7 @@
 //! | `reader` | one thread: rings, sessions, and all of the above |
 //! | `fleet` | all threads |
 
+mod bursts;
 pub(crate) mod cells;
 pub(crate) mod course;
 pub(crate) mod deal;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use memchr::memmem::Finder;
 
+use super::bursts::Bursts;
 use super::cells::Cells;
 use super::course::{Course, LATE_NS_MAX};
 use super::latencies::Latencies;
@@ -35,6 +36,7 @@ pub(super) struct Recorder {
     /// `streams_per_topic` ledgers for each subscriber.
     ledgers: Vec<Ledger>,
     latencies: Vec<Latencies>,
+    bursts: Bursts,
     cells: Cells,
     /// Subscribers due per event, as differences along each stream, by [`Schedule::place`].
     due: Vec<i32>,
@@ -125,6 +127,7 @@ impl Recorder {
             finder: Stamp::finder(),
             ledgers: vec![Ledger::default(); subscribers * schedule.streams_per_topic()],
             latencies: vec![Latencies::default(); subscribers],
+            bursts: Bursts::new(subscribers),
             cells: Cells::new(measured.len()),
             due: vec![0; schedule.events().len() + schedule.stream_count() + 1],
             in_flight: 0,
@@ -211,6 +214,7 @@ impl Recorder {
         if self.probing {
             enter(&mut bank.probe, place.read_ns.saturating_sub(stamp.intended_ns));
         }
+        self.bursts.enter(place.local, stamp.intended_ns + stamp.slip_ns, received_ns, bank);
         if is_measured {
             self.cells.enter(number - self.measured.start, latency_ns, place.order);
             self.latencies[place.local].enter(latency_ns);

@@ -45,6 +45,12 @@ pub(crate) struct Bank {
     pub(crate) hold: Histogram<u64>,
     /// From the first arrival anywhere.
     pub(crate) relative: Histogram<u64>,
+    /// From the beginning of one burst of events to that of the next.
+    pub(crate) burst: Histogram<u64>,
+    /// Deliveries sent well behind the one before, and those of them that came together with it, at
+    /// the subscribers that are followed.
+    pub(crate) spaced: u64,
+    pub(crate) bunched: u64,
     /// Events as the stream decoder gave them, whatever they turned out to be.
     pub(crate) events: u64,
     /// First arrivals that count.
@@ -116,6 +122,9 @@ impl Default for Bank {
             probe: new_histogram(),
             hold: new_histogram(),
             relative: new_histogram(),
+            burst: new_histogram(),
+            spaced: 0,
+            bunched: 0,
             events: 0,
             unique: 0,
             payload_bytes: 0,
@@ -164,6 +173,9 @@ impl Bank {
         add(&mut self.probe, &other.probe);
         add(&mut self.hold, &other.hold);
         add(&mut self.relative, &other.relative);
+        add(&mut self.burst, &other.burst);
+        self.spaced += other.spaced;
+        self.bunched += other.bunched;
         self.events += other.events;
         self.unique += other.unique;
         self.payload_bytes += other.payload_bytes;

@@ -75,6 +75,10 @@ const SCALARS: &[Scalar] = &[
     scalar("incomplete_events", Unit::Count, Better::Lower, |run| {
         whole(run.counts.incomplete_events)
     }),
+    scalar("bunched", Unit::Ratio, Better::Lower, |run| {
+        let (bunched, spaced) = (run.counts.bunched?, run.counts.spaced?);
+        (spaced > 0).then(|| bunched as f64 / spaced as f64)
+    }),
     scalar("gaps_announced", Unit::Count, Better::Lower, |run| whole(run.counts.gaps_announced)),
     scalar("gaps_late", Unit::Count, Better::Lower, |run| whole(run.counts.gaps_late)),
     scalar("gaps_unfounded", Unit::Count, Better::Lower, |run| whole(run.counts.gaps_unfounded)),

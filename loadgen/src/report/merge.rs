@@ -235,6 +235,8 @@ fn counts(runs: &[Run], start: u64) -> Counts {
         in_flight: sum(|counts| counts.in_flight),
         incomplete_events: sum(|counts| counts.incomplete_events),
         coalesced_reads: sum(|counts| counts.coalesced_reads),
+        spaced: sum(|counts| counts.spaced),
+        bunched: sum(|counts| counts.bunched),
         gaps_announced: sum(|counts| counts.gaps_announced),
         gaps_late: sum(|counts| counts.gaps_late),
         gaps_unfounded: sum(|counts| counts.gaps_unfounded),

@@ -337,6 +337,8 @@ impl Imitation {
             in_flight: known(0),
             incomplete_events: known(self.incomplete),
             coalesced_reads: Some(events / 7),
+            spaced: known(0),
+            bunched: known(0),
             gaps_announced: Some(0),
             gaps_late: known(0),
             gaps_unfounded: known(0),

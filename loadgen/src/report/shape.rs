@@ -45,6 +45,13 @@ const BEFORE_SHARE_MIN: f64 = 0.1;
 /// How many times the samples of either side a band must hold.
 const CONTRAST_MIN: u64 = 4;
 
+/// Share of deliveries in bursts from which on something gathers them; a server or a machine that
+/// stalls now and then makes far fewer.
+const BUNCHED_SHARE_MIN: f64 = 0.25;
+
+/// Deliveries sent apart below which a share of them is an anecdote.
+const SPACED_COUNT_MIN: u64 = 100;
+
 /// A stretch of latencies, both ends included.
 #[derive(Debug, Clone, Copy)]
 struct Band {
@@ -85,7 +92,24 @@ pub(crate) fn annotate(run: &mut Run) {
         let overflows = run.server.as_ref().and_then(|server| server.net.listen_overflows);
         notes.extend(steps(&tcp, run.connect.syn_retrans, overflows));
     }
+    notes.extend(bursts(run));
     run.notes.extend(notes);
+}
+
+/// Events that something gathers before it sends them on.
+fn bursts(run: &Run) -> Option<String> {
+    let spaced = run.counts.spaced.filter(|&spaced| spaced >= SPACED_COUNT_MIN)?;
+    let share = run.counts.bunched? as f64 / spaced as f64;
+    let period_ns = run.metrics.get(metric::BURST)?.percentile("50")?;
+    (share >= BUNCHED_SHARE_MIN).then(|| {
+        format!(
+            "{} of the events that were sent 5 ms or more apart arrived in bursts, most often {} \
+             from one to the next: something gathers them, such as a proxy that buffers or \
+             compresses the stream, or a server that coalesces",
+            unit::percent(share),
+            unit::time(period_ns)
+        )
+    })
 }
 
 /// Humps where a small send waited for a delayed acknowledgement.

@@ -9,6 +9,7 @@ mod layout;
 mod machines;
 mod measured;
 mod repeats;
+mod steps;
 
 use super::model::Run;
 use super::model::metric;
@@ -34,6 +35,7 @@ pub(crate) fn report(run: &Run, spectrum: bool) -> String {
     // Handshakes are all that `connect` asks for.
     if run.plan.scenario != "connect" || run.counts.unique > 0 {
         measured::delivery(&mut lines, run);
+        steps::latencies(&mut lines, run);
         measured::integrity(&mut lines, run);
     }
     measured::fairness(&mut lines, run);

@@ -214,6 +214,8 @@ fn counts(evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
         in_flight: known(in_flight),
         incomplete_events: known(summary.incomplete),
         coalesced_reads: Some(bank.coalesced_reads),
+        spaced: known(bank.spaced),
+        bunched: known(bank.bunched),
         gaps_announced: Some(bank.gaps_announced),
         gaps_late: known(sum(|outcome| outcome.gaps_late)),
         gaps_unfounded: known(sum(|outcome| outcome.gaps_unfounded)),
@@ -269,6 +271,7 @@ fn metrics(run: &mut Run, evidence: &Evidence, total: &Tally, summary: &Summary)
     run.record(metric::DELIVERY_USER, &bank.user, events);
     run.record(metric::DELIVERY_PROBE, &bank.probe, events);
     run.record(metric::CLIENT_HOLD, &bank.hold, events);
+    run.record(metric::BURST, &bank.burst, None);
     run.record(metric::FIRST, &summary.first, events);
     run.record(metric::HALF, &summary.half, Some(summary.half.len()));
     run.record(metric::LAST, &summary.last, events);

@@ -122,6 +122,14 @@ pub(crate) struct Counts {
     pub(crate) incomplete_events: Option<u64>,
     /// Reads that returned several events, so that only the last one's kernel stamp is exact.
     pub(crate) coalesced_reads: Option<u64>,
+    /// Deliveries that were sent 5 ms or more behind the one before at the same subscriber; counted
+    /// at some thousand subscribers at most.
+    #[serde(default)]
+    pub(crate) spaced: Option<u64>,
+    /// Of these, deliveries that arrived together with the one before, within a tenth of that time:
+    /// something gathers events before it sends them on.
+    #[serde(default)]
+    pub(crate) bunched: Option<u64>,
     /// Gaps that the server itself announced in a stream.
     pub(crate) gaps_announced: Option<u64>,
     /// Of these, gaps announced only after an event from behind them had been delivered: the

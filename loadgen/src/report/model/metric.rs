@@ -26,6 +26,8 @@ pub(crate) const DELIVERY_PROBE: &str = "delivery.probe";
 pub(crate) const DELIVERY_RELATIVE: &str = "delivery.relative";
 /// Time a delivery waited inside the load generator.
 pub(crate) const CLIENT_HOLD: &str = "client.hold";
+/// Time between bursts of events that were sent apart.
+pub(crate) const BURST: &str = "burst";
 /// Time to the first subscriber, per event.
 pub(crate) const FIRST: &str = "first";
 /// Time to half of the subscribers, per event.
@@ -170,6 +172,13 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         per: Per::Delivery,
         short: "our own delay, inside the figures above",
         text: "from the kernel's receive stamp to the read in user space: the load generator's own delay",
+    },
+    Definition {
+        name: BURST,
+        title: "burst",
+        per: Per::Delivery,
+        short: "from burst to burst",
+        text: "from the beginning of one burst to that of the next, where events that were sent apart arrive together",
     },
     Definition {
         name: CONNECT_TCP,

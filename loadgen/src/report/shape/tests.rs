@@ -77,3 +77,20 @@ fn a_slow_ramp_is_no_step() {
     even(&mut tcp, 1_500 * MS, 1_600 * MS, 20);
     assert_eq!(steps(&tcp, None, None), Vec::<String>::new(), "no timer of a SYN");
 }
+
+#[test]
+fn a_stream_that_comes_in_bursts_is_named_with_its_period() {
+    let note = |spaced, bunched| {
+        let mut run = Run::default();
+        (run.counts.spaced, run.counts.bunched) = (Some(spaced), Some(bunched));
+        let mut bursts = metric::new_histogram();
+        bursts.record_n(250 * MS, 100).unwrap();
+        run.record(metric::BURST, &bursts, None);
+        annotate(&mut run);
+        run.notes.join("")
+    };
+    let text = note(1_000, 900);
+    assert!(text.contains("90") && text.contains("250 ms"), "{text}");
+    assert_eq!(note(1_000, 249), "");
+    assert_eq!(note(99, 90), "");
+}

@@ -3,6 +3,7 @@
 
 use super::layout::{CELL, TITLE, block, blocks, table};
 use super::position;
+use crate::report::figure::Figure;
 use crate::report::model::Run;
 use crate::report::model::counts::Wave;
 use crate::report::model::metric::{self, Per};
@@ -59,11 +60,14 @@ pub(super) fn delivery(lines: &mut Vec<String>, run: &Run) {
     parts.extend(run.rates.deliveries.map(|rate| format!("{} deliveries/s", unit::short(rate))));
     parts.extend(run.rates.payload_bytes.map(|rate| format!("{}/s of data", unit::bytes(rate))));
     parts.extend(run.rates.wire_bytes.map(|rate| format!("{}/s read", unit::bytes(rate))));
+    let bunched = Figure::named("bunched").ok().and_then(|figure| figure.read(run));
+    let bunched = bunched.filter(|share| *share >= BUNCHED_SHARE_MIN);
+    parts.extend(bunched.map(|share| format!("{} in bursts", unit::percent(share))));
     lines.push(String::new());
     blocks(lines, "DELIVERY", &parts);
     table(lines, run, |definition| {
         matches!(definition.per, Per::Delivery | Per::Event)
-            && definition.name != metric::CLIENT_HOLD
+            && ![metric::CLIENT_HOLD, metric::BURST].contains(&definition.name)
     });
     if let Some(floor) = &run.rig.bandwidth_floor {
         lines.push(format!(
@@ -118,6 +122,9 @@ pub(super) fn integrity(lines: &mut Vec<String>, run: &Run) {
     blocks(lines, "", &text);
     offences(lines, run);
 }
+
+/// Share of deliveries in bursts below which nobody needs to know.
+const BUNCHED_SHARE_MIN: f64 = 0.01;
 
 /// Occurrences of each kind that are named in the text; the JSON has more.
 const NAMED_MAX: usize = 3;
