@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::inject::Injection;
-use super::procfs;
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
 use crate::client::life::Life;
 use crate::pace::Pace;
