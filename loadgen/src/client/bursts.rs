@@ -102,8 +102,8 @@ mod tests {
 
     #[test]
     fn a_proxy_that_flushes_every_so_often_shows_its_period() {
-        for period in [50, 100, 1_000] {
-            let bank = counted((0..1_000).map(|k| (k * 10, (k * 10).div_ceil(period) * period)));
+        for period in [50u64, 100, 1_000] {
+            let bank = counted((0..1_000u64).map(|k| (k * 10, (k * 10).div_ceil(period) * period)));
             assert_eq!(bank.spaced, 999);
             let bursts = 10_000 / period;
             assert!(bank.bunched.abs_diff(999 - bursts) <= 2, "{period}: {}", bank.bunched);
