@@ -65,9 +65,9 @@ fn subscribers_with_lives_come_anew_and_miss_nothing_that_they_were_due_for() {
     let run: Value = serde_json::from_slice(&output.stdout).expect("a report");
     assert_eq!(output.status.code(), Some(0), "{}", run["verdict"]);
     assert_eq!(run["plan"]["life"], "exp:0.2s");
-    // Some 525 lives end in 2.1 s; who was there first came before.
+    // 250 lives end in a second, of which there are more than two; 50 came before.
     let connects = run["metrics"]["connect.ready"]["n"].as_u64().expect("a count");
-    assert!((400..750).contains(&connects), "{connects}");
+    assert!(connects > 400, "{connects}");
     assert_eq!((&run["counts"]["lost"], &run["counts"]["duplicate"]), (&0.into(), &0.into()));
     assert_eq!(run["counts"]["disconnects"], serde_json::json!({}));
     assert!(run["counts"]["unique"].as_u64().expect("a count") > 10_000);

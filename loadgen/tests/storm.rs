@@ -142,7 +142,7 @@ fn what_a_storm_cannot_prove_is_refused_before_it_begins() {
         (&["--publish-body", "x"], "{data}"),
         (&["--size", "64:4k"], "one --size"),
         (&["--size", "64:50%,1k:50%"], "one --size"),
-        (&["--rate", "5:10"], "one --rate"),
+        (&["--rate", "5:10"], "one rate"),
         (&["--cut", "server"], "--spawn"),
         (&["--subscribers", "0"], "1 or more"),
         (&["--waves", "0"], "1 or more"),
