@@ -49,7 +49,6 @@ const ARRIVALS = {
 const CLOCKS = {
   single: "one machine publishes and receives",
   swarm: "each machine times its own events",
-  offset: "clocks compared over the network",
   none: "no publisher's clock: relative figures only",
 };
 

@@ -19,6 +19,8 @@ use crate::clock;
 pub(crate) struct Pack {
     /// Its place among the threads.
     pub(crate) thread: usize,
+    /// The number of the first subscriber of this machine, among those of all.
+    pub(crate) first: u32,
     /// Which subscribers are its own.
     pub(crate) deal: Deal,
     /// Sockets of one ring: the limit on descriptors is the limit of its table.
@@ -53,6 +55,11 @@ impl Pack {
     /// Whether its subscribers are the probes.
     pub(crate) fn is_probing(&self) -> bool {
         self.deal.is_probing(self.thread)
+    }
+
+    /// The topic of a subscriber, by its place in the connect order.
+    pub(crate) fn topic(&self, order: usize) -> u32 {
+        self.topics.of(self.first as usize + order)
     }
 
     /// Whether a subscriber, by its place in the connect order, reads slowly. Slow ones are

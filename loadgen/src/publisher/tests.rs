@@ -20,11 +20,13 @@ fn course() -> Arc<Course> {
         size: Size::between(64, 90),
         topics: 2,
         publishers: 1,
+        machines: 1,
         seed: 5,
     };
     Arc::new(Course::new(course::Plan {
         schedule: Schedule::new(&outline).unwrap(),
         run: 77,
+        machine: 0,
         window_ns: 0..outline.length_ns,
         guard_ns: 0,
         horizon_ns: 1_000_000_000,

@@ -168,7 +168,6 @@ pub(crate) fn clock(run: &Run) -> String {
     let mode = match run.clock.mode.as_str() {
         "single" => "one machine publishes and receives",
         "swarm" => "each machine times its own events",
-        "offset" => "clocks compared over the network",
         "none" => "no publisher's clock: relative figures only",
         other => other,
     };

@@ -25,8 +25,15 @@ use crate::report::model::{Run, metric};
 use crate::schedule::Arrival;
 use events::Summary;
 
+/// A report, and what the one of several machines needs of it beside.
+pub(super) struct Assembled {
+    pub(super) run: Run,
+    /// Which of the measured events did not reach everybody in time.
+    pub(super) incomplete_events: Vec<bool>,
+}
+
 /// Makes the report of a run, without verdict and objectives.
-pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
+pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Assembled {
     let mut run = Run::new(crate::cli::command(), args.seed, evidence.course.began_ns);
     run.name.clone_from(&args.name);
     run.labels = args.label.iter().cloned().collect();
@@ -36,7 +43,7 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     run.marks = std::mem::take(&mut evidence.marks);
     run.notes = run.marks.iter().map(|mark| format!("injected: {}", mark.text)).collect();
     run.timeline = std::mem::take(&mut evidence.timeline);
-    run.clock = clock_of(evidence);
+    run.clock = clock_of(args, evidence);
     let total = std::mem::take(&mut evidence.collector.total);
     let mut summary = events::summarize(evidence);
     if let Some(relative) = &evidence.course.relative {
@@ -47,7 +54,7 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     evidence.refused_but_delivered = summary.refused_but_delivered;
     run.connect = connect(args, evidence, &total);
     run.publish = publish(evidence);
-    run.counts = counts(evidence, &total, &summary);
+    run.counts = counts(args, evidence, &total, &summary);
     run.rates = rates(&run, args, &total);
     metrics(&mut run, evidence, &total, &summary);
     run.fairness = Fairness::of(&moments(evidence, &summary, args.subscribers.0 as usize));
@@ -64,7 +71,7 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     run.rig = evidence.observer.rig(series::busiest_thread(evidence, &run), cpus);
     let speed = args.link.map(|link| link.0).or_else(|| link::bits_per_second(&evidence.urls));
     run.rig.bandwidth_floor = speed.and_then(|speed| bandwidth_floor(&run, speed));
-    run
+    Assembled { run, incomplete_events: summary.incomplete_events }
 }
 
 fn target(args: &Args, evidence: &Evidence) -> Target {
@@ -138,11 +145,12 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
     }
 }
 
-fn clock_of(evidence: &Evidence) -> Clock {
+fn clock_of(args: &Args, evidence: &Evidence) -> Clock {
+    let timed = if args.seat.is_shared() { "swarm" } else { "single" };
     Clock {
         domain: "realtime".to_owned(),
         rx: if evidence.stamped { "kernel" } else { "user" }.to_owned(),
-        mode: if evidence.outline.rate.is_some() { "single" } else { "none" }.to_owned(),
+        mode: if evidence.outline.rate.is_some() { timed } else { "none" }.to_owned(),
         agents: Vec::new(),
     }
 }
@@ -165,7 +173,8 @@ fn connect(args: &Args, evidence: &Evidence, total: &Tally) -> Connect {
 fn publish(evidence: &Evidence) -> Option<Publish> {
     let (measured, fates) = evidence.published.as_ref()?;
     let mut publish = Publish { withheld: measured.withheld, ..Publish::default() };
-    for event in evidence.course.measured() {
+    let (course, events) = (&evidence.course, evidence.course.schedule.events());
+    for event in course.measured().filter(|&event| course.is_own(events[event].stream)) {
         publish.planned += 1;
         let fate = fates.of(event);
         publish.sent += u64::from(fate != Fate::Planned);
@@ -177,7 +186,7 @@ fn publish(evidence: &Evidence) -> Option<Publish> {
     Some(publish)
 }
 
-fn counts(evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
+fn counts(args: &Args, evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
     let bank = &total.measured;
     let planned = evidence.outline.rate.is_some();
     let known = |count: u64| planned.then_some(count);
@@ -210,7 +219,7 @@ fn counts(evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
             .iter()
             .map(|(reason, count)| ((*reason).to_owned(), *count))
             .collect(),
-        offences: events::offences(evidence, summary),
+        offences: events::offences(evidence, summary, args.seat.first),
     }
 }
 
@@ -236,7 +245,7 @@ fn metrics(run: &mut Run, evidence: &Evidence, total: &Tally, summary: &Summary)
     let events = Some(summary.events);
     // A delivery that did not come within the horizon took longer: left out, the worst deliveries
     // would improve every percentile.
-    let (horizon_ns, missing) = (evidence.course.horizon_ns, summary.missing());
+    let (horizon_ns, missing) = (evidence.course.horizon_ns, summary.own_missing);
     let with_missing = |histogram: &Histogram<u64>| {
         let mut histogram = histogram.clone();
         if missing > 0 {

@@ -16,11 +16,13 @@ fn recorder(subscribers: usize) -> Recorder {
         size: Size::between(64, 64),
         topics: 1,
         publishers: 1,
+        machines: 1,
         seed: 1,
     };
     let course = Course::new(Plan {
         schedule: Schedule::new(&outline).unwrap(),
         run: 9,
+        machine: 0,
         window_ns: 1_000_000_000..2_000_000_000,
         guard_ns: 50_000_000,
         horizon_ns: 500_000_000,
