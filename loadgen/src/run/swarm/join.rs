@@ -149,7 +149,9 @@ fn verdict(agents: &[Agent], runs: &[Run], all: &Run) -> Verdict {
             if reason.code == "events" {
                 continue;
             }
+            // All were interrupted, or none: one alone would have been lost.
             let text = match reason.status {
+                _ if reason.code == "interrupted" => reason.text.clone(),
                 Status::Valid => reason.text.clone(),
                 _ => format!("agent {}: {}", agent.host, reason.text),
             };
