@@ -90,6 +90,12 @@ def server_of(text):
 
 def run(scenario, options):
     """Runs all rounds of a scenario, writes raw reports and summary, prints the summary."""
+    rounds = measured(scenario, options)
+    return report(scenario.name, scenario.question, rounds, scenario.figures, options)
+
+
+def measured(scenario, options):
+    """All rounds of a scenario; raw reports are written."""
     options = argparse.Namespace(**vars(options))  # the scenario's own numbers are not others'
     options.subscribers = options.subscribers or scenario.subscribers
     options.warm_up = scenario.warm_up if options.warm_up is None else options.warm_up
@@ -97,8 +103,7 @@ def run(scenario, options):
     servers = [floor] + [server for server in options.servers if server.name != floor.name]
     subjects = {server.name: partial(run_once, scenario.measure, server, options)
                 for server in servers}
-    rounds = run_rounds(scenario.name, subjects, options)
-    return report(scenario.name, scenario.question, rounds, scenario.figures, options)
+    return run_rounds(scenario.name, subjects, options)
 
 
 def run_rounds(name, subjects, options):

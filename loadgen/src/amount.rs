@@ -1,4 +1,4 @@
-//! Amounts on the command line: `200k`, `64KiB`, `1.5s`, `20:200/30s`, `5%`.
+//! Amounts on the command line: `200k`, `64KiB`, `1.5s`, `2.5k` a second, `5%`.
 
 mod size;
 
@@ -131,25 +131,29 @@ impl FromStr for Share {
     }
 }
 
-/// Events or connects per second over time: `100`, `2.5k`, or a line from one rate to another,
-/// `20:200` over the whole run.
+/// Events or connects per second, the same all the time: `100`, `2.5k`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Rate {
-    /// At the start.
-    pub(crate) from: f64,
-    /// At the end.
-    pub(crate) to: f64,
+pub(crate) struct Rate(pub(crate) f64);
+
+/// Reads events per second, 0 included.
+///
+/// # Errors
+///
+/// If it is no number.
+pub(crate) fn per_second(text: &str) -> Result<f64, String> {
+    scaled(text.trim(), THOUSANDS)
 }
 
 impl FromStr for Rate {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let (from, to) = text.split_once(':').unwrap_or((text, text));
-        let rate = Rate { from: scaled(from, THOUSANDS)?, to: scaled(to, THOUSANDS)? };
-        if rate.from.max(rate.to) <= 0.0 {
-            return Err(format!("{text:?} is no rate above 0"));
+        if text.contains([':', '/', ',', '@']) {
+            return Err(format!("{text:?}: give one rate; only that of run may change over time"));
         }
-        Ok(rate)
+        match per_second(text)? {
+            rate if rate > 0.0 => Ok(Rate(rate)),
+            _ => Err(format!("{text:?} is no rate above 0")),
+        }
     }
 }
 
@@ -168,7 +172,7 @@ mod tests {
         assert_eq!("2".parse(), Ok(Span(Duration::from_secs(2))));
         assert_eq!("5%".parse(), Ok(Share::Part(0.05)));
         assert_eq!("64".parse(), Ok(Share::Count(64)));
-        assert_eq!("20:2k".parse(), Ok(Rate { from: 20.0, to: 2_000.0 }));
+        assert_eq!("2.5k".parse(), Ok(Rate(2_500.0)));
     }
 
     #[test]
@@ -178,6 +182,7 @@ mod tests {
         assert!("fast".parse::<Rate>().unwrap_err().contains("number"));
         assert!("120%".parse::<Share>().is_err());
         assert!("0".parse::<Rate>().is_err());
+        assert!("1:2".parse::<Rate>().unwrap_err().contains("one rate"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod failure;
 mod find;
 mod http;
 mod ledger;
+mod pace;
 mod profile;
 mod publisher;
 mod report;

@@ -12,7 +12,8 @@
 //! Of a run on several machines each draws up the whole plan and sends its part of it: every topic
 //! has streams of every machine, and the events, in order of time, fall to the machines in turn.
 
-use crate::amount::{Rate, Size};
+use crate::amount::Size;
+use crate::pace::Curve;
 
 /// Events of one run at most: 16 bytes each, and some more per reading thread.
 const EVENTS_COUNT_MAX: usize = 50_000_000;
@@ -20,12 +21,11 @@ const EVENTS_COUNT_MAX: usize = 50_000_000;
 /// What the plan is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Outline {
-    /// Events per second; `None` publishes nothing.
-    pub(crate) rate: Option<Rate>,
-    /// Whether intended times are evenly spaced or drawn (a Poisson process of that rate).
+    /// Events per second over warm-up and measured window; `None` publishes nothing.
+    pub(crate) curve: Option<Curve>,
+    /// Whether the planned count is walked in steps of one event or in random ones (a Poisson
+    /// process of that rate).
     pub(crate) arrival: Arrival,
-    /// Warm-up and measured window together, in nanoseconds.
-    pub(crate) length_ns: u64,
     /// Payload sizes.
     pub(crate) size: Size,
     /// Topics published to, in turn.
@@ -84,7 +84,8 @@ impl Schedule {
         let mut random = fastrand::Rng::with_seed(outline.seed);
         let mut events = Vec::new();
         let mut work = 0.0;
-        while let Some(at_ns) = outline.due(work) {
+        let mut walk = outline.curve.as_ref().map(Curve::walk);
+        while let Some(at_ns) = walk.as_mut().and_then(|walk| walk.due(work)) {
             if events.len() == EVENTS_COUNT_MAX {
                 return Err(format!(
                     "the plan has more than {EVENTS_COUNT_MAX} events; \
@@ -166,30 +167,6 @@ impl Schedule {
     }
 }
 
-impl Outline {
-    /// When the plan has done `work` events: the inverse of the planned count over time.
-    fn due(&self, work: f64) -> Option<u64> {
-        let rate = self.rate?;
-        let length = self.length_ns as f64 / 1e9;
-        // Count after t: from*t + slope*t^2/2. Its root is written so that a slope of zero, or
-        // a tiny one, loses no digits.
-        let slope = (rate.to - rate.from) / length;
-        let root = rate.from * rate.from + 2.0 * slope * work;
-        if root < 0.0 {
-            return None;
-        }
-        let at = if work == 0.0 { 0.0 } else { 2.0 * work / (rate.from + root.sqrt()) };
-        (at < length).then(|| (at * 1e9).round() as u64)
-    }
-
-    /// Planned events per second at a time.
-    pub(crate) fn rate_at(&self, at_ns: u64) -> Option<f64> {
-        let rate = self.rate?;
-        let share = (at_ns as f64 / self.length_ns as f64).clamp(0.0, 1.0);
-        Some(rate.from + (rate.to - rate.from) * share)
-    }
-}
-
 /// Sorts event numbers by stream, keeping their order: a counting sort.
 fn index(events: &[Event], stream_count: usize) -> (Vec<u32>, Vec<u32>) {
     let mut start = vec![0u32; stream_count + 1];
@@ -213,11 +190,10 @@ fn index(events: &[Event], stream_count: usize) -> (Vec<u32>, Vec<u32>) {
 mod tests {
     use super::*;
 
-    fn outline(from: f64, to: f64, seconds: u64) -> Outline {
+    fn outline(pace: &str, seconds: u64) -> Outline {
         Outline {
-            rate: Some(Rate { from, to }),
+            curve: Some(Curve::new(pace.parse().unwrap(), 0..seconds * 1_000_000_000)),
             arrival: Arrival::Fixed,
-            length_ns: seconds * 1_000_000_000,
             size: Size::between(100, 100),
             topics: 1,
             publishers: 1,
@@ -228,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_fixed_rate_is_a_comb() {
-        let schedule = Schedule::new(&outline(20.0, 20.0, 60)).unwrap();
+        let schedule = Schedule::new(&outline("20", 60)).unwrap();
         assert_eq!(schedule.events().len(), 1_200);
         for (number, event) in schedule.events().iter().enumerate() {
             assert_eq!(event.at_ns, number as u64 * 50_000_000);
@@ -237,8 +213,8 @@ mod tests {
 
     #[test]
     fn a_ramp_spends_its_rate_where_it_says() {
-        for (from, to) in [(0.0, 100.0), (100.0, 0.0), (10.0, 90.0)] {
-            let schedule = Schedule::new(&outline(from, to, 10)).unwrap();
+        for (from, to) in [(0.0f64, 100.0f64), (100.0, 0.0), (10.0, 90.0)] {
+            let schedule = Schedule::new(&outline(&format!("{from}:{to}"), 10)).unwrap();
             let half = schedule.due_before(0, 5_000_000_000);
             let expected = (from * 5.0 + (to - from) * 0.5 * 2.5).round() as u32;
             assert!(half.abs_diff(expected) <= 1, "{from}:{to}: {half}, not {expected}");
@@ -249,21 +225,30 @@ mod tests {
 
     #[test]
     fn poisson_times_keep_the_rate_and_follow_the_seed() {
-        let plan = |seed| {
+        let plan = |pace, seed| {
             let arrival = Arrival::Poisson;
-            Schedule::new(&Outline { arrival, seed, ..outline(1e4, 1e4, 10) }).unwrap()
+            Schedule::new(&Outline { arrival, seed, ..outline(pace, 10) }).unwrap()
         };
-        let schedule = plan(1);
-        // Six standard deviations of a Poisson count of 100,000.
-        assert!(schedule.events().len().abs_diff(100_000) < 1_900);
-        assert_eq!(schedule, plan(1));
-        assert_ne!(schedule, plan(2));
+        // Each is 100,000 events in ten seconds, and by half time as many as it says.
+        for (pace, half) in [
+            ("10k", 50_000u32),
+            ("0:20k", 25_000),
+            ("5k/5s,15k/5s", 25_000),
+            ("sine:0:20k/20s", 18_169),
+        ] {
+            let schedule = plan(pace, 1);
+            // Six standard deviations of a Poisson count.
+            assert!(schedule.events().len().abs_diff(100_000) < 1_900, "{pace}");
+            assert!(schedule.due_before(0, 5_000_000_000).abs_diff(half) < 1_350, "{pace}");
+            assert_eq!(schedule, plan(pace, 1));
+            assert_ne!(schedule, plan(pace, 2));
+        }
     }
 
     #[test]
     fn every_event_is_found_again_by_stream_and_sequence() {
         for (topics, publishers) in [(1, 1), (3, 1), (3, 2), (1, 4), (2, 5)] {
-            let outline = Outline { topics, publishers, ..outline(100.0, 100.0, 1) };
+            let outline = Outline { topics, publishers, ..outline("100", 1) };
             let schedule = Schedule::new(&outline).unwrap();
             let mut found = 0;
             for stream in 0..schedule.stream_count() as u32 {
@@ -286,7 +271,7 @@ mod tests {
         for (topics, publishers, machines) in
             [(1, 1, 1), (1, 1, 2), (5, 2, 3), (2, 4, 2), (1, 3, 4), (7, 1, 2), (3, 6, 1)]
         {
-            let outline = Outline { topics, publishers, machines, ..outline(1e3, 1e3, 1) };
+            let outline = Outline { topics, publishers, machines, ..outline("1k", 1) };
             let schedule = Schedule::new(&outline).unwrap();
             let alone = Schedule::new(&Outline { machines: 1, ..outline }).unwrap();
             let mut shares = vec![0u32; machines as usize];
@@ -321,7 +306,7 @@ mod tests {
 
     #[test]
     fn nothing_is_planned_without_a_rate() {
-        let schedule = Schedule::new(&Outline { rate: None, ..outline(1.0, 1.0, 9) }).unwrap();
+        let schedule = Schedule::new(&Outline { curve: None, ..outline("1", 9) }).unwrap();
         assert!(schedule.events().is_empty());
     }
 }

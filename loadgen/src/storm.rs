@@ -146,8 +146,8 @@ impl Args {
         if self.cut == CutBy::Server && self.spawn.is_none() {
             return Err("--cut server needs --spawn: only then can it be started again".to_owned());
         }
-        if self.rate.from != self.rate.to || self.size.min() != self.size.max() {
-            return Err("a storm has one --rate and one --size; ranges are for run".to_owned());
+        if self.size.min() != self.size.max() {
+            return Err("a storm has one --size; ranges are for run".to_owned());
         }
         if self.waves == 0 {
             return Err("--waves 0 cuts nobody off; give 1 or more".to_owned());
@@ -244,7 +244,7 @@ impl Storm {
         let (recipe, size) = (self.recipe.clone(), self.args.size.min());
         let payloads = self.fleet.payloads().clone();
         let publishing =
-            Publishing { address: recipe.address, events_per_second: self.args.rate.from };
+            Publishing { address: recipe.address, events_per_second: self.args.rate.0 };
         let request = move |number| {
             let (mut out, mut places) = (Vec::new(), Vec::new());
             recipe.write(&[(0, size)], &mut out, &mut places);

@@ -339,7 +339,9 @@ fn url_patterns_that_are_wrong_or_too_large_are_refused() {
     ] {
         assert!(Selector::url_pattern(pattern, base).is_err(), "{pattern}");
     }
-    for pattern in ["/([a-z/]+)", "/(a(?:[b]|\\])+)", "/\\(\\]", "https://e.com:8080/:id(\\d+)"] {
+    for pattern in
+        ["/([a-z/]+)", "/(a(?:[b]|\\])+)", "/\\(\\]", "/:id/\\]", "https://e.com:8080/:id(\\d+)"]
+    {
         assert!(Selector::url_pattern(pattern, BASE).is_ok(), "{pattern}");
     }
     let other = Selector::url_pattern("/a", "https://example.org/hub").unwrap();

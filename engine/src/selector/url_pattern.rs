@@ -138,16 +138,16 @@ fn key_of_pattern(pattern: &UrlPattern<LazyRegex>) -> String {
 }
 
 /// True when a `]` outside regular expressions closes no `[`. `urlpattern` 0.6.0 counts brackets of
-/// host names, escaped ones too, and below zero where there is one too many. Only behind a colon can
-/// there be a host name. What only begins like a regular
-/// expression is an error of every pattern, and here already: its brackets would count.
+/// host names, escaped ones too, and below zero where there is one too many. Only behind a colon that
+/// begins no name can there be a host name. What only begins like a regular expression is an error of
+/// every pattern, and here already: its brackets would count.
 fn has_stray_bracket(text: &str) -> bool {
     let (mut open, mut has_colon, mut chars) = (0_usize, false, text.chars());
     while let Some(char) = chars.next() {
         let is_escaped = char == '\\';
         match if is_escaped { chars.next().unwrap_or(char) } else { char } {
             '(' if !is_escaped && !skip_group(&mut chars) => return true,
-            ':' => has_colon = true,
+            ':' => has_colon |= is_escaped || !chars.clone().next().is_some_and(begins_name),
             '[' | ']' if is_escaped && !has_colon => {}
             // What opens before a host name does not count in it.
             '/' | '@' => open = 0,
@@ -158,6 +158,11 @@ fn has_stray_bracket(text: &str) -> bool {
         }
     }
     false
+}
+
+/// Whether a name begins so for certain (WHATWG URL Pattern, "is a valid name code point").
+fn begins_name(char: char) -> bool {
+    char.is_ascii_alphabetic() || "_$".contains(char)
 }
 
 /// Skips a regular expression behind its `(`; false when it is none that URL Patterns know (WHATWG

@@ -102,3 +102,17 @@ export async function opened(next) {
   do event = await next(); while (event.type === 'error' && event.state === 0);
   assert.deepEqual(event, { type: 'open' });
 }
+
+/** Gives `plays` with the browser, one after the other, and ends the process: 0 if all went well. */
+export async function act(browser, plays) {
+  process.on('exit', () => browser.stop());
+  for (const play of plays) {
+    try {
+      await play(browser);
+    } catch (error) {
+      console.error(`${play.name}: ${error.stack}`);
+      process.exit(1);
+    }
+  }
+  process.exit(0);
+}

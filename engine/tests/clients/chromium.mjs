@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import http from 'node:http';
-import { Browser, WATCH, opened } from './browser.mjs';
+import { Browser, WATCH, act, opened } from './browser.mjs';
 import { Cutter, publish } from './play.mjs';
 
 const [engine, pagePort] = process.argv.slice(2);
@@ -109,13 +109,4 @@ await new Promise(resolve => pages.listen(Number(pagePort), '127.0.0.1', resolve
 pages.unref();
 
 const browser = new Browser();
-process.on('exit', () => browser.stop());
-for (const play of [otherOrigin, foreignOrigin, startPage]) {
-  try {
-    await play(browser);
-  } catch (error) {
-    console.error(`${play.name}: ${error.stack}`);
-    process.exit(1);
-  }
-}
-process.exit(0);
+await act(browser, [otherOrigin, foreignOrigin, startPage]);

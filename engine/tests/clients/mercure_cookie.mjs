@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import http from 'node:http';
-import { Browser, WATCH, opened } from './browser.mjs';
+import { Browser, WATCH, act, opened } from './browser.mjs';
 import { Cutter } from './play.mjs';
 import { PATH, publishUpdate, sign } from './mercure_play.mjs';
 
@@ -102,13 +102,4 @@ async function foreignOrigin(browser) {
 }
 
 const browser = new Browser(['--host-resolver-rules=MAP *.mercure.test 127.0.0.1']);
-process.on('exit', () => browser.stop());
-for (const play of [privateUpdates, foreignOrigin]) {
-  try {
-    await play(browser);
-  } catch (error) {
-    console.error(`${play.name}: ${error.stack}`);
-    process.exit(1);
-  }
-}
-process.exit(0);
+await act(browser, [privateUpdates, foreignOrigin]);

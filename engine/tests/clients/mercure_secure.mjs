@@ -11,7 +11,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Browser, WATCH, opened } from './browser.mjs';
+import { Browser, WATCH, act, opened } from './browser.mjs';
 import { Cutter } from './play.mjs';
 import { PATH, publishUpdate, sign } from './mercure_play.mjs';
 
@@ -124,13 +124,4 @@ async function foreignOrigin(browser) {
 const browser = new Browser([
   '--host-resolver-rules=MAP *.mercure.test 127.0.0.1', '--ignore-certificate-errors',
 ]);
-process.on('exit', () => browser.stop());
-for (const play of [privateUpdates, foreignOrigin]) {
-  try {
-    await play(browser);
-  } catch (error) {
-    console.error(`${play.name}: ${error.stack}`);
-    process.exit(1);
-  }
-}
-process.exit(0);
+await act(browser, [privateUpdates, foreignOrigin]);

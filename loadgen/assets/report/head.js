@@ -8,13 +8,18 @@ function payloads(size) {
   return `(${size.parts.map((part) => `${percent(part.share)} ${payload(part)}`).join(", ")})`;
 }
 
+// The rate over time, as the text report says it.
+function pace({ pace: form, rate }) {
+  if (form?.startsWith("@")) return `the trace ${form.slice(1)}`;
+  if (form) return `${form} events/s`;
+  const [from, to] = [rate[0][1], rate[rate.length - 1][1]];
+  return `${short(from)}${from === to ? "" : ` to ${short(to)}`} events/s`;
+}
+
 function plan(run) {
   const p = run.plan;
   const size = p.size ? ` × ${payloads(p.size)}` : "";
-  const rates = p.rate.map(([, r]) => r);
-  const load = rates.length
-    ? `${short(rates[0])}${rates.length > 1 ? ` to ${short(rates[rates.length - 1])}` : ""} events/s ${p.arrival ?? ""}${size}`
-    : "publishes nothing";
+  const load = p.rate.length ? `${pace(p)} ${p.arrival ?? ""}${size}` : "publishes nothing";
   const topics = `${count(p.topics)} topic${p.topics === 1 ? "" : "s"}`;
   return `${count(p.subscribers)} subscribers · ${load}, ${topics} · ${length(p.phases.measure_ns)}${p.phases.warmup_ns ? ` after ${length(p.phases.warmup_ns)} warm-up` : ""}`;
 }

@@ -90,10 +90,10 @@ pub(crate) fn divide(args: &Args, agents: usize) -> Result<Vec<Plan>, String> {
         let mut flags = vec![("subscribers".to_owned(), subscribers.to_string())];
         let mut flag = |name: &str, value: String| flags.push((name.to_owned(), value));
         if let Some(rate) = args.connect_rate {
-            flag("connect-rate", (rate.from / of as f64).to_string());
+            flag("connect-rate", (rate.0 / of as f64).to_string());
         }
         if let Some(rate) = args.churn {
-            flag("churn", (rate.from / of as f64).to_string());
+            flag("churn", (rate.0 / of as f64).to_string());
         }
         let slow = share(slow_of_all, machine, of);
         if let Some(plan) = args.slow.filter(|_| slow > 0) {

@@ -3,20 +3,23 @@ use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::amount::{Rate, Size};
+use crate::amount::Size;
 use crate::client::course;
 use crate::client::fleet::TopicName;
+use crate::pace::Curve;
 use crate::profile::{Profile, Url, Wishes};
 use crate::schedule::{Arrival, Outline, Schedule};
 use crate::stamp::Found;
 
 const EVENTS: usize = 60;
 
+/// So many at 2,000 a second.
+const LENGTH_NS: u64 = EVENTS as u64 * 500_000;
+
 fn course() -> Arc<Course> {
     let outline = Outline {
-        rate: Some(Rate { from: 2_000.0, to: 2_000.0 }),
+        curve: Some(Curve::new("2000".parse().unwrap(), 0..LENGTH_NS)),
         arrival: Arrival::Fixed,
-        length_ns: EVENTS as u64 * 500_000,
         size: Size::between(64, 90),
         topics: 2,
         publishers: 1,
@@ -27,7 +30,7 @@ fn course() -> Arc<Course> {
         schedule: Schedule::new(&outline).unwrap(),
         run: 77,
         machine: 0,
-        window_ns: 0..outline.length_ns,
+        window_ns: 0..LENGTH_NS,
         guard_ns: 0,
         horizon_ns: 1_000_000_000,
         began_ns: clock::now_ns(),

@@ -172,7 +172,11 @@ fn differences(a: &Plan, b: &Plan) -> Vec<String> {
     if a.subscribers != b.subscribers {
         found.push(format!("{} and {} subscribers", a.subscribers, b.subscribers));
     }
-    if a.rate != b.rate || a.arrival != b.arrival || a.size != b.size || a.topics != b.topics {
+    if (&a.rate, &a.pace) != (&b.rate, &b.pace)
+        || a.arrival != b.arrival
+        || a.size != b.size
+        || a.topics != b.topics
+    {
         found.push(format!("{} and {}", text::load(a), text::load(b)));
     }
     if a.horizon_ns != b.horizon_ns {

@@ -390,7 +390,9 @@ fn objectives(runs: &[Run], merged: &Run) -> Vec<super::model::verdict::SloResul
 fn notes(runs: &[Run], order: Order) -> Vec<String> {
     let mut notes: Vec<String> = runs.iter().flat_map(|run| run.notes.clone()).collect();
     notes.dedup();
-    let plan = |run: &Run| (run.plan.rate.clone(), run.plan.size.clone(), run.plan.topics);
+    let plan = |run: &Run| {
+        (run.plan.rate.clone(), run.plan.pace.clone(), run.plan.size.clone(), run.plan.topics)
+    };
     let alike = runs.iter().all(|run| {
         let same_size = run.plan.subscribers == runs[0].plan.subscribers;
         plan(run) == plan(&runs[0]) && (same_size || order == Order::Parallel)

@@ -141,14 +141,25 @@ pub(crate) fn load(plan: &Plan) -> String {
     };
     let rate = match plan.rate.as_slice() {
         [] => return format!("publishes nothing, {topics}"),
-        [[_, rate]] => format!("{} events/s", unit::short(*rate)),
-        [[_, from], .., [_, to]] => {
-            format!("{} to {} events/s", unit::short(*from), unit::short(*to))
-        }
+        points => rate(points, plan.pace.as_deref()),
     };
     let arrival = plan.arrival.as_deref().unwrap_or("");
     let size = plan.size.as_ref().map_or_else(String::new, |size| format!(" x {}", sizes(size)));
     format!("{rate} {arrival}{size}, {topics}")
+}
+
+/// A rate over time in a few words.
+fn rate(points: &[[f64; 2]], pace: Option<&str>) -> String {
+    match (pace.map(|pace| (pace, pace.strip_prefix('@'))), points) {
+        (Some((_, Some(path))), _) => format!("the trace {path}"),
+        (Some((pace, None)), _) => format!("{pace} events/s"),
+        (None, [[_, from], .., [_, to]]) if from != to => {
+            format!("{} to {} events/s", unit::short(*from), unit::short(*to))
+        }
+        (None, points) => {
+            format!("{} events/s", unit::short(points.first().map_or(0.0, |it| it[1])))
+        }
+    }
 }
 
 /// Payload sizes in a few words.

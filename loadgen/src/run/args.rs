@@ -4,11 +4,13 @@ mod choice;
 mod sense;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::inject::Injection;
 use super::procfs;
 use super::seat::Seat;
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
+use crate::pace::Pace;
 use crate::profile::field::{self, Fields};
 use crate::profile::{Profile, Wishes};
 use crate::report::objective::Objective;
@@ -16,6 +18,9 @@ use crate::report::output;
 use crate::schedule::Arrival;
 
 pub(crate) use choice::{Close, Cpus, SlowPlan, Spread, Stamps};
+
+/// The measured window where nobody said how long.
+const WINDOW: Duration = Duration::from_secs(10);
 
 /// Probes where nobody asked for a number: a thousand events give 64,000 samples of them.
 const PROBES_COUNT: usize = 64;
@@ -48,13 +53,16 @@ pub(crate) struct Args {
     #[arg(short = 'c', long, default_value = "1000", value_name = "N", help_heading = "Plan")]
     pub(crate) subscribers: Count,
 
-    /// Events per second, or from one rate to another (20:200) over the run
+    /// Events per second: one rate; from one to another over the window (20:200); in steps
+    /// (10/30s,20/30s,20:50/1m); as a sine (sine:10:50/60s); or the times of a trace, @FILE with
+    /// seconds, one a line
     #[arg(short, long, default_value = "10", value_name = "RATE", help_heading = "Plan")]
-    pub(crate) rate: Rate,
+    pub(crate) rate: Pace,
 
-    /// Length of the measured window
-    #[arg(short, long, default_value = "10s", value_name = "TIME", help_heading = "Plan")]
-    pub(crate) duration: Span,
+    /// Length of the measured window: unless given, that of the steps or the trace of --rate, else
+    /// 10s
+    #[arg(short, long, value_name = "TIME", help_heading = "Plan")]
+    pub(crate) duration: Option<Span>,
 
     /// Load before it that is not measured
     #[arg(long, default_value = "2s", value_name = "TIME", help_heading = "Plan")]
@@ -290,6 +298,12 @@ impl Args {
             prom: None,
             ..self.clone()
         }
+    }
+
+    /// Length of the measured window.
+    pub(crate) fn window(&self) -> Duration {
+        let own = self.rate.length().filter(|_| !self.no_publish);
+        self.duration.map(|Span(length)| length).or(own).unwrap_or(WINDOW)
     }
 
     /// What was said about the server.

@@ -16,12 +16,13 @@ use crate::amount::{Part, Size};
 use crate::client::record::Outcome;
 use crate::client::tally::Tally;
 use crate::clock;
+use crate::pace::Curve;
 use crate::publisher::Fate;
 use crate::report::model::counts::{Connect, Counts, Publish, Rates, Slow};
 use crate::report::model::fairness::{Fairness, Moments};
 use crate::report::model::host::BandwidthFloor;
 use crate::report::model::plan::{Clock, Phase, PhasePlan, Plan, SizePart, SizePlan, Target};
-use crate::report::model::{Run, metric};
+use crate::report::model::{Mark, Run, metric};
 use crate::schedule::Arrival;
 use events::Summary;
 
@@ -42,6 +43,7 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Assembled {
     run.plan = plan(args, evidence);
     run.marks = std::mem::take(&mut evidence.marks);
     run.notes = run.marks.iter().map(|mark| format!("injected: {}", mark.text)).collect();
+    run.marks.extend(step_marks(evidence));
     run.timeline = std::mem::take(&mut evidence.timeline);
     run.clock = clock_of(args, evidence);
     let total = std::mem::take(&mut evidence.collector.total);
@@ -105,18 +107,15 @@ fn sizes(size: &Size) -> SizePlan {
 
 fn plan(args: &Args, evidence: &Evidence) -> Plan {
     let outline = &evidence.outline;
-    let length_s = outline.length_ns as f64 / 1e9;
-    let rate = outline.rate.map(|rate| match rate.from == rate.to {
-        true => vec![[0.0, rate.from]],
-        false => vec![[0.0, rate.from], [length_s, rate.to]],
-    });
-    let connect_rate = args.connect_rate.map(|rate| rate.from);
-    let published = outline.rate.is_some();
+    let curve = outline.curve.as_ref();
+    let connect_rate = args.connect_rate.map(|rate| rate.0);
+    let published = curve.is_some();
     Plan {
         scenario: args.scenario_kind.to_owned(),
         subscribers: args.subscribers.0,
         connect_rate,
-        rate: rate.unwrap_or_default(),
+        rate: curve.map(Curve::points).unwrap_or_default(),
+        pace: curve.and_then(|curve| curve.pace().shape()),
         arrival: published.then(|| match args.arrival {
             Arrival::Fixed => "fixed".to_owned(),
             Arrival::Poisson => "poisson".to_owned(),
@@ -132,7 +131,7 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
                 .map_or(0, |rate| (args.subscribers.0 as f64 / rate * 1e9) as u64),
             settle_ns: clock::ns(args.settle.0),
             warmup_ns: clock::ns(args.warmup.0),
-            measure_ns: clock::ns(args.duration.0),
+            measure_ns: clock::ns(args.window()),
             drain_ns: clock::ns(args.horizon.0),
         },
         horizon_ns: clock::ns(args.horizon.0),
@@ -145,12 +144,23 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
     }
 }
 
+/// Where each step of the rate begins.
+fn step_marks(evidence: &Evidence) -> Vec<Mark> {
+    let Some(start_ns) = evidence.course.start_ns() else { return Vec::new() };
+    let window = &evidence.course.window_ns;
+    let begin_ns = start_ns - evidence.course.began_ns + window.start;
+    let steps = evidence.outline.curve.as_ref().map(|curve| curve.pace().steps());
+    let inside = steps.unwrap_or_default().into_iter();
+    let inside = inside.filter(|(at_ns, _)| *at_ns < window.end - window.start);
+    inside.map(|(at_ns, text)| Mark { t_ns: begin_ns + at_ns, text }).collect()
+}
+
 fn clock_of(args: &Args, evidence: &Evidence) -> Clock {
     let timed = if args.seat.is_shared() { "swarm" } else { "single" };
     Clock {
         domain: "realtime".to_owned(),
         rx: if evidence.stamped { "kernel" } else { "user" }.to_owned(),
-        mode: if evidence.outline.rate.is_some() { timed } else { "none" }.to_owned(),
+        mode: if evidence.outline.curve.is_some() { timed } else { "none" }.to_owned(),
         agents: Vec::new(),
     }
 }
@@ -188,7 +198,7 @@ fn publish(evidence: &Evidence) -> Option<Publish> {
 
 fn counts(args: &Args, evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
     let bank = &total.measured;
-    let planned = evidence.outline.rate.is_some();
+    let planned = evidence.outline.curve.is_some();
     let known = |count: u64| planned.then_some(count);
     let sum = |of: fn(&Outcome) -> u64| evidence.outcomes.iter().map(of).sum::<u64>();
     let in_flight = sum(|outcome| outcome.in_flight);
@@ -225,7 +235,7 @@ fn counts(args: &Args, evidence: &Evidence, total: &Tally, summary: &Summary) ->
 
 fn rates(run: &Run, args: &Args, total: &Tally) -> Rates {
     let window_ns =
-        run.span(Phase::Measure).map_or(0, |span| span.length_ns).min(clock::ns(args.duration.0));
+        run.span(Phase::Measure).map_or(0, |span| span.length_ns).min(clock::ns(args.window()));
     let seconds = window_ns as f64 / 1e9;
     let each = |count: u64| (seconds > 0.0).then(|| count as f64 / seconds);
     let published = run.publish.as_ref().filter(|publish| publish.planned > 0);

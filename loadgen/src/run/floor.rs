@@ -101,6 +101,9 @@ fn unlike(floor: &Plan, run: &Plan) -> String {
 
 /// The rates of a plan as on the command line.
 fn rate(plan: &Plan) -> String {
+    if let Some(pace) = &plan.pace {
+        return pace.clone();
+    }
     let rates: Vec<String> = plan.rate.iter().map(|[_, rate]| rate.to_string()).collect();
     rates.join(":")
 }

@@ -252,7 +252,7 @@ impl Stage<'_> {
         let planned = self
             .args
             .connect_rate
-            .map(|rate| ((t_ns as f64 / 1e9 * rate.from) as u64).min(self.args.subscribers.0));
+            .map(|rate| ((t_ns as f64 / 1e9 * rate.0) as u64).min(self.args.subscribers.0));
         let failed = self.fleet.sum(|gauges| &gauges.failed);
         self.ramp.push(RampPoint { t_ns, planned, up, failed });
     }
@@ -303,7 +303,7 @@ impl Stage<'_> {
     fn finish(mut self, plan: Plan, hiccups: Histogram<u64>) -> Evidence {
         let ended_ns = clock::now_ns();
         let marks = self.injector.finish(ended_ns, self.course.began_ns);
-        if self.is_interrupted() {
+        if self.is_interrupted() && self.cue.is_none() {
             self.show.say("interrupted: the report covers what was measured");
         }
         let up = self.fleet.sum(|gauges| &gauges.up);

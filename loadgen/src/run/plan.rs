@@ -1,10 +1,11 @@
 //! From flags to what the threads are given.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::args::{Args, Close, Spread, Stamps};
-use crate::amount::{Count, Rate};
+use crate::amount::Count;
 use crate::client::course::{self, Course};
 use crate::client::deal::Deal;
 use crate::client::fleet::{Pack, Request, Slow, TopicName, Topics};
@@ -12,6 +13,7 @@ use crate::client::socket::{self, Setup};
 use crate::client::source::Sources;
 use crate::clock;
 use crate::failure::Failure;
+use crate::pace::Curve;
 use crate::profile::{self, Recipe, Url};
 use crate::schedule::{Outline, Schedule};
 
@@ -38,6 +40,12 @@ pub(super) struct Plan {
     request: Arc<Request>,
 }
 
+/// The measured window, from the start of the warm-up.
+fn window_ns(args: &Args) -> Range<u64> {
+    let warmup_ns = clock::ns(args.warmup.0);
+    warmup_ns..warmup_ns + clock::ns(args.window())
+}
+
 impl Plan {
     /// Draws up the plan.
     ///
@@ -58,9 +66,8 @@ impl Plan {
             profile::subscribe_request(args.profile, &urls[0], &args.wishes(), topic.clone())
                 .map_err(Failure::Usage)?;
         let outline = Outline {
-            rate: recipe.is_some().then_some(args.rate),
+            curve: recipe.is_some().then(|| Curve::new(args.rate.clone(), window_ns(args))),
             arrival: args.arrival,
-            length_ns: clock::ns(args.warmup.0 + args.duration.0),
             size: args.size.clone(),
             topics,
             publishers,
@@ -84,16 +91,15 @@ impl Plan {
 
     /// The state that all threads share.
     pub(super) fn course(&mut self, args: &Args, began_ns: u64) -> Arc<Course> {
-        let empty = Outline { rate: None, ..self.outline.clone() };
+        let empty = Outline { curve: None, ..self.outline.clone() };
         let empty = Schedule::new(&empty).expect("a plan without events");
-        let warmup_ns = clock::ns(args.warmup.0);
         Arc::new(Course::new(course::Plan {
             schedule: std::mem::replace(&mut self.schedule, empty),
             // Every run gets a number of its own, whatever its seed: what an earlier run left
             // in a server's history must not be taken for this one's.
             run: args.seat.run.unwrap_or_else(|| fastrand::u32(..)),
             machine: args.seat.machine,
-            window_ns: warmup_ns..warmup_ns + clock::ns(args.duration.0),
+            window_ns: window_ns(args),
             guard_ns: clock::ns(args.settle.0) / 2,
             horizon_ns: clock::ns(args.horizon.0),
             began_ns,
@@ -125,12 +131,12 @@ impl Plan {
             },
             request: self.request.clone(),
             topics: self.topics(args),
-            connect_rate: args.connect_rate.map(|Rate { from, .. }| from),
+            connect_rate: args.connect_rate.map(|rate| rate.0),
             connect_timeout_ns: clock::ns(args.connect_timeout.0),
             retry: true,
             gather_ns: if self.stamped { GATHER_NS } else { 0 },
             event_bytes: args.size.max(),
-            churn_every_ns: args.churn.map(|rate| (1e9 * threads as f64 / rate.from) as u64),
+            churn_every_ns: args.churn.map(|rate| (1e9 * threads as f64 / rate.0) as u64),
             slow,
             seed: args.seed,
         };

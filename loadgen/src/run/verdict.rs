@@ -274,8 +274,8 @@ fn rig(run: &Run, circumstances: &Circumstances, found: &mut Vec<Reason>) {
 fn starved(run: &Run) -> Option<Reason> {
     let share = run.server.as_ref()?.starved()?;
     let text = "others had the server's processors for a good part of the time that it was ready \
-                to run; pin it and the load generator to different ones (taskset, --cpus, \
-                --publisher-cpu)"
+                to run; give it and the load generator different ones (--spawn does, or \
+                taskset and --cpus)"
         .to_owned();
     let reason = || reason("server_starved", Status::Suspect, share, STARVED_SHARE_MAX, text);
     (share > STARVED_SHARE_MAX).then(reason)

@@ -98,7 +98,7 @@ impl Outcome {
         Plan {
             scenario: "storm".to_owned(),
             subscribers: self.args.subscribers.0,
-            rate: vec![[0.0, self.args.rate.from]],
+            rate: vec![[0.0, self.args.rate.0]],
             arrival: Some("fixed".to_owned()),
             size: Some(SizePlan {
                 kind: "const".to_owned(),

@@ -1,6 +1,7 @@
 use super::*;
-use crate::amount::{Rate, Size};
+use crate::amount::Size;
 use crate::client::course::Plan;
+use crate::pace::Curve;
 use crate::report::model::offence::Kind;
 use crate::schedule::{Arrival as Law, Outline, Schedule};
 
@@ -10,9 +11,8 @@ const START: u64 = 1_000_000_000_000;
 /// guard 50 ms.
 fn recorder(subscribers: usize) -> Recorder {
     let outline = Outline {
-        rate: Some(Rate { from: 10.0, to: 10.0 }),
+        curve: Some(Curve::new("10".parse().unwrap(), 0..2_000_000_000)),
         arrival: Law::Fixed,
-        length_ns: 2_000_000_000,
         size: Size::between(64, 64),
         topics: 1,
         publishers: 1,

@@ -37,9 +37,14 @@ pub(crate) struct Plan {
     /// Connects per second asked for; null = as fast as possible.
     pub(crate) connect_rate: Option<f64>,
     /// Planned events per second over time: pairs of (seconds from the start of the warm-up,
-    /// events per second), linear between; empty when this run publishes nothing.
+    /// events per second), linear between, two at the same time where it jumps; empty when this run
+    /// publishes nothing. Of a sine its first period, of a trace the means of a hundred stretches.
     #[serde(default)]
     pub(crate) rate: Vec<[f64; 2]>,
+    /// The rate as `--rate` said it, where it goes in steps, as a sine or by a trace; null for one
+    /// rate, and for a line from one to another.
+    #[serde(default)]
+    pub(crate) pace: Option<String>,
     /// Law of the intended times: `fixed` or `poisson`.
     pub(crate) arrival: Option<String>,
     /// Payload sizes.

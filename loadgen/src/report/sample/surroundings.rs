@@ -25,6 +25,7 @@ impl Sample {
             subscribers: self.subscribers as u64,
             connect_rate: Some(self.subscribers as f64 / 2.0),
             rate: if self.publisher { vec![[0.0, rate]] } else { Vec::new() },
+            pace: None,
             arrival: self.publisher.then(|| "fixed".to_owned()),
             size: Some(plan::SizePlan {
                 kind: "const".to_owned(),

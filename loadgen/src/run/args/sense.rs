@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::{Args, Cpus};
-use crate::amount::{Count, Rate};
+use crate::amount::{Count, Span};
 use crate::profile::{Url, recipe};
 use crate::run::procfs;
 
@@ -26,7 +26,6 @@ impl Args {
         }
         self.counts()?;
         self.times()?;
-        self.rates()?;
         self.processors()?;
         self.server()?;
         self.addresses()?;
@@ -61,23 +60,25 @@ impl Args {
 
     fn times(&self) -> Result<(), String> {
         let times = [
-            ("duration", self.duration),
+            ("duration", Span(self.window())),
             ("horizon", self.horizon),
             ("connect-timeout", self.connect_timeout),
         ];
         match times.iter().find(|(_, time)| time.0.is_zero()) {
             Some((name, _)) => Err(format!("--{name} 0: give a time above 0, as 10s")),
-            None => Ok(()),
+            None => self.trace(),
         }
     }
 
-    fn rates(&self) -> Result<(), String> {
-        let changes = |rate: Option<Rate>| rate.is_some_and(|rate| rate.from != rate.to);
-        let rates = [("connect-rate", self.connect_rate), ("churn", self.churn)];
-        match rates.iter().find(|(_, rate)| changes(*rate)) {
-            Some((name, _)) => {
-                Err(format!("--{name}: give one rate; only --rate may change over the run"))
-            }
+    /// Whether there is something to replay all the time.
+    fn trace(&self) -> Result<(), String> {
+        let length = self.rate.length().filter(|_| self.rate.is_trace() && !self.no_publish);
+        match length.filter(|length| *length < self.window()) {
+            Some(length) => Err(format!(
+                "--duration {:?}: the trace of --rate is over after {length:?}; leave --duration \
+                 out, or make it shorter",
+                self.window()
+            )),
             None => Ok(()),
         }
     }
@@ -110,7 +111,7 @@ impl Args {
         if !self.inject.is_empty() && self.pid.is_none() && self.spawn.is_none() {
             return Err("--inject needs the server's process: give --pid or --spawn".to_owned());
         }
-        self.inject.iter().try_for_each(|injection| injection.check(self.duration.0))
+        self.inject.iter().try_for_each(|injection| injection.check(self.window()))
     }
 
     fn addresses(&self) -> Result<(), String> {
@@ -219,8 +220,7 @@ mod tests {
             ("--link 0", ["--link 0", "25G"]),
             ("--duration 0", ["--duration 0", "10s"]),
             ("--horizon 0s", ["--horizon 0", "10s"]),
-            ("--connect-rate 1:5", ["--connect-rate", "one rate"]),
-            ("--churn 1:5", ["--churn", "one rate"]),
+            ("--rate 5/1s,9/2s --inject sigkill@3s --spawn true", ["sigkill@3s", "--duration"]),
             ("--cpus 1023", ["--cpus 1023", "may run on"]),
             ("--publisher-cpu 1023", ["--publisher-cpu 1023", "may run on"]),
             ("--server-cpus 1023 --spawn true", ["--server-cpus 1023", "may run on"]),
@@ -252,6 +252,8 @@ mod tests {
             "",
             "--json - --html run.html",
             "--rate 1:5 --connect-rate 5 --churn 1",
+            "--rate 5/1s,9/20s --inject sigkill@20s --spawn true",
+            "--rate 5/1s,9/2s --duration 1m",
             "--inject sigstop:1s@9s --inject sigkill@9.9s --spawn true",
             "--source 127.1.2.3 --prom :9464",
             "--topic https://example.com/books/1",

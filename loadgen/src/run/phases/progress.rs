@@ -81,7 +81,8 @@ impl Stage<'_> {
             connect_errors: self.fleet.sum(|gauges| &gauges.failed),
             disconnects: self.fleet.sum(|gauges| &gauges.dropped),
             events: self.rows.all().iter().map(|row| row.events).sum(),
-            events_planned_rate: outline_ns.and_then(|at_ns| self.outline.rate_at(at_ns)),
+            events_planned_rate: outline_ns
+                .and_then(|at_ns| self.outline.curve.as_ref().map(|curve| curve.rate_at(at_ns))),
             deliveries: self.fleet.sum(|gauges| &gauges.unique),
             wire_bytes: total.wire_bytes,
             lost: None,
@@ -101,7 +102,7 @@ impl Stage<'_> {
             Phase::Connect => None,
             Phase::Settle => Some(clock::ns(self.args.settle.0)),
             Phase::Warmup => Some(clock::ns(self.args.warmup.0)),
-            Phase::Measure => Some(clock::ns(self.args.duration.0)),
+            Phase::Measure => Some(clock::ns(self.args.window())),
             Phase::Drain => Some(clock::ns(self.args.horizon.0)),
         }
     }

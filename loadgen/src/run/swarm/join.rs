@@ -14,9 +14,9 @@ use crate::agent::protocol::Part;
 use crate::clock;
 use crate::failure::Failure;
 use crate::report::merge;
-use crate::report::model::Run;
 use crate::report::model::plan::{Agent, Phase};
 use crate::report::model::verdict::{Reason, Status, Verdict};
+use crate::report::model::{Mark, Run};
 
 /// How the run went, seen from here.
 pub(super) struct Course {
@@ -56,6 +56,8 @@ pub(super) fn join(args: &Args, mut members: Vec<Member>, course: &Course) -> Re
     run.interrupted |= course.signal.is_some();
     run.plan.scenario = args.scenario_kind.to_owned();
     run.plan.subscribers = args.subscribers.0;
+    // An agent has it from a file of its own.
+    run.plan.pace = args.rate.shape().filter(|_| run.publish.is_some());
     run.plan.injected = args.inject.iter().map(ToString::to_string).collect();
     run.connect.asked = args.subscribers.0;
     run.clock.agents = agents;
@@ -68,15 +70,21 @@ pub(super) fn join(args: &Args, mut members: Vec<Member>, course: &Course) -> Re
         run.counts.incomplete_events = Some(incomplete_count(&incomplete)?);
     }
     run.slow = merge::slow(&runs);
-    let by_ns = course.finished.began_ns.saturating_sub(run.started_unix_ns);
-    let marks = course.finished.marks.iter().cloned();
-    run.notes.extend(course.finished.marks.iter().map(|mark| format!("injected: {}", mark.text)));
-    run.marks
-        .extend(marks.map(|mark| crate::report::model::Mark { t_ns: mark.t_ns + by_ns, ..mark }));
+    let injected = &course.finished.marks;
+    run.notes.extend(injected.iter().map(|mark| format!("injected: {}", mark.text)));
+    // What an agent marks follows from the plan, and is the same for all.
+    run.marks = moved(&runs[0].marks, runs[0].started_unix_ns, &run);
+    run.marks.extend(moved(injected, course.finished.began_ns, &run));
     run.server = course.finished.server(&run);
     // The parts are no repeats, whose spread would say how far the figures can be trusted.
     run.runs = Vec::new();
     Ok(run)
+}
+
+/// Marks that count from another time than the report.
+fn moved(marks: &[Mark], from_ns: u64, run: &Run) -> Vec<Mark> {
+    let by_ns = from_ns.saturating_sub(run.started_unix_ns);
+    marks.iter().map(|mark| Mark { t_ns: mark.t_ns + by_ns, ..mark.clone() }).collect()
 }
 
 /// Moves a run to the coordinator's clock: all parts began to settle at its word.

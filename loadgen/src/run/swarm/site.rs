@@ -92,7 +92,7 @@ impl<'a> Site<'a> {
         if observer.window.0.is_none() && now_ns >= window_ns {
             observer.window.0 = Some(observer.look(0));
         }
-        if observer.window.1.is_none() && now_ns >= window_ns + clock::ns(self.args.duration.0) {
+        if observer.window.1.is_none() && now_ns >= window_ns + clock::ns(self.args.window()) {
             observer.window.1 = Some(observer.look(0));
         }
         self.injector.look(now_ns, window_ns, self.began_ns);
