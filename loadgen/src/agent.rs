@@ -26,6 +26,7 @@ pub(crate) mod wire;
 
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,8 +40,8 @@ use session::Outcome;
 /// How often a quiet agent looks for coordinators and signals.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Coordinators that may be greeted at a time: more are no coordinators.
-const GREETINGS_MAX: usize = 16;
+/// Who may be connected at a time: more are no coordinators.
+const COORDINATORS_MAX: usize = 16;
 
 /// Arguments of `downpour-load agent`.
 #[derive(Debug, clap::Args)]
@@ -98,8 +99,11 @@ pub(crate) struct Agent {
     key: Option<Key>,
     /// Flags of `run` that are this machine's own.
     flags: Vec<String>,
-    /// The run that is under way.
+    /// The plan that is being prepared or carried out.
     busy: Mutex<Option<Busy>>,
+    /// Runs that have begun and are not reported. The Release of an end pairs with the Acquire of
+    /// the look before the process ends.
+    runs: AtomicUsize,
 }
 
 /// Who has the agent, and what ends his run.
@@ -131,37 +135,46 @@ fn serve(args: &Args) -> Result<ExitCode, Failure> {
     listener.set_nonblocking(true).map_err(explain)?;
     let signal = crate::run::signals()?;
     say(&format!("listening on {}", listener.local_addr().map_err(explain)?));
-    let agent = Arc::new(Agent { key, flags: flags(args), busy: Mutex::new(None) });
+    let runs = AtomicUsize::new(0);
+    let agent = Arc::new(Agent { key, flags: flags(args), busy: Mutex::new(None), runs });
+    Ok(receive(&agent, &listener, &signal, args.once))
+}
+
+/// Takes whoever comes, until there is a signal, or a plan was carried out and one was asked for.
+fn receive(
+    agent: &Arc<Agent>,
+    listener: &TcpListener,
+    signal: &AtomicUsize,
+    once: bool,
+) -> ExitCode {
     let (over, ends) = crossbeam_channel::unbounded();
-    let mut greeted = 0;
+    let mut there = 0;
     loop {
         let number = signal.load(Ordering::Relaxed);
         if number != 0 {
             if let Some(busy) = agent.busy().as_ref() {
                 busy.signal.store(number, Ordering::Relaxed);
             }
-            if greeted == 0 || agent.busy().is_none() {
-                return Ok(ExitCode::from(128 + number as u8));
+            if agent.runs.load(Ordering::Acquire) == 0 {
+                return ExitCode::from(128 + number as u8);
             }
         }
         while let Ok(outcome) = ends.try_recv() {
-            greeted -= 1;
+            there -= 1;
             match outcome {
-                Outcome::Done if args.once => return Ok(ExitCode::SUCCESS),
-                Outcome::Failed if args.once => return Ok(ExitCode::from(1)),
+                Outcome::Done if once => return ExitCode::SUCCESS,
+                Outcome::Failed if once => return ExitCode::from(1),
                 Outcome::Done | Outcome::Failed | Outcome::Refused => {}
             }
         }
         match listener.accept() {
-            Ok((socket, from)) if greeted < GREETINGS_MAX => {
-                greeted += 1;
+            Ok((socket, from)) if there < COORDINATORS_MAX => {
+                there += 1;
                 let (agent, over) = (agent.clone(), over.clone());
                 std::thread::spawn(move || {
+                    let session = AssertUnwindSafe(|| greet(&agent, socket, from));
                     // A panic ends one session.
-                    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                        greet(&agent, socket, from)
-                    }));
-                    let _ = over.send(outcome.unwrap_or(Outcome::Failed));
+                    let _ = over.send(catch_unwind(session).unwrap_or(Outcome::Failed));
                 });
             }
             // Nobody there, one too many, or one who has gone already.

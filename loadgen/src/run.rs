@@ -73,7 +73,11 @@ pub(crate) struct Finished {
 ///
 /// Why nothing could be measured.
 fn measure(args: &Args) -> Result<Finished, Failure> {
-    let floor = floor::Stored::read(args.floor.as_deref()).map_err(Failure::Usage)?;
+    // What this machine can measure says nothing of what agents can.
+    let floor = match &args.floor {
+        None if !args.agents.is_empty() => None,
+        floor => floor::Stored::read(floor.as_deref()).map_err(Failure::Usage)?,
+    };
     let alone = match args.isolation {
         true => Some(once(&args.without_slow())?).filter(|alone| alone.signal.is_none()),
         false => None,

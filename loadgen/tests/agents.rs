@@ -281,23 +281,24 @@ fn an_agent_carries_out_one_run_at_a_time_and_is_free_when_its_coordinator_is_go
     first.kill().expect("it runs");
     first.wait().expect("it ends");
     agent.says("the coordinator is gone");
-    // It has said so a moment before it is free.
-    let deadline = Instant::now() + PATIENCE;
-    let (code, run) = loop {
-        let output = command(&words, &[&agent], &other).output().expect("it starts");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if !said.contains("busy") {
-            break (output.status.code(), saved(&other, &output));
-        }
-        assert!(Instant::now() < deadline, "{said}");
-    };
+    let (code, run) = run(&words, &[&agent], &[]);
     assert!(matches!(code, Some(0 | 4)), "{}", run["verdict"]);
     assert_eq!((&run["counts"]["unique"], &run["counts"]["lost"]), (&json!(4_000), &json!(0)));
     assert_eq!(run["counts"]["foreign"], 0, "the first run's events went with it");
-    // Nobody is left of the first run: the server has had twenty subscribers at a time.
     agent.says("done: ");
-    let (_, summary) = server.stop();
-    assert!(summary["record"] == "summary", "{summary}");
+}
+
+#[test]
+fn runs_follow_each_other_at_once() {
+    let agents = two();
+    let server = Server::start(&[]);
+    let words = format!("run http://{}", server.address);
+    // With --isolation there are two, one right behind the other.
+    let (code, run) = run(&words, &[&agents[0], &agents[1]], &["--slow", "4:0", "--isolation"]);
+    assert!(matches!(code, Some(0 | 4)), "{}", run["verdict"]);
+    let slow = &run["slow"];
+    assert_eq!((&slow["subscribers"], &run["counts"]["lost"]), (&json!(4), &json!(0)));
+    assert!(slow["isolation"].is_f64() && slow["p99_without_ns"].is_u64(), "{slow}");
 }
 
 #[test]

@@ -17,6 +17,9 @@ use crate::amount::Count;
 use crate::cli;
 use crate::run::{Args, Seat};
 
+/// Agents of one run at most: each costs every subscriber a ledger for each of its streams.
+pub(crate) const AGENTS_MAX: u32 = 256;
+
 /// How the value of a flag gets to an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Carry {
@@ -151,8 +154,10 @@ impl Plan {
         if let Some(url) = self.urls.iter().find(|url| url.starts_with('-')) {
             return Err(format!("{url:?} is no URL"));
         }
-        if self.seat.machine >= self.seat.of {
-            return Err(format!("machine {} of {}", self.seat.machine, self.seat.of));
+        let Seat { machine, of, first, .. } = self.seat;
+        let last = u64::from(first) + self.subscribers();
+        if machine >= of || of > AGENTS_MAX || last > u64::from(u32::MAX) {
+            return Err(format!("machine {machine} of {of}, subscribers {first} to {last}"));
         }
         let folder = tempfile::tempdir().map_err(|error| format!("a folder: {error}"))?;
         let mut words = own.to_vec();
@@ -290,5 +295,10 @@ mod tests {
         assert!(with("--json=/tmp/x").args(&[]).unwrap_err().contains("no URL"));
         let seat = Seat { machine: 2, of: 2, first: 0, run: None };
         assert!(Plan { seat, ..plan(&[]) }.args(&[]).unwrap_err().contains("2 of 2"));
+        let seat = Seat { machine: 0, of: 257, first: 0, run: None };
+        assert!(Plan { seat, ..plan(&[]) }.args(&[]).unwrap_err().contains("0 of 257"));
+        let seat = Seat { machine: 0, of: 2, first: u32::MAX, run: None };
+        let many = plan(&[("subscribers", "1")]);
+        assert!(Plan { seat, ..many }.args(&[]).unwrap_err().contains("4294967295 to"));
     }
 }

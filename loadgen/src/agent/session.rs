@@ -3,7 +3,8 @@
 //! The idea: the run has the thread; one thread beside it reads orders and one sends what there is
 //! to say, so that neither a slow network nor a slow coordinator holds up a measurement.
 //!
-//! Invariant: whatever ends a session, the agent is free behind it, and no subscriber is left.
+//! Invariant: whatever ends a session, the agent is free behind it, and no subscriber is left; it is
+//! free before its coordinator hears that it is.
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -39,40 +40,74 @@ pub(super) fn hold(agent: &Agent, socket: TcpStream, from: SocketAddr) -> Outcom
         let _ = wire::send(socket, &Say::Refused(why));
         Outcome::Refused
     };
-    if let Err(why) = admit(agent, &mut socket, &mut lines) {
-        return refused(&mut socket, why);
-    }
     let signal = Arc::new(AtomicUsize::new(0));
-    let taken = {
-        let mut busy = agent.busy();
-        let other = busy.as_ref().map(|busy| busy.coordinator);
-        busy.get_or_insert_with(|| Busy { coordinator: from, signal: signal.clone() });
-        other
+    let who = Busy { coordinator: from, signal: signal.clone() };
+    let taken = match admit(agent, who, &mut socket, &mut lines) {
+        Ok(taken) => taken,
+        Err(why) => return refused(&mut socket, why),
     };
-    if let Some(other) = taken {
-        return refused(&mut socket, format!("busy with a run of {other}; try again behind it"));
-    }
-    let _free = Free(agent);
     match prepare(agent, &mut socket, &mut lines) {
         Ok((prepared, about)) => {
+            let _counted = Counted::begin(agent);
             say(&format!("a run of {from}: {about}"));
-            carry_out(prepared, &socket, lines, &signal)
+            carry_out(prepared, taken, &socket, lines, &signal)
         }
-        Err(why) => refused(&mut socket, why),
+        Err(why) => {
+            drop(taken);
+            refused(&mut socket, why)
+        }
     }
 }
 
-/// Makes the agent free again.
-struct Free<'a>(&'a Agent);
+/// A run that has begun, as long as it is not reported.
+struct Counted<'a>(&'a Agent);
 
-impl Drop for Free<'_> {
+impl Counted<'_> {
+    fn begin(agent: &Agent) -> Counted<'_> {
+        agent.runs.fetch_add(1, Ordering::Relaxed);
+        Counted(agent)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.runs.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// The agent, as long as it is nobody else's.
+struct Taken<'a>(&'a Agent);
+
+impl Taken<'_> {
+    /// Takes the agent, or says who has it.
+    fn by(agent: &Agent, who: Busy) -> Result<Taken<'_>, String> {
+        let mut busy = agent.busy();
+        match busy.as_ref() {
+            Some(Busy { coordinator, .. }) => {
+                Err(format!("busy with a run of {coordinator}; try again behind it"))
+            }
+            None => {
+                *busy = Some(who);
+                Ok(Taken(agent))
+            }
+        }
+    }
+}
+
+/// It is free again.
+impl Drop for Taken<'_> {
     fn drop(&mut self) {
         *self.0.busy() = None;
     }
 }
 
-/// Greets, and finds out whether who is there may give plans.
-fn admit(agent: &Agent, socket: &mut TcpStream, lines: &mut Lines) -> Result<(), String> {
+/// Greets, finds out whether who is there may give plans, and is his from then on.
+fn admit<'a>(
+    agent: &'a Agent,
+    who: Busy,
+    socket: &mut TcpStream,
+    lines: &mut Lines,
+) -> Result<Taken<'a>, String> {
     let own = key::nonce()?;
     let hello =
         Say::Hello { version: VERSION.to_owned(), nonce: own.clone(), key: agent.key.is_some() };
@@ -97,10 +132,12 @@ fn admit(agent: &Agent, socket: &mut TcpStream, lines: &mut Lines) -> Result<(),
         }
         ours = Some(key.proof(Role::Agent, nonces));
     }
+    let taken = Taken::by(agent, who)?;
     wire::send(socket, &Say::Welcome { proof: ours }).map_err(|error| error.to_string())?;
     // From here on the coordinator waits for others as long as it takes; one that is gone is
     // noticed all the same.
-    lines.trust(None).map_err(|error| error.to_string())
+    lines.trust(None).map_err(|error| error.to_string())?;
+    Ok(taken)
 }
 
 /// Takes a plan, and waits for the word to begin; with what it is about.
@@ -126,6 +163,7 @@ fn prepare(
 /// Runs a plan, and sends what came of it.
 fn carry_out(
     prepared: Prepared,
+    taken: Taken<'_>,
     socket: &TcpStream,
     lines: Lines,
     signal: &Arc<AtomicUsize>,
@@ -149,6 +187,7 @@ fn carry_out(
                 (Say::Failed(failure.to_string()), Outcome::Failed, text)
             }
         };
+        drop(taken);
         cue.say(last);
         let is_sent = writer.join().unwrap_or(false);
         // The coordinator hangs up when it has read everything.

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::{Args, Cpus};
+use crate::agent::plan::AGENTS_MAX;
 use crate::amount::{Count, Span};
 use crate::profile::{Url, recipe};
 use crate::run::procfs;
@@ -147,6 +148,9 @@ impl Args {
             }
         }
         let (subscribers, agents) = (self.subscribers.0, self.agents.len());
+        if agents > AGENTS_MAX as usize {
+            return Err(format!("--agents: {agents} are more than {AGENTS_MAX}"));
+        }
         if subscribers < agents as u64 {
             return Err(format!(
                 "--subscribers {subscribers}: give one to each of {agents} agents at least"
