@@ -5,8 +5,9 @@ Each curve varies one thing and measures at every point with an engine that nobo
 
 subscribers   1,000 to 1,000,000 of one topic: CPU per delivery, time to the last one, memory each;
               beside bare sends to as many bare sockets, and a bare send(2) loop as far as that goes
-topics        1 to 100,000, subscribers spread evenly, by Zipf's law, or all on one; beside a bare
-              loop that sends each event to as few, where its descriptors suffice
+topics        1 to 100,000, subscribers and events spread evenly, by Zipf's law, or all on one, and
+              events gathered for a millisecond; spread evenly with each event a request of its own
+              too, beside a bare loop that sends it to as few, where its descriptors suffice
 sizes         64 B to 64 KiB of data
 rates         1 event a second to saturation
 workers       one, and two that share the second CPU with the load generator
@@ -39,7 +40,9 @@ FLAT_MAX = 1.15
 SLACK_S = 300
 FOREIGN_SOCKETS_MAX = 100
 PLOTS = rig.ROOT / "docs"
-DISTS = {"even": "even", "zipf": "zipf:1", "one hot": "zipf:8"}
+# Exponents of Zipf's law; 0 is evenly.
+DISTS = {"even": 0, "zipf": 1, "one hot": 8}
+REQUESTS, TOGETHER, GATHERED = "even, a request each", "--publish-batch", "--publish-batch=1ms"
 # What is beside the engine: a bare send(2) loop has a descriptor for each subscriber; bare sockets
 # are held by many threads, and nobody waits for what they receive.
 FLOOR, FLOOR_SUBSCRIBERS_MAX = "bare loop", 15_000
@@ -127,7 +130,7 @@ def medians(rounds):
 def lines_at(curve, x, options):
     """The lines that a curve has at a point."""
     # One topic is spread in one way only.
-    lines = list(DISTS) if curve == "topics" and x > 1 else ["engine"]
+    lines = [*DISTS, REQUESTS] if curve == "topics" and x > 1 else ["engine"]
     if curve == "topics" and x == 1:
         lines = ["even"]
     if curve == "subscribers":
@@ -160,12 +163,17 @@ def bare_sends(count, options):
 
 
 def topics(count, line, options):
-    rate = min(DELIVERIES_PER_S * count / options.subscribers, EVENTS_PER_S_MAX)
+    exponent = DISTS.get(line, 0)
+    weights = [rank ** -exponent for rank in range(1, count + 1)]
+    readers = options.subscribers * sum(weight ** 2 for weight in weights) / sum(weights) ** 2
+    rate = min(DELIVERIES_PER_S / readers, EVENTS_PER_S_MAX)
     if line == FLOOR:
-        return fan_out(options, options.subscribers, rate, line=line,
+        return fan_out(options, options.subscribers, rate, line=line, batch=TOGETHER,
                        each=options.subscribers // count)
-    return fan_out(options, options.subscribers, rate, "--topics", str(count), "--dist",
-                   DISTS.get(line, "even"), line=line)
+    law = f"zipf:{exponent}" if exponent else "even"
+    return fan_out(options, options.subscribers, rate, "--topics", str(count), "--dist", law,
+                   "--publish-dist", law, line=line,
+                   batch=TOGETHER if line == REQUESTS else GATHERED)
 
 
 def sizes(count, line, options):
@@ -211,14 +219,14 @@ POINTS = {"subscribers": subscribers, "topics": topics, "sizes": sizes, "rates":
           "workers": workers, "handshakes": handshakes}
 
 
-def fan_out(options, count, rate, *flags, workers=1, line="engine", each=None):
+def fan_out(options, count, rate, *flags, workers=1, line="engine", each=None, batch=TOGETHER):
     """A run of the load generator, which proves every delivery."""
     running = floor(options, each) if line == FLOOR else engine(options, workers, line)
     horizon_s = FLOOR_HORIZON_S if each else HORIZON_S
     with running as running:
         seconds = max(options.seconds, EVENT_COUNT_MIN / rate)
         report = load(running, options, count, [
-            "run", "--rate", f"{rate:.6f}", "--publish-batch", "--warmup", f"{WARM_UP_S}s",
+            "run", "--rate", f"{rate:.6f}", batch, "--warmup", f"{WARM_UP_S}s",
             "--duration", f"{seconds:.3f}s", "--horizon", f"{horizon_s}s", *flags])
     counts, server, metrics = report["counts"], report["server"], report["metrics"]
     last = metrics.get("last", {})

@@ -33,6 +33,7 @@ mod selftest;
 mod serve;
 mod stamp;
 mod storm;
+mod topics;
 
 use std::process::ExitCode;
 

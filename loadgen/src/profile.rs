@@ -8,6 +8,8 @@ pub(crate) mod field;
 pub(crate) mod recipe;
 mod url;
 
+use std::time::Duration;
+
 use crate::client::fleet::{Part, Request, TopicName};
 
 pub(crate) use recipe::Recipe;
@@ -138,8 +140,8 @@ pub(crate) struct Wishes {
     pub(crate) publish_headers: Vec<String>,
     /// Body of the publish request.
     pub(crate) publish_body: Option<String>,
-    /// Whether events that are due together may go in one request.
-    pub(crate) batch: bool,
+    /// How long events are gathered that go in one request; `None` = each in one of its own.
+    pub(crate) batch: Option<Duration>,
 }
 
 /// The request that opens a stream of a server.

@@ -14,6 +14,7 @@
 
 use crate::amount::Size;
 use crate::pace::Curve;
+use crate::topics::Topics;
 
 /// Events of one run at most: 16 bytes each, and some more per reading thread.
 const EVENTS_COUNT_MAX: usize = 50_000_000;
@@ -28,8 +29,10 @@ pub(crate) struct Outline {
     pub(crate) arrival: Arrival,
     /// Payload sizes.
     pub(crate) size: Size,
-    /// Topics published to, in turn.
+    /// Topics published to.
     pub(crate) topics: u32,
+    /// Which of them an event goes to.
+    pub(crate) popularity: Topics,
     /// Publisher connections of each machine.
     pub(crate) publishers: u32,
     /// Machines that publish.
@@ -81,6 +84,7 @@ impl Schedule {
         let machines = outline.machines;
         let streams_per_topic = (outline.publishers / outline.topics).max(1) * machines;
         let stream_count = outline.topics * streams_per_topic;
+        let mut turns = vec![0; outline.topics as usize];
         let mut random = fastrand::Rng::with_seed(outline.seed);
         let mut events = Vec::new();
         let mut work = 0.0;
@@ -93,10 +97,12 @@ impl Schedule {
                 ));
             }
             let size = outline.size.draw(&mut random);
-            // Topics in turn, and in each of them its streams; the machines in turn as well.
-            let turn = (events.len() % stream_count as usize) as u32;
-            let (round, topic) = (turn / outline.topics, turn % outline.topics);
-            let stream = topic * streams_per_topic + (round + topic) % streams_per_topic;
+            let topic = outline.popularity.of(events.len());
+            // The streams of a topic take its events in turn, and so do its machines; which of
+            // them begins, differs from topic to topic.
+            let turn = &mut turns[topic as usize];
+            let stream = topic * streams_per_topic + (*turn + topic) % streams_per_topic;
+            *turn += 1;
             events.push(Event { at_ns, stream, size: size as u32 });
             work += match outline.arrival {
                 Arrival::Fixed => 1.0,
@@ -196,6 +202,7 @@ mod tests {
             arrival: Arrival::Fixed,
             size: Size::between(100, 100),
             topics: 1,
+            popularity: Topics::Even(1),
             publishers: 1,
             machines: 1,
             seed: 1,
@@ -248,7 +255,8 @@ mod tests {
     #[test]
     fn every_event_is_found_again_by_stream_and_sequence() {
         for (topics, publishers) in [(1, 1), (3, 1), (3, 2), (1, 4), (2, 5)] {
-            let outline = Outline { topics, publishers, ..outline("100", 1) };
+            let popularity = Topics::Even(topics);
+            let outline = Outline { topics, popularity, publishers, ..outline("100", 1) };
             let schedule = Schedule::new(&outline).unwrap();
             let mut found = 0;
             for stream in 0..schedule.stream_count() as u32 {
@@ -271,7 +279,8 @@ mod tests {
         for (topics, publishers, machines) in
             [(1, 1, 1), (1, 1, 2), (5, 2, 3), (2, 4, 2), (1, 3, 4), (7, 1, 2), (3, 6, 1)]
         {
-            let outline = Outline { topics, publishers, machines, ..outline("1k", 1) };
+            let popularity = Topics::Even(topics);
+            let outline = Outline { topics, popularity, publishers, machines, ..outline("1k", 1) };
             let schedule = Schedule::new(&outline).unwrap();
             let alone = Schedule::new(&Outline { machines: 1, ..outline }).unwrap();
             let mut shares = vec![0u32; machines as usize];
@@ -301,6 +310,26 @@ mod tests {
             // No more connections than streams, and none idle beyond that.
             let busy = publishers.min(topics * (publishers / topics).max(1));
             assert_eq!(used.len() as u32, machines * busy);
+        }
+    }
+
+    #[test]
+    fn popular_topics_get_their_share_of_the_events() {
+        for publishers in [1, 8] {
+            let popularity = Topics::zipf(4, 1.0);
+            let outline = Outline { topics: 4, popularity, publishers, ..outline("1k", 25) };
+            let schedule = Schedule::new(&outline).unwrap();
+            let mut of_topic = [0usize; 4];
+            for event in schedule.events() {
+                of_topic[schedule.topic(event.stream) as usize] += 1;
+            }
+            // 1, 1/2, 1/3, 1/4 of 25/12.
+            for (got, expected) in of_topic.iter().zip([12_000usize, 6_000, 4_000, 3_000]) {
+                assert!(got.abs_diff(expected) < 60, "{publishers}: {of_topic:?}");
+            }
+            let of_stream = |stream| schedule.stream(stream).len();
+            let spread = schedule.streams_per_topic() as u32;
+            assert!((1..spread).all(|stream| of_stream(stream).abs_diff(of_stream(0)) <= 1));
         }
     }
 

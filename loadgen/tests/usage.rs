@@ -15,6 +15,8 @@ fn every_command_answers_wrong_usage_with_two_and_what_would_be_right() {
         ("run URL --header x", ["--header", "Name: value"]),
         ("run URL --publish-header @/nonexistent", ["/nonexistent", "@FILE"]),
         ("run URL --profile nchan --publish-batch", ["--publish-batch", "nchan"]),
+        ("run URL --publish-batch=2s", ["--publish-batch 2 s", "at most 1 s"]),
+        ("run URL --publish-dist flat", ["--publish-dist", "zipf:EXPONENT"]),
         ("run URL --inject sigterm@1s", ["--inject", "sigstop:1.4s@30s"]),
         ("run URL --inject sigkill@1s", ["--inject", "--spawn"]),
         ("run URL --inject sigkill@60s --spawn true", ["sigkill@60s", "--duration"]),

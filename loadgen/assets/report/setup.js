@@ -62,6 +62,8 @@ function planFacts(run) {
     ["path", target.loopback ? "loopback: no wire, no interrupts" : null],
     ["plan", plan(run)],
     ["topics are shared", p.distribution],
+    ["events by topic", p.event_distribution],
+    ["in one request", unknown(p.batch_ns) ? null : p.batch_ns ? `what is due within ${length(p.batch_ns)}` : "what is due together"],
     ["injected", (p.injected ?? []).join(", ")],
     ["load generator", withWhat(p)],
     ["phases", run.timeline.map((span) => `${span.phase} ${length(span.length_ns)}`).join(", ")],

@@ -56,9 +56,9 @@ const CARRIED: &[(&str, Carry)] = &[
     ("link", Carry::Text),
 ];
 
-/// The flags that have a value for each agent, and the switches; all follow from [`Args`].
+/// The flags that have a value for each agent, and the one switch; all follow from [`Args`].
 const DIVIDED: &[&str] =
-    &["subscribers", "connect-rate", "churn", "slow", "publishers", "no-publish", "publish-batch"];
+    &["subscribers", "connect-rate", "churn", "slow", "publishers", "no-publish"];
 
 /// A plan for one agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,8 +105,9 @@ pub(crate) fn divide(args: &Args, agents: usize) -> Result<Vec<Plan>, String> {
         // As many for each: the streams of a plan follow from it.
         let Count(publishers) = args.publishers;
         flag("publishers", publishers.div_ceil(of).to_string());
-        let switches = [("no-publish", args.no_publish), ("publish-batch", args.publish_batch)];
-        switches.iter().filter(|(_, on)| *on).for_each(|(name, _)| flag(name, String::new()));
+        if args.no_publish {
+            flag("no-publish", String::new());
+        }
         flags.extend(given.iter().cloned());
         let seat = Seat { machine: machine as u32, of: of as u32, first, run: Some(run) };
         first += subscribers as u32;

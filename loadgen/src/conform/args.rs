@@ -166,7 +166,7 @@ impl Args {
             publish: self.publish.clone(),
             publish_headers: self.publish_header.clone(),
             publish_body: self.publish_body.clone(),
-            batch: false,
+            batch: None,
         };
         let recipe = match self.no_publish {
             true => None,

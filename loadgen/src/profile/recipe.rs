@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use super::{Profile, Url, Wishes, field};
 use crate::client::fleet::TopicName;
+use crate::clock;
 use crate::failure::Failure;
 
 /// A piece of a template.
@@ -49,6 +50,7 @@ pub(crate) struct Recipe {
     body: Vec<Piece>,
     /// Head and line of a request with several events, if the server has one.
     batch: Option<(Vec<Piece>, Vec<Piece>)>,
+    gather_ns: u64,
 }
 
 /// Method and address of `POST http://host/path`; the method may be left out.
@@ -111,9 +113,10 @@ impl Recipe {
                 target.authority, known.fields
             ))
         };
-        let may_batch = wishes.batch && wishes.publish.is_none() && wishes.publish_body.is_none();
+        let may_batch =
+            wishes.batch.is_some() && wishes.publish.is_none() && wishes.publish_body.is_none();
         let batch = known.batch.filter(|_| may_batch);
-        if wishes.batch && batch.is_none() {
+        if wishes.batch.is_some() && batch.is_none() {
             return Err(Failure::Usage(format!(
                 "--publish-batch: the profile {} has no request for several events",
                 profile.name()
@@ -125,6 +128,7 @@ impl Recipe {
             head: head(&target.path, known.content_type),
             body: template(body),
             batch: batch.map(|batch| (head(batch.path, batch.content_type), template(batch.line))),
+            gather_ns: wishes.batch.map_or(0, clock::ns),
             topic,
         }))
     }
@@ -132,6 +136,11 @@ impl Recipe {
     /// Whether several events go in one request.
     pub(crate) fn batches(&self) -> bool {
         self.batch.is_some()
+    }
+
+    /// How long events are gathered for one request, from when the first of them is due.
+    pub(crate) fn gather_ns(&self) -> u64 {
+        self.gather_ns
     }
 
     /// Writes a request for events given as (topic, payload bytes). The payloads are left blank;
@@ -187,6 +196,8 @@ impl Recipe {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn topic() -> TopicName {
@@ -243,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_one_line_for_each_event() {
-        let wishes = Wishes { batch: true, ..Wishes::default() };
+        let wishes = Wishes { batch: Some(Duration::ZERO), ..Wishes::default() };
         let text = request(Profile::Downpour, &wishes, &[(7, 4), (8, 2)]);
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /events HTTP/1.1\r\n"), "{head}");
@@ -274,7 +285,7 @@ mod tests {
         assert!(new(&body).unwrap_err().to_string().contains("{data}"));
         let header = Wishes { publish_headers: vec!["x".to_owned()], ..Wishes::default() };
         assert!(new(&header).unwrap_err().to_string().contains("Name: value"));
-        let batch = Wishes { batch: true, ..Wishes::default() };
+        let batch = Wishes { batch: Some(Duration::ZERO), ..Wishes::default() };
         assert!(new(&batch).unwrap_err().to_string().contains("no request for several"));
         for publish in ["ftp://x", "PATCH it http://x", "post http://x", "PUT  http://x", "PUT "] {
             let elsewhere = Wishes { publish: Some(publish.to_owned()), ..Wishes::default() };

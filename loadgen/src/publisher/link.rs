@@ -31,6 +31,9 @@ pub(super) struct Outgoing {
     pub(super) stamps: Vec<Stamp>,
     /// Their events.
     pub(super) events: Vec<u32>,
+    /// When the request is to go: when the first of its events is due, and later where more are
+    /// gathered.
+    pub(super) planned_ns: u64,
 }
 
 /// The sending half of a connection.
@@ -145,7 +148,8 @@ impl Link {
         {
             stamp.slip_ns = now_ns.saturating_sub(stamp.intended_ns);
             stamp.write(&mut outgoing.bytes[place.clone()]);
-            enter_measured(&self.course, slip, event, stamp.slip_ns);
+            let late_ns = now_ns.saturating_sub(outgoing.planned_ns.max(stamp.intended_ns));
+            enter_measured(&self.course, slip, event, late_ns);
             self.fates.set(event, Fate::Sent);
         }
         // Before the first byte goes: the answer may be there before this thread runs again.

@@ -26,7 +26,7 @@ use crate::stamp::Stamp;
 use link::{Link, Outgoing};
 
 /// Events of one request at most, where a request may hold several.
-const BATCH_EVENTS_MAX: usize = 64;
+const BATCH_EVENTS_MAX: usize = 256;
 
 /// How long before the intended time the thread stops sleeping and spins: a wake-up comes late
 /// by some ten microseconds, and how late is not known beforehand.
@@ -204,12 +204,13 @@ impl Sender {
         let mut own = (0..events.len()).filter(|&number| course.is_own(events[number].stream));
         let mut next = own.next();
         while let Some(number) = next {
-            if !self.wait_until(start_ns + events[number].at_ns) {
+            let planned_ns = start_ns + events[number].at_ns + self.recipe.gather_ns();
+            if !self.wait_until(planned_ns) {
                 break;
             }
             let batch;
             (batch, next) = self.batch(number, &mut own, start_ns);
-            self.publish(&batch, start_ns);
+            self.publish(&batch, start_ns, planned_ns);
         }
         while !course.is_stopped() {
             self.wait_until(clock::now_ns() + SLEEP_NS_MAX);
@@ -286,14 +287,14 @@ impl Sender {
         (batch, next)
     }
 
-    fn publish(&mut self, numbers: &[usize], start_ns: u64) {
+    fn publish(&mut self, numbers: &[usize], start_ns: u64, planned_ns: u64) {
         let schedule = &self.course.schedule;
         let events = numbers.iter().map(|&number| &schedule.events()[number]);
         let request: Vec<(u32, usize)> = events
             .clone()
             .map(|event| (schedule.topic(event.stream), event.size as usize))
             .collect();
-        let mut outgoing = Outgoing::default();
+        let mut outgoing = Outgoing { planned_ns, ..Outgoing::default() };
         self.recipe.write(&request, &mut outgoing.bytes, &mut outgoing.places);
         for (event, &number) in events.zip(numbers) {
             let sequence = &mut self.next[event.stream as usize];

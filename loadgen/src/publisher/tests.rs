@@ -12,6 +12,8 @@ use crate::schedule::{Arrival, Outline, Schedule};
 use crate::stamp::Found;
 
 const EVENTS: usize = 60;
+/// Ten events are due meanwhile.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// So many at 2,000 a second.
 const LENGTH_NS: u64 = EVENTS as u64 * 500_000;
@@ -22,6 +24,7 @@ fn course() -> Arc<Course> {
         arrival: Arrival::Fixed,
         size: Size::between(64, 90),
         topics: 2,
+        popularity: crate::topics::Topics::Even(2),
         publishers: 1,
         machines: 1,
         seed: 5,
@@ -38,7 +41,7 @@ fn course() -> Arc<Course> {
     }))
 }
 
-fn recipe(address: SocketAddr, batch: bool) -> Recipe {
+fn recipe(address: SocketAddr, batch: Option<Duration>) -> Recipe {
     let url = Url::parse(&format!("http://{address}")).unwrap();
     let topic = TopicName { name: "t".to_owned(), numbered: true };
     let wishes = Wishes { batch, ..Wishes::default() };
@@ -100,7 +103,10 @@ fn request(socket: &mut impl Read, input: &mut Vec<u8>) -> Option<Vec<u8>> {
 }
 
 /// Publishes the whole plan against such a server; the fates, the figures, and the server's log.
-fn publish(batch: bool, answers_of_first: usize) -> (Arc<Course>, Arc<Fates>, Measured, Log) {
+fn publish(
+    batch: Option<Duration>,
+    answers_of_first: usize,
+) -> (Arc<Course>, Arc<Fates>, Measured, Log) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || serve(&listener, answers_of_first));
@@ -142,7 +148,7 @@ fn check(course: &Course, fates: &Fates, log: &Log) -> [usize; 3] {
 
 #[test]
 fn every_event_has_the_fate_that_the_server_gave_it() {
-    for batch in [false, true] {
+    for batch in [None, Some(Duration::ZERO), Some(GATHER)] {
         let (course, fates, measured, log) = publish(batch, usize::MAX);
         let [accepted, refused, failed] = check(&course, &fates, &log);
         assert_eq!((accepted + refused, failed), (EVENTS, 0));
@@ -153,8 +159,23 @@ fn every_event_has_the_fate_that_the_server_gave_it() {
 }
 
 #[test]
+fn a_request_gathers_what_comes_due_while_its_first_event_waits() {
+    let (course, _, _, log) = publish(Some(GATHER), usize::MAX);
+    let events = course.schedule.events();
+    let gather_ns = clock::ns(GATHER);
+    for (stamps, _) in &log {
+        let first_ns = stamps[0].intended_ns;
+        assert!(stamps[0].slip_ns >= gather_ns, "it went out before its time");
+        let planned = first_ns - course.start_ns().unwrap();
+        let due = events.iter().filter(|one| (planned..=planned + gather_ns).contains(&one.at_ns));
+        // A late thread gathers more, and never less.
+        assert!(stamps.len() >= due.count(), "{} events in a request", stamps.len());
+    }
+}
+
+#[test]
 fn a_connection_that_ends_fails_what_it_owes_and_nothing_else() {
-    let (course, fates, measured, log) = publish(false, 10);
+    let (course, fates, measured, log) = publish(None, 10);
     let [accepted, refused, failed] = check(&course, &fates, &log);
     assert_eq!(accepted + refused + failed, EVENTS);
     assert!(log.len() >= 10);

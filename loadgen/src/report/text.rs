@@ -129,8 +129,17 @@ fn means(plan: &Plan) -> Option<String> {
     .flatten()
     .collect();
     parts.extend(plan.distribution.as_ref().map(|law| format!("topics shared {law}")));
+    parts.extend(plan.event_distribution.as_ref().map(|law| format!("events by topic {law}")));
+    parts.extend(plan.batch_ns.map(batches));
     parts.extend(plan.injected.iter().map(|what| format!("injected {what}")));
     (!parts.is_empty()).then(|| parts.join(" | "))
+}
+
+fn batches(gather_ns: u64) -> String {
+    match gather_ns {
+        0 => "what is due together in one request".to_owned(),
+        _ => format!("gathered {} for a request", unit::length(gather_ns)),
+    }
 }
 
 /// The planned events in a few words.

@@ -83,13 +83,17 @@ pub(crate) struct Args {
     #[arg(short, long, default_value = "128", value_name = "BYTES", help_heading = "Plan")]
     pub(crate) size: Size,
 
-    /// Topics; events are published to them in turn
+    /// Topics
     #[arg(long, default_value = "1", value_name = "N", help_heading = "Plan")]
     pub(crate) topics: Count,
 
     /// How subscribers are spread over topics: even, or zipf:EXPONENT
     #[arg(long, default_value = "even", value_name = "LAW", help_heading = "Plan")]
     pub(crate) dist: Spread,
+
+    /// How events are spread over topics: even (in turn), or zipf:EXPONENT
+    #[arg(long, default_value = "even", value_name = "LAW", help_heading = "Plan")]
+    pub(crate) publish_dist: Spread,
 
     /// Name of the topic; with several, a number is appended
     #[arg(long, default_value = "load", value_name = "NAME", help_heading = "Plan")]
@@ -163,9 +167,17 @@ pub(crate) struct Args {
     #[arg(long, default_value = "1", value_name = "N", help_heading = "Publishing")]
     pub(crate) publishers: Count,
 
-    /// Send events that are due together in one request, where the server takes that
-    #[arg(long, help_heading = "Publishing")]
-    pub(crate) publish_batch: bool,
+    /// Send events that are due together in one request, where the server takes that; with a TIME,
+    /// those that come due within it, which the first of them then waits for
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0",
+        help_heading = "Publishing"
+    )]
+    pub(crate) publish_batch: Option<Span>,
 
     /// Threads that read subscribers; one per processor (of --cpus, if given) unless given
     #[arg(long, value_name = "N", help_heading = "Rig")]
@@ -313,7 +325,7 @@ impl Args {
             publish: self.publish.clone(),
             publish_headers: field::all(&self.publish_header),
             publish_body: self.publish_body.clone(),
-            batch: self.publish_batch,
+            batch: self.publish_batch.map(|gather| gather.0),
         }
     }
 

@@ -8,7 +8,7 @@ mod series;
 
 use hdrhistogram::Histogram;
 
-use super::args::{Args, SlowPlan, Spread};
+use super::args::{Args, SlowPlan};
 use super::link;
 use super::observe::Load;
 use super::phases::Evidence;
@@ -122,10 +122,9 @@ fn plan(args: &Args, evidence: &Evidence) -> Plan {
         }),
         size: published.then(|| sizes(&args.size)),
         topics: args.topics.0,
-        distribution: (args.topics.0 > 1).then(|| match args.dist {
-            Spread::Even => "even".to_owned(),
-            Spread::Zipf(exponent) => format!("zipf:{exponent}"),
-        }),
+        distribution: (args.topics.0 > 1).then(|| args.dist.to_string()),
+        event_distribution: (published && args.topics.0 > 1).then(|| args.publish_dist.to_string()),
+        batch_ns: args.publish_batch.filter(|_| published).map(|gather| clock::ns(gather.0)),
         phases: PhasePlan {
             connect_ns: connect_rate
                 .map_or(0, |rate| (args.subscribers.0 as f64 / rate * 1e9) as u64),

@@ -8,7 +8,7 @@ use super::args::{Args, Close, Spread, Stamps};
 use crate::amount::Count;
 use crate::client::course::{self, Course};
 use crate::client::deal::Deal;
-use crate::client::fleet::{Pack, Request, Slow, TopicName, Topics};
+use crate::client::fleet::{Pack, Request, Slow, TopicName};
 use crate::client::socket::{self, Setup};
 use crate::client::source::Sources;
 use crate::clock;
@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::pace::Curve;
 use crate::profile::{self, Recipe, Url};
 use crate::schedule::{Outline, Schedule};
+use crate::topics::Topics;
 
 /// How long a wait may gather arrivals where the kernel stamps them: a harvest of some dozen
 /// costs one wake-up, and the figures do not see the delay.
@@ -70,6 +71,7 @@ impl Plan {
             arrival: args.arrival,
             size: args.size.clone(),
             topics,
+            popularity: spread(args.publish_dist, topics),
             publishers,
             machines: args.seat.of,
             seed: args.seed,
@@ -130,7 +132,7 @@ impl Plan {
                 receive_bytes: slow.map(|_| args.slow_rcvbuf.0 as usize),
             },
             request: self.request.clone(),
-            topics: self.topics(args),
+            topics: spread(args.dist, self.outline.topics),
             connect_rate: args.connect_rate.map(|rate| rate.0),
             connect_timeout_ns: clock::ns(args.connect_timeout.0),
             retry: true,
@@ -158,11 +160,11 @@ impl Plan {
         }
         readers
     }
+}
 
-    fn topics(&self, args: &Args) -> Topics {
-        match args.dist {
-            Spread::Even => Topics::Even(self.outline.topics),
-            Spread::Zipf(exponent) => Topics::zipf(self.outline.topics, exponent),
-        }
+fn spread(law: Spread, topics: u32) -> Topics {
+    match law {
+        Spread::Even => Topics::Even(topics),
+        Spread::Zipf(exponent) => Topics::zipf(topics, exponent),
     }
 }

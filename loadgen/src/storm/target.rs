@@ -39,7 +39,7 @@ pub(super) fn of(args: &Args, payloads: Payloads) -> Result<(Target, Recipe), Fa
         publish: args.publish.clone(),
         publish_headers: field::all(&args.publish_headers),
         publish_body: args.publish_body.clone(),
-        batch: false,
+        batch: None,
     };
     let topic = TopicName { name: args.topic.clone(), numbered: false };
     let request = profile::subscribe_request(args.profile, &url, &wishes, topic.clone())

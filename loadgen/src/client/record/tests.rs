@@ -14,6 +14,7 @@ fn recorder(subscribers: usize) -> Recorder {
         curve: Some(Curve::new("10".parse().unwrap(), 0..2_000_000_000)),
         arrival: Law::Fixed,
         size: Size::between(64, 64),
+        popularity: crate::topics::Topics::Even(1),
         topics: 1,
         publishers: 1,
         machines: 1,

@@ -51,8 +51,14 @@ pub(crate) struct Plan {
     pub(crate) size: Option<SizePlan>,
     /// Topics published to.
     pub(crate) topics: u64,
-    /// How subscribers are spread over topics ("uniform", "zipf:1.1").
+    /// How subscribers are spread over topics ("even", "zipf:1.1").
     pub(crate) distribution: Option<String>,
+    /// How events are spread over topics ("even", "zipf:1.1").
+    #[serde(default)]
+    pub(crate) event_distribution: Option<String>,
+    /// How long events were gathered that went out in one request; null = each in one of its own.
+    #[serde(default)]
+    pub(crate) batch_ns: Option<u64>,
     /// Planned lengths of the phases.
     pub(crate) phases: PhasePlan,
     /// How long after its intended time a delivery is waited for. Later ones count as lost, or

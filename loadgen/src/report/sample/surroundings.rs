@@ -35,6 +35,8 @@ impl Sample {
             }),
             topics: 1,
             distribution: None,
+            event_distribution: None,
+            batch_ns: None,
             phases: plan::PhasePlan {
                 connect_ns: CONNECT,
                 settle_ns: SETTLE,

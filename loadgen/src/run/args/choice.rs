@@ -2,13 +2,22 @@
 
 use crate::amount::{Bytes, Share};
 
-/// How subscribers are spread over topics.
+/// How subscribers or events are spread over topics.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Spread {
-    /// As many to each.
+    /// In turn, so as many to each.
     Even,
     /// By Zipf's law with this exponent.
     Zipf(f64),
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Spread::Even => f.write_str("even"),
+            Spread::Zipf(exponent) => write!(f, "zipf:{exponent}"),
+        }
+    }
 }
 
 impl std::str::FromStr for Spread {

@@ -4,12 +4,18 @@
 //! network; a host that is not known, or a server that is not there, is no wrong usage.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Args, Cpus};
 use crate::agent::plan::AGENTS_MAX;
 use crate::amount::{Count, Span};
+use crate::clock;
 use crate::profile::{Url, recipe};
+use crate::report::unit;
 use crate::run::procfs;
+
+/// A publisher that gathers for longer than this is no live one.
+const GATHER_MAX: Duration = Duration::from_secs(1);
 
 /// What names of topics are made of: they stand in paths, queries, forms and JSON as they are.
 const TOPIC_MARKS: &str = "-._~:/@";
@@ -65,8 +71,15 @@ impl Args {
             ("horizon", self.horizon),
             ("connect-timeout", self.connect_timeout),
         ];
-        match times.iter().find(|(_, time)| time.0.is_zero()) {
-            Some((name, _)) => Err(format!("--{name} 0: give a time above 0, as 10s")),
+        if let Some((name, _)) = times.iter().find(|(_, time)| time.0.is_zero()) {
+            return Err(format!("--{name} 0: give a time above 0, as 10s"));
+        }
+        match self.publish_batch.filter(|gather| gather.0 > GATHER_MAX) {
+            Some(gather) => Err(format!(
+                "--publish-batch {}: an event waits at most {} for others",
+                unit::length(clock::ns(gather.0)),
+                unit::length(clock::ns(GATHER_MAX))
+            )),
             None => self.trace(),
         }
     }
