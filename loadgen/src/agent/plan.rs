@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -124,18 +124,25 @@ fn share(all: u64, machine: u64, of: u64) -> u64 {
 
 /// What the files hold that flags name.
 fn files(given: &[(String, String)]) -> Result<BTreeMap<String, String>, String> {
-    let named = given.iter().filter(|(name, _)| carry(name) == Some(Carry::AtFile));
-    let paths = named.filter_map(|(name, value)| Some((name, value.strip_prefix('@')?)));
+    let paths = given.iter().filter_map(|(name, value)| Some((name, path(name, value)?)));
     paths
         .map(|(name, path)| match std::fs::read_to_string(path) {
             Ok(text) => Ok((path.to_owned(), text)),
-            Err(error) => Err(format!("--{name} @{path}: {error}")),
+            Err(error) => Err(format!("--{name} {path}: {error}")),
         })
         .collect()
 }
 
 fn carry(name: &str) -> Option<Carry> {
     CARRIED.iter().find(|(carried, _)| *carried == name).map(|(_, carry)| *carry)
+}
+
+/// The file that the value of a flag names, which is the end of the value.
+fn path<'a>(name: &str, value: &'a str) -> Option<&'a str> {
+    match carry(name)? {
+        Carry::Text => None,
+        Carry::AtFile => value.strip_prefix('@'),
+    }
 }
 
 impl Plan {
@@ -155,29 +162,19 @@ impl Plan {
         if let Some(url) = self.urls.iter().find(|url| url.starts_with('-')) {
             return Err(format!("{url:?} is no URL"));
         }
-        let Seat { machine, of, first, .. } = self.seat;
-        let last = u64::from(first) + self.subscribers();
-        if machine >= of || of > AGENTS_MAX || last > u64::from(u32::MAX) {
-            return Err(format!("machine {machine} of {of}, subscribers {first} to {last}"));
-        }
         let folder = tempfile::tempdir().map_err(|error| format!("a folder: {error}"))?;
         let mut words = own.to_vec();
         for (number, (name, value)) in self.flags.iter().enumerate() {
-            let value = match (carry(name), value.strip_prefix('@')) {
-                (Some(Carry::AtFile), Some(path)) => {
-                    let copy = folder.path().join(number.to_string());
-                    let text = self
-                        .files
-                        .get(path)
-                        .ok_or_else(|| format!("--{name} @{path}: the file did not come along"))?;
-                    std::fs::File::create_new(&copy)
-                        .and_then(|mut file| file.write_all(text.as_bytes()))
-                        .map_err(|error| format!("{}: {error}", copy.display()))?;
-                    format!("@{}", copy.display())
+            if carry(name).is_none() && !DIVIDED.contains(&name.as_str()) {
+                return Err(format!("--{name} is not for agents"));
+            }
+            let value = match path(name, value) {
+                Some(path) => {
+                    let copy = self.copy(path, &folder.path().join(number.to_string()));
+                    let copy = copy.map_err(|error| format!("--{name} {path}: {error}"))?;
+                    format!("{}{copy}", value.strip_suffix(path).unwrap_or_default())
                 }
-                (Some(_), _) => value.clone(),
-                (None, _) if DIVIDED.contains(&name.as_str()) => value.clone(),
-                (None, _) => return Err(format!("--{name} is not for agents")),
+                None => value.clone(),
             };
             words.push(match value.is_empty() && DIVIDED.contains(&name.as_str()) {
                 true => format!("--{name}"),
@@ -186,11 +183,27 @@ impl Plan {
         }
         words.extend(self.urls.iter().cloned());
         let mut args = cli::parse_run(words.into_iter().map(OsString::from))?;
+        let Seat { machine, of, first, .. } = self.seat;
+        let last = u64::from(first).saturating_add(args.subscribers.0);
+        if machine >= of || of > AGENTS_MAX || last > u64::from(u32::MAX) {
+            return Err(format!("machine {machine} of {of}, subscribers {first} to {last}"));
+        }
         args.seat = self.seat;
         args.scenario_kind = if self.scenario == "connect" { "connect" } else { "run" };
         // Its progress is shown by the coordinator.
         args.quiet = true;
         Ok(args)
+    }
+
+    /// Writes a file that came along into a folder of its own, under its own name.
+    fn copy(&self, path: &str, folder: &Path) -> Result<String, String> {
+        let text = self.files.get(path).ok_or("the file did not come along")?;
+        let name = Path::new(path).file_name().ok_or("it is no file")?;
+        let copy = folder.join(name);
+        std::fs::create_dir(folder)
+            .and_then(|()| std::fs::write(&copy, text))
+            .map_err(|error| format!("{}: {error}", copy.display()))?;
+        Ok(copy.to_string_lossy().into_owned())
     }
 }
 

@@ -234,8 +234,16 @@ fn named(name: &str, error: &str) -> Failure {
 /// Connects to an agent, finds out whether it is one, and shows that we may give it a plan.
 fn greet(name: &str, key: Option<&Key>) -> Result<(TcpStream, Lines), String> {
     let text = |error: std::io::Error| error.to_string();
-    let address = name.to_socket_addrs().map_err(text)?.next().ok_or("no address")?;
-    let socket = TcpStream::connect_timeout(&address, GREETING_TIMEOUT).map_err(text)?;
+    let mut addresses = name.to_socket_addrs().map_err(text)?;
+    let socket = loop {
+        let address = addresses.next().ok_or("it has no address")?;
+        match TcpStream::connect_timeout(&address, GREETING_TIMEOUT) {
+            Ok(socket) => break socket,
+            Err(error) if addresses.len() == 0 => return Err(error.to_string()),
+            // A name may have several, and an agent listens on one.
+            Err(_) => {}
+        }
+    };
     let (mut socket, mut lines) = wire::halves(socket).map_err(text)?;
     let (version, theirs, asks) = match lines.next()? {
         Say::Hello { version, nonce, key } => (version, nonce, key),

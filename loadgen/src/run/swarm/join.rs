@@ -45,7 +45,11 @@ pub(super) fn join(args: &Args, mut members: Vec<Member>, course: &Course) -> Re
         let texts: Vec<String> = lost.into_iter().map(|reason| reason.text).collect();
         return Err(Failure::Invalid(texts.join("; ")));
     }
-    runs.iter_mut().for_each(|run| align(run, course));
+    for run in &mut runs {
+        align(run, course);
+        // An agent has it from a file of its own.
+        run.plan.pace = args.rate.shape().filter(|_| run.publish.is_some());
+    }
     let mut run = merge::side_by_side(&runs)?;
     run.started_unix_ns = runs.iter().map(|run| run.started_unix_ns).min().unwrap_or(0);
     run.verdict = verdict(&agents, &runs, &run);
@@ -56,8 +60,6 @@ pub(super) fn join(args: &Args, mut members: Vec<Member>, course: &Course) -> Re
     run.interrupted |= course.signal.is_some();
     run.plan.scenario = args.scenario_kind.to_owned();
     run.plan.subscribers = args.subscribers.0;
-    // An agent has it from a file of its own.
-    run.plan.pace = args.rate.shape().filter(|_| run.publish.is_some());
     run.plan.injected = args.inject.iter().map(ToString::to_string).collect();
     run.connect.asked = args.subscribers.0;
     run.clock.agents = agents;
