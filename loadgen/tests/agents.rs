@@ -462,8 +462,11 @@ fn who_has_no_key_gets_no_load_and_no_agent_without_one_listens_beyond_loopback(
     let output = with(&agent, Some(&key)).output().expect("it starts");
     let run = saved(&json, &output);
     assert_eq!((&run["counts"]["unique"], &run["counts"]["lost"]), (&json!(4_000), &json!(0)));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let line = format!("{}   20 of 20 subscribers | 4,000 received, 0 lost", agent.name);
+    assert!(said.contains(&line) && !said.contains("horse"), "{said}");
     agent.says("done: ");
-    // A third of nobody: it was asked for one plan.
+    // It was asked for one plan.
     assert_eq!(agent.child.wait().expect("it ends").code(), Some(0));
     let refused = Command::new(PROGRAM).args(["agent", "--listen", "0.0.0.0:0"]).output();
     let refused = refused.expect("it starts");
