@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Load generator for Server-Sent-Events servers: honest fan-out latency, proof of delivery.
@@ -19,6 +20,8 @@ pub(crate) struct Cli {
 enum Command {
     /// One plan against one server: connect, settle, warm up, measure, drain
     Run(Box<crate::run::Args>),
+    /// Make load for a run that is started on another machine ('run --agents')
+    Agent(crate::agent::Args),
     /// How fast a server takes connections, and how long each phase of a connect lasts
     Connect(Box<crate::connect::Args>),
     /// Drop a part of the subscribers and check that they come back without a gap
@@ -67,6 +70,7 @@ impl Cli {
     pub(crate) fn run(self) -> ExitCode {
         match self.command {
             Command::Run(args) => crate::run::run(&args),
+            Command::Agent(args) => crate::agent::run(&args),
             Command::Connect(args) => crate::connect::run(*args),
             Command::Storm(args) => crate::storm::run(args),
             Command::Compare(args) => crate::compare::run(args),
@@ -96,9 +100,27 @@ pub(crate) fn command() -> Vec<String> {
 ///
 /// What it would say.
 pub(crate) fn check_run(arguments: &[String]) -> Result<(), String> {
-    let words = ["downpour-load", "run"].into_iter().map(OsString::from);
-    let words = words.chain(arguments.iter().map(OsString::from)).collect();
-    let parsed = Cli::read(crate::scenario::expand(words)?);
+    let words = crate::scenario::expand(of_run(arguments.iter().map(OsString::from)))?;
+    parse(words)?.check()
+}
+
+/// What `run` makes of these arguments, its URL among them. No scenario file is read.
+///
+/// # Errors
+///
+/// What it would say.
+pub(crate) fn parse_run(
+    arguments: impl Iterator<Item = OsString>,
+) -> Result<crate::run::Args, String> {
+    parse(of_run(arguments))
+}
+
+fn of_run(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    ["downpour-load", "run"].into_iter().map(OsString::from).chain(arguments).collect()
+}
+
+fn parse(words: Vec<OsString>) -> Result<crate::run::Args, String> {
+    let parsed = Cli::read(words);
     // Its last paragraph points to the help of a command that was not given.
     let text = |error: clap::Error| {
         let text = error.to_string();
@@ -106,9 +128,44 @@ pub(crate) fn check_run(arguments: &[String]) -> Result<(), String> {
         text.trim_start_matches("error: ").trim_end().to_owned()
     };
     match parsed.map_err(text)?.command {
-        Command::Run(args) => args.check(),
+        Command::Run(args) => Ok(*args),
         _ => unreachable!("the command is run"),
     }
+}
+
+/// What a command line that has been read gives for these flags, as it was written, and in order of
+/// the flags.
+///
+/// # Errors
+///
+/// If it cannot be read a second time: its scenario file is gone.
+pub(crate) fn given(
+    command: Vec<OsString>,
+    names: &[&str],
+) -> Result<Vec<(String, String)>, String> {
+    let cli = Cli::command();
+    let words = crate::scenario::expand(command)?;
+    let matches = cli.clone().try_get_matches_from(words).map_err(|error| error.to_string())?;
+    let Some((name, matches)) = matches.subcommand() else { return Ok(Vec::new()) };
+    let flags = cli.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+    let mut given = Vec::new();
+    for flag in flags {
+        let (id, long) = (flag.get_id().as_str(), flag.get_long().unwrap_or_default());
+        let is_given = matches.value_source(id) == Some(ValueSource::CommandLine);
+        if is_given && names.contains(&long) {
+            let values = matches.get_raw(id).into_iter().flatten();
+            given.extend(values.map(|it| (long.to_owned(), it.to_string_lossy().into_owned())));
+        }
+    }
+    Ok(given)
+}
+
+/// The names of all flags of `run`.
+#[cfg(test)]
+pub(crate) fn run_flags() -> Vec<String> {
+    let cli = Cli::command();
+    let run = cli.find_subcommand("run").expect("the command");
+    run.get_arguments().filter_map(|flag| flag.get_long().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
@@ -142,5 +199,15 @@ mod tests {
         assert!(read(words("-c 5")).is_ok());
         let error = read(words("--rate 5")).unwrap_err().to_string();
         assert!(error.contains("--rate") && error.contains("publishes nothing"), "{error}");
+    }
+
+    #[test]
+    fn flags_are_given_as_they_were_written_wherever_they_stand() {
+        let line = "downpour-load run http://h:1 -r 20 --size=64:4k -H A:1 --header B:2 -c 5 -r 30";
+        let words = line.split(' ').map(OsString::from).collect();
+        let given = given(words, &["rate", "size", "header", "topics"]).unwrap();
+        let given: Vec<String> =
+            given.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(given, ["rate=30", "size=64:4k", "header=A:1", "header=B:2"]);
     }
 }

@@ -7,6 +7,7 @@
 //! This file knows the commands and nothing else; each command lives in a module of its own
 //! with its arguments and one function `run`.
 
+mod agent;
 mod amount;
 mod calibrate;
 mod cli;

@@ -99,7 +99,7 @@ impl FromStr for Profile {
         if let Some(named) = NAMED.into_iter().find(|profile| profile.name() == text) {
             return Ok(named);
         }
-        if text.contains('/') || text.ends_with(".toml") {
+        if Profile::is_file(text) {
             return Ok(Profile::File(Arc::new(Described::read(text)?)));
         }
         let names: Vec<String> = NAMED.iter().map(|profile| profile.name().to_owned()).collect();
@@ -112,6 +112,11 @@ impl FromStr for Profile {
 }
 
 impl Profile {
+    /// Whether a text names a file rather than a profile that is built in.
+    pub(crate) fn is_file(text: &str) -> bool {
+        text.contains('/') || text.ends_with(".toml")
+    }
+
     fn known(&self) -> Known<'_> {
         match self {
             Profile::Downpour => Known {

@@ -19,33 +19,43 @@
 //! | `breach` | when a run can no longer meet its objectives |
 //! | `assemble` | from what the threads saw to the figures |
 //! | `verdict` | whether they can be believed |
+//! | `seat`, `cue` | which machine of several this one is, and its line to the coordinator |
+//! | `swarm` | a run that agents carry out |
 
 pub(crate) mod args;
 mod assemble;
 mod breach;
 mod collect;
+pub(crate) mod cue;
 pub(crate) mod floor;
 mod inject;
 mod link;
 mod observe;
-mod phases;
+pub(crate) mod phases;
 mod plan;
 pub(crate) mod procfs;
 mod repeat;
 mod rig;
 mod rows;
+mod seat;
 mod show;
+mod swarm;
 mod verdict;
 
 use std::process::ExitCode;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, Cpus};
+pub(crate) use phases::signals;
 use repeat::Repeated;
+pub(crate) use seat::Seat;
 
+use crate::agent::letters;
+use crate::agent::protocol::Part;
 use crate::failure::Failure;
 use crate::report::model::verdict::Status;
 use crate::report::model::{Run, metric};
 use crate::report::{confidence, shape, text};
+use phases::Evidence;
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -72,7 +82,11 @@ pub(crate) struct Finished {
 ///
 /// Why nothing could be measured.
 fn measure(args: &Args) -> Result<Finished, Failure> {
-    let floor = floor::Stored::read(args.floor.as_deref()).map_err(Failure::Usage)?;
+    // What this machine can measure says nothing of what agents can.
+    let floor = match &args.floor {
+        None if !args.agents.is_empty() => None,
+        floor => floor::Stored::read(floor.as_deref()).map_err(Failure::Usage)?,
+    };
     let alone = match args.isolation {
         true => Some(once(&args.without_slow())?).filter(|alone| alone.signal.is_none()),
         false => None,
@@ -92,15 +106,60 @@ fn measure(args: &Args) -> Result<Finished, Failure> {
 }
 
 fn once(args: &Args) -> Result<Finished, Failure> {
-    let plan = plan::Plan::new(args)?;
-    let mut evidence = phases::carry_out(args, plan)?;
-    let signal = evidence.signal;
-    let mut run = assemble::run(args, &mut evidence);
-    verdict::judge(&mut run, &evidence.circumstances());
+    let Finished { mut run, signal } = match args.agents.is_empty() {
+        true => {
+            let mut evidence = phases::carry_out(args, plan::Plan::new(args)?, None)?;
+            Finished { run: judged(args, &mut evidence).run, signal: evidence.signal }
+        }
+        false => swarm::carry_out(args)?,
+    };
     confidence::annotate(&mut run);
     shape::annotate(&mut run);
     run.slo = args.slo.iter().map(|objective| objective.judge(&run)).collect();
     Ok(Finished { run, signal })
+}
+
+fn judged(args: &Args, evidence: &mut Evidence) -> assemble::Assembled {
+    let mut assembled = assemble::run(args, evidence);
+    verdict::judge(&mut assembled.run, &evidence.circumstances());
+    assembled
+}
+
+/// One machine's part of a run, drawn up and ready to begin.
+pub(crate) struct Prepared {
+    args: Args,
+    plan: plan::Plan,
+}
+
+impl Prepared {
+    /// Draws up the plan.
+    ///
+    /// # Errors
+    ///
+    /// What about it cannot be.
+    pub(crate) fn new(args: Args) -> Result<Prepared, Failure> {
+        args.check().map_err(Failure::Usage)?;
+        let plan = plan::Plan::new(&args)?;
+        Ok(Prepared { args, plan })
+    }
+
+    /// Events of all machines.
+    pub(crate) fn event_count(&self) -> u64 {
+        self.plan.schedule.events().len() as u64
+    }
+
+    /// Carries it out.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing could be measured.
+    pub(crate) fn carry_out(self, cue: &cue::Cue) -> Result<Part, Failure> {
+        let mut evidence = phases::carry_out(&self.args, self.plan, Some(cue))?;
+        cue.exchange(&mut evidence)?;
+        let assembled = judged(&self.args, &mut evidence);
+        let incomplete = letters::flags(&assembled.incomplete_events);
+        Ok(Part { run: assembled.run, incomplete })
+    }
 }
 
 /// Shows what all runs make together; the worst of them decides how the command ends.

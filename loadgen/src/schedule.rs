@@ -8,6 +8,9 @@
 //! known. A **stream** is one sequence of numbers: the events of one topic that go through one
 //! publisher connection. A topic has several streams only when there are more publisher
 //! connections than topics, because order is defined only within one connection.
+//!
+//! Of a run on several machines each draws up the whole plan and sends its part of it: every topic
+//! has streams of every machine, and the events, in order of time, fall to the machines in turn.
 
 use crate::amount::Size;
 use crate::pace::Curve;
@@ -30,8 +33,10 @@ pub(crate) struct Outline {
     pub(crate) topics: u32,
     /// Which of them an event goes to.
     pub(crate) popularity: Topics,
-    /// Publisher connections.
+    /// Publisher connections of each machine.
     pub(crate) publishers: u32,
+    /// Machines that publish.
+    pub(crate) machines: u32,
     /// Seed of all draws.
     pub(crate) seed: u64,
 }
@@ -63,6 +68,7 @@ pub(crate) struct Schedule {
     events: Vec<Event>,
     streams_per_topic: u32,
     publishers: u32,
+    machines: u32,
     /// The events of stream `s` are `by_stream[start[s]..start[s + 1]]`, in order.
     start: Vec<u32>,
     by_stream: Vec<u32>,
@@ -75,9 +81,10 @@ impl Schedule {
     ///
     /// If it has more events than can be followed one by one.
     pub(crate) fn new(outline: &Outline) -> Result<Schedule, String> {
-        let streams_per_topic = (outline.publishers / outline.topics).max(1);
+        let machines = outline.machines;
+        let streams_per_topic = (outline.publishers / outline.topics).max(1) * machines;
         let stream_count = outline.topics * streams_per_topic;
-        let each = streams_per_topic as usize;
+        let mut turns = vec![0; outline.topics as usize];
         let mut random = fastrand::Rng::with_seed(outline.seed);
         let mut events = Vec::new();
         let mut work = 0.0;
@@ -90,9 +97,12 @@ impl Schedule {
                 ));
             }
             let size = outline.size.draw(&mut random);
-            // The streams of a topic take its events in turn.
-            let (round, one) = (events.len() / each, events.len() % each);
-            let stream = outline.popularity.of(round) * streams_per_topic + one as u32;
+            let topic = outline.popularity.of(events.len());
+            // The streams of a topic take its events in turn, and so do its machines; which of
+            // them begins, differs from topic to topic.
+            let turn = &mut turns[topic as usize];
+            let stream = topic * streams_per_topic + (*turn + topic) % streams_per_topic;
+            *turn += 1;
             events.push(Event { at_ns, stream, size: size as u32 });
             work += match outline.arrival {
                 Arrival::Fixed => 1.0,
@@ -101,7 +111,8 @@ impl Schedule {
             };
         }
         let (start, by_stream) = index(&events, stream_count as usize);
-        Ok(Schedule { events, streams_per_topic, publishers: outline.publishers, start, by_stream })
+        let publishers = outline.publishers;
+        Ok(Schedule { events, streams_per_topic, publishers, machines, start, by_stream })
     }
 
     /// All events by time.
@@ -124,9 +135,15 @@ impl Schedule {
         stream / self.streams_per_topic
     }
 
-    /// The publisher connection of a stream.
+    /// The machine that publishes a stream.
+    pub(crate) fn machine(&self, stream: u32) -> u32 {
+        stream % self.streams_per_topic % self.machines
+    }
+
+    /// The publisher connection of a stream, among those of its machine.
     pub(crate) fn publisher(&self, stream: u32) -> u32 {
-        stream % self.publishers
+        // A machine has every `machines`-th stream of a topic.
+        stream / self.machines % self.publishers
     }
 
     /// The number of an event (its index in [`Schedule::events`]) by stream and sequence.
@@ -187,6 +204,7 @@ mod tests {
             topics: 1,
             popularity: Topics::Even(1),
             publishers: 1,
+            machines: 1,
             seed: 1,
         }
     }
@@ -253,6 +271,45 @@ mod tests {
             }
             assert_eq!(found, 100);
             assert_eq!(schedule.number(schedule.stream_count() as u32, 0), None);
+        }
+    }
+
+    #[test]
+    fn machines_have_the_events_in_turn_and_streams_of_their_own_in_every_topic() {
+        for (topics, publishers, machines) in
+            [(1, 1, 1), (1, 1, 2), (5, 2, 3), (2, 4, 2), (1, 3, 4), (7, 1, 2), (3, 6, 1)]
+        {
+            let popularity = Topics::Even(topics);
+            let outline = Outline { topics, popularity, publishers, machines, ..outline("1k", 1) };
+            let schedule = Schedule::new(&outline).unwrap();
+            let alone = Schedule::new(&Outline { machines: 1, ..outline }).unwrap();
+            let mut shares = vec![0u32; machines as usize];
+            let mut used = std::collections::BTreeSet::new();
+            for (event, same) in schedule.events().iter().zip(alone.events()) {
+                assert_eq!((event.at_ns, event.size), (same.at_ns, same.size), "one plan");
+                assert_eq!(schedule.topic(event.stream), alone.topic(same.stream));
+                shares[schedule.machine(event.stream) as usize] += 1;
+                let counts = || shares.iter().copied();
+                assert!(counts().max().unwrap() - counts().min().unwrap() <= 2, "{shares:?}");
+                assert!(schedule.publisher(event.stream) < publishers);
+                used.insert((schedule.machine(event.stream), schedule.publisher(event.stream)));
+            }
+            assert_eq!(schedule.events().len(), alone.events().len());
+            for topic in 0..topics {
+                let streams = schedule.streams_per_topic() as u32;
+                let own = |machine| {
+                    let mut count = 0;
+                    for stream in topic * streams..(topic + 1) * streams {
+                        count += u32::from(schedule.machine(stream) == machine);
+                    }
+                    count
+                };
+                let each = streams / machines;
+                assert!((0..machines).all(|machine| own(machine) == each), "{topics} topics");
+            }
+            // No more connections than streams, and none idle beyond that.
+            let busy = publishers.min(topics * (publishers / topics).max(1));
+            assert_eq!(used.len() as u32, machines * busy);
         }
     }
 

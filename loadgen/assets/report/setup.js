@@ -49,7 +49,6 @@ const ARRIVALS = {
 const CLOCKS = {
   single: "one machine publishes and receives",
   swarm: "each machine times its own events",
-  offset: "clocks compared over the network",
   none: "no publisher's clock: relative figures only",
 };
 
@@ -73,9 +72,17 @@ function planFacts(run) {
     ["stamp", p.stamp],
     ["arrival is", ARRIVALS[clock.rx] ?? clock.rx],
     ["clock", CLOCKS[clock.mode] ?? clock.mode],
+    ["agents", (clock.agents ?? []).map(agent).join("; ")],
     ["seed", String(run.seed)],
     ...Object.entries(run.labels),
   ];
+}
+
+// One machine of several that made the load.
+function agent({ host, subscribers, up, unique, lost, verdict, missing }) {
+  if (missing) return `${host} LOST: ${missing}`;
+  const of = `${count(up)} of ${count(subscribers)} subscribers`;
+  return `${host} ${of}, ${count(unique)} received, ${count(lost)} lost, ${verdict.toUpperCase()}`;
 }
 
 // How many of what the load generator used.

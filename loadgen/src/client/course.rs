@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) schedule: Schedule,
     /// The number that marks this run's stamps.
     pub(crate) run: u32,
+    /// Which of the machines that publish this one is.
+    pub(crate) machine: u32,
     /// The measured window, from the start of the warm-up.
     pub(crate) window_ns: std::ops::Range<u64>,
     /// A subscriber is due for the events that are planned this long after its stream opened:
@@ -76,6 +78,17 @@ impl Course {
     /// The start of the warm-up, once it is known.
     pub(crate) fn start_ns(&self) -> Option<u64> {
         Some(self.start_ns.load(Ordering::Relaxed)).filter(|&start| start > 0)
+    }
+
+    /// Whether this machine publishes a stream. The clock of another one is not ours.
+    pub(crate) fn is_own(&self, stream: u32) -> bool {
+        self.schedule.machine(stream) == self.machine
+    }
+
+    /// When an event is due by our clock, whoever publishes it: each machine counts from its own
+    /// start. While ours is not known, that is long ago.
+    pub(crate) fn due_ns(&self, number: usize) -> u64 {
+        self.start_ns().unwrap_or(0) + self.schedule.events()[number].at_ns
     }
 
     /// Fixes the start of the warm-up.

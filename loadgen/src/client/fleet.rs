@@ -22,6 +22,8 @@ use crate::topics::Topics;
 pub(crate) struct Pack {
     /// Its place among the threads.
     pub(crate) thread: usize,
+    /// The number of the first subscriber of this machine, among those of all.
+    pub(crate) first: u32,
     /// Which subscribers are its own.
     pub(crate) deal: Deal,
     /// Sockets of one ring: the limit on descriptors is the limit of its table.
@@ -58,6 +60,11 @@ impl Pack {
     /// Whether its subscribers are the probes.
     pub(crate) fn is_probing(&self) -> bool {
         self.deal.is_probing(self.thread)
+    }
+
+    /// The topic of a subscriber, by its place in the connect order.
+    pub(crate) fn topic(&self, order: usize) -> u32 {
+        self.topics.of(self.first as usize + order)
     }
 
     /// Whether a subscriber, by its place in the connect order, reads slowly. Slow ones are

@@ -183,7 +183,7 @@ impl Reader {
 
     fn session(&self, local: usize, opened_ns: u64) -> Session {
         let order = self.order(local);
-        let topic = self.pack.topics.of(order as usize);
+        let topic = self.pack.topic(order as usize);
         Session { local, order, topic, opened_ns, unread: false }
     }
 

@@ -4,6 +4,11 @@
 //! subscriber's ledger says whether it is new; then it enters the histograms, the event's cell
 //! and the subscriber's moments. An arrival that no plan explains is counted as what it is.
 //!
+//! Of a run on several machines, every event is held against the plan, and only those that this
+//! machine published are timed: the stamp of another one is by another clock. What such an event
+//! is due, and whether it came in time, goes by our own start; how far its arrivals lie apart
+//! needs no publisher's clock at all.
+//!
 //! Who was due for which event is entered when a session ends (or the run does): a subscriber is
 //! due for the events planned between its opening (and a guard) and its end (less the horizon),
 //! and in any case for all that it received in between. What it was due for and had not received
@@ -169,6 +174,10 @@ impl Recorder {
             return self.unplanned(Found::None, place, name);
         };
         let number = number as usize;
+        let stamp = match self.course.is_own(stamp.stream) {
+            true => stamp,
+            false => Stamp { intended_ns: self.course.due_ns(number), slip_ns: 0, ..stamp },
+        };
         let streams = schedule.streams_per_topic();
         let ledger = place.local * streams + stamp.stream as usize % streams;
         let next = self.ledgers[ledger].next() as u32;
@@ -205,10 +214,22 @@ impl Recorder {
         self.unique += 1;
         bank.unique += 1;
         bank.payload_bytes += bytes as u64;
+        if place.stamp_ns.is_some() {
+            enter(&mut bank.hold, place.read_ns.saturating_sub(received_ns));
+        }
+        if !self.course.is_own(stamp.stream) {
+            if is_measured {
+                // Its machine may have started before us; by the guard at most, and spread does
+                // not see it.
+                let shifted_ns = received_ns + self.course.guard_ns;
+                let since_ns = shifted_ns.saturating_sub(stamp.intended_ns);
+                self.cells.enter(number - self.measured.start, since_ns, place.order);
+            }
+            return;
+        }
         enter(&mut bank.delivery, latency_ns);
         enter(&mut bank.sent, latency_ns.saturating_sub(stamp.slip_ns));
         if place.stamp_ns.is_some() {
-            enter(&mut bank.hold, place.read_ns.saturating_sub(received_ns));
             enter(&mut bank.user, place.read_ns.saturating_sub(stamp.intended_ns));
         }
         if self.probing {

@@ -63,7 +63,8 @@ impl Fates {
         Fates(std::iter::repeat_with(|| AtomicU8::new(0)).take(events).collect())
     }
 
-    fn set(&self, event: u32, fate: Fate) {
+    /// Says what became of an event.
+    pub(crate) fn set(&self, event: u32, fate: Fate) {
         self.0[event as usize].store(fate as u8, Ordering::Relaxed);
     }
 
@@ -200,15 +201,16 @@ impl Sender {
         let course = self.course.clone();
         let Some(start_ns) = self.wait_for_start() else { return self.slip };
         let events = course.schedule.events();
-        let mut number = 0;
-        while number < events.len() {
+        let mut own = (0..events.len()).filter(|&number| course.is_own(events[number].stream));
+        let mut next = own.next();
+        while let Some(number) = next {
             let planned_ns = start_ns + events[number].at_ns + self.recipe.gather_ns();
             if !self.wait_until(planned_ns) {
                 break;
             }
-            let batch = self.batch(number, start_ns);
-            self.publish(number..number + batch, start_ns, planned_ns);
-            number += batch;
+            let batch;
+            (batch, next) = self.batch(number, &mut own, start_ns);
+            self.publish(&batch, start_ns, planned_ns);
         }
         while !course.is_stopped() {
             self.wait_until(clock::now_ns() + SLEEP_NS_MAX);
@@ -257,35 +259,44 @@ impl Sender {
         }
     }
 
-    /// How many events, from `number` on, go in one request: those of the same connection that
-    /// are due by now, where the server takes several.
-    fn batch(&self, number: usize, start_ns: u64) -> usize {
+    /// The events that go in one request: `number`, and where the server takes several, those of
+    /// `behind` that are of the same connection and due by now; and the one that comes next.
+    fn batch(
+        &self,
+        number: usize,
+        behind: &mut impl Iterator<Item = usize>,
+        start_ns: u64,
+    ) -> (Vec<usize>, Option<usize>) {
+        let mut batch = vec![number];
+        let mut next = behind.next();
         if !self.recipe.batches() {
-            return 1;
+            return (batch, next);
         }
         let schedule = &self.course.schedule;
         let now_ns = clock::now_ns();
         let connection = schedule.publisher(schedule.events()[number].stream);
-        let together = schedule.events()[number..]
-            .iter()
-            .take(BATCH_EVENTS_MAX)
-            .take_while(|event| {
-                start_ns + event.at_ns <= now_ns && schedule.publisher(event.stream) == connection
-            })
-            .count();
-        together.max(1)
+        while let Some(number) = next.filter(|_| batch.len() < BATCH_EVENTS_MAX) {
+            let event = &schedule.events()[number];
+            let is_due = start_ns + event.at_ns <= now_ns;
+            if !is_due || schedule.publisher(event.stream) != connection {
+                break;
+            }
+            batch.push(number);
+            next = behind.next();
+        }
+        (batch, next)
     }
 
-    fn publish(&mut self, numbers: std::ops::Range<usize>, start_ns: u64, planned_ns: u64) {
+    fn publish(&mut self, numbers: &[usize], start_ns: u64, planned_ns: u64) {
         let schedule = &self.course.schedule;
-        let events = &schedule.events()[numbers.clone()];
+        let events = numbers.iter().map(|&number| &schedule.events()[number]);
         let request: Vec<(u32, usize)> = events
-            .iter()
+            .clone()
             .map(|event| (schedule.topic(event.stream), event.size as usize))
             .collect();
         let mut outgoing = Outgoing { planned_ns, ..Outgoing::default() };
         self.recipe.write(&request, &mut outgoing.bytes, &mut outgoing.places);
-        for (event, number) in events.iter().zip(numbers) {
+        for (event, &number) in events.zip(numbers) {
             let sequence = &mut self.next[event.stream as usize];
             outgoing.stamps.push(Stamp {
                 run: self.course.run,
@@ -297,7 +308,8 @@ impl Sender {
             *sequence += 1;
             outgoing.events.push(number as u32);
         }
-        let link = &mut self.links[schedule.publisher(events[0].stream) as usize];
+        let stream = schedule.events()[numbers[0]].stream;
+        let link = &mut self.links[schedule.publisher(stream) as usize];
         link.queue(outgoing);
         link.flush(&mut self.slip.slip);
     }

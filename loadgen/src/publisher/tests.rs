@@ -26,11 +26,13 @@ fn course() -> Arc<Course> {
         topics: 2,
         popularity: crate::topics::Topics::Even(2),
         publishers: 1,
+        machines: 1,
         seed: 5,
     };
     Arc::new(Course::new(course::Plan {
         schedule: Schedule::new(&outline).unwrap(),
         run: 77,
+        machine: 0,
         window_ns: 0..LENGTH_NS,
         guard_ns: 0,
         horizon_ns: 1_000_000_000,

@@ -12,9 +12,10 @@ mod series;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use super::model::counts::{Connect, ConnectErrors, Counts, Publish, Rates};
+use super::model::counts::{Connect, ConnectErrors, Counts, Publish, Rates, Slow};
 use super::model::metric::{self, Metric, Per};
 use super::model::plan::Phase;
+use super::model::series::Interval;
 use super::model::verdict::{Reason, Verdict};
 use super::model::{Run, host};
 use super::objective::Objective;
@@ -66,11 +67,50 @@ enum Order {
 /// # Errors
 /// No run at all, or a histogram that cannot be decoded.
 pub(crate) fn merge(runs: &[Run]) -> Result<Run, String> {
-    let first = runs.first().ok_or("nothing to merge")?;
-    if let [only] = runs {
-        return Ok(only.clone());
+    match runs {
+        [] => Err("nothing to merge".to_owned()),
+        [only] => Ok(only.clone()),
+        several => join(several, order(several)),
     }
-    let order = order(runs);
+}
+
+/// One run made of several that were made side by side, as far as it is known otherwise than from
+/// their clocks.
+///
+/// # Errors
+/// As [`merge`].
+pub(crate) fn side_by_side(runs: &[Run]) -> Result<Run, String> {
+    match runs {
+        [] => Err("nothing to merge".to_owned()),
+        [only] => Ok(only.clone()),
+        several => join(several, Order::Parallel),
+    }
+}
+
+/// One row of those that several generators made in the same second.
+///
+/// # Errors
+/// A histogram that cannot be decoded.
+pub(crate) fn row(rows: &[Interval]) -> Result<Interval, String> {
+    series::add(rows)
+}
+
+/// The slow subscribers of generators side by side. Until half of all were cut off cannot be told
+/// from the halves.
+pub(crate) fn slow(runs: &[Run]) -> Option<Slow> {
+    let parts: Vec<&Slow> = runs.iter().filter_map(|run| run.slow.as_ref()).collect();
+    let first = *parts.first()?;
+    Some(Slow {
+        subscribers: parts.iter().map(|slow| slow.subscribers).sum(),
+        cut: parts.iter().map(|slow| slow.cut).sum(),
+        cut_after_ns: first.cut_after_ns.filter(|_| parts.len() == 1),
+        unread_bytes: parts.iter().map(|slow| slow.unread_bytes).sum(),
+        ..first.clone()
+    })
+}
+
+fn join(runs: &[Run], order: Order) -> Result<Run, String> {
+    let first = &runs[0];
     let start = runs.iter().map(|run| run.started_unix_ns).min().unwrap_or(0);
     let mut merged = Run {
         name: name(runs),
@@ -106,6 +146,7 @@ pub(crate) fn merge(runs: &[Run]) -> Result<Run, String> {
         merged.plan.sources = runs.iter().map(|run| run.plan.sources).sum();
         merged.plan.probes = runs.iter().map(|run| run.plan.probes).sum();
         merged.plan.connect_rate = total(runs, |run| run.plan.connect_rate);
+        merged.plan.churn = total(runs, |run| run.plan.churn);
     }
     merged.slo = objectives(runs, &merged);
     confidence::annotate(&mut merged);

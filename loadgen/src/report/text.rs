@@ -13,7 +13,7 @@ mod steps;
 
 use super::model::Run;
 use super::model::metric;
-use super::model::plan::{Plan, SizePart, SizePlan};
+use super::model::plan::{Agent, Plan, SizePart, SizePlan};
 use super::model::verdict::{SloResult, Status};
 use super::objective::Objective;
 use super::{hgrm, unit};
@@ -83,6 +83,9 @@ fn head(lines: &mut Vec<String>, run: &Run) {
     lines.push(block("plan", &plan(&run.plan)));
     lines.extend(means(&run.plan).map(|means| block("with", &means)));
     lines.push(block("clock", &clock(run)));
+    for (place, agent) in run.clock.agents.iter().enumerate() {
+        lines.push(block(if place == 0 { "agents" } else { "" }, &self::agent(agent)));
+    }
     if !run.runs.is_empty() {
         let text = format!("{} runs, their histograms merged", run.runs.len());
         lines.push(block("made of", &text));
@@ -199,7 +202,6 @@ pub(crate) fn clock(run: &Run) -> String {
     let mode = match run.clock.mode.as_str() {
         "single" => "one machine publishes and receives",
         "swarm" => "each machine times its own events",
-        "offset" => "clocks compared over the network",
         "none" => "no publisher's clock: relative figures only",
         other => other,
     };
@@ -215,6 +217,23 @@ pub(crate) fn clock(run: &Run) -> String {
     parts.push(format!("seed {}", run.seed));
     parts.retain(|part| !part.is_empty());
     parts.join(" | ")
+}
+
+/// One machine of several in a line.
+pub(crate) fn agent(agent: &Agent) -> String {
+    let count = |n: Option<u64>| n.map_or_else(|| "n/a".to_owned(), unit::count);
+    if let Some(why) = &agent.missing {
+        return format!("{}   {} subscribers | LOST: {why}", agent.host, agent.subscribers);
+    }
+    let verdict = agent.verdict.map_or("", Status::word);
+    format!(
+        "{}   {} of {} subscribers | {} received, {} lost | {verdict}",
+        agent.host,
+        count(agent.up),
+        unit::count(agent.subscribers),
+        count(agent.unique),
+        count(agent.lost)
+    )
 }
 
 /// A rank correlation with the connect order, in words.

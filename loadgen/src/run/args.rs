@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::inject::Injection;
+use super::seat::Seat;
 use crate::amount::{Bytes, Count, Rate, Share, Size, Span};
 use crate::client::life::Life;
 use crate::pace::Pace;
@@ -293,9 +294,27 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) output: output::Args,
 
+    /// Agents ('downpour-load agent') that make the load in place of this machine, each an equal
+    /// share of the subscribers and of the events
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        help_heading = "Several machines"
+    )]
+    pub(crate) agents: Vec<String>,
+
+    /// File with the key that the agents were started with
+    #[arg(long, value_name = "FILE", requires = "agents", help_heading = "Several machines")]
+    pub(crate) agents_key: Option<String>,
+
     /// What kind of run this is, for the report.
     #[arg(skip = "run")]
     pub(crate) scenario_kind: &'static str,
+
+    /// Which of the machines of the run this one is.
+    #[arg(skip)]
+    pub(crate) seat: Seat,
 }
 
 fn objective(text: &str) -> Result<Objective, String> {
@@ -363,7 +382,7 @@ impl Args {
     /// nobody has said how: what shares a processor with a server is part of what is measured.
     pub(crate) fn apart(&self) -> Args {
         let mut apart = self.clone();
-        if self.spawn.is_some() && self.cpus.is_none() {
+        if self.spawn.is_some() && self.cpus.is_none() && self.agents.is_empty() {
             (apart.server_cpus, apart.cpus) = Cpus::apart(apart.server_cpus);
         }
         apart

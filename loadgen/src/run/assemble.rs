@@ -26,8 +26,15 @@ use crate::report::model::{Mark, Run, metric};
 use crate::schedule::Arrival;
 use events::Summary;
 
+/// A report, and what the one of several machines needs of it beside.
+pub(super) struct Assembled {
+    pub(super) run: Run,
+    /// Which of the measured events did not reach everybody in time.
+    pub(super) incomplete_events: Vec<bool>,
+}
+
 /// Makes the report of a run, without verdict and objectives.
-pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
+pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Assembled {
     let mut run = Run::new(crate::cli::command(), args.seed, evidence.course.began_ns);
     run.name.clone_from(&args.name);
     run.labels = args.label.iter().cloned().collect();
@@ -39,7 +46,7 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     run.notes = run.marks.iter().map(|mark| format!("injected: {}", mark.text)).collect();
     run.marks.extend(step_marks(evidence));
     run.timeline = std::mem::take(&mut evidence.timeline);
-    run.clock = clock_of(evidence);
+    run.clock = clock_of(args, evidence);
     let total = std::mem::take(&mut evidence.collector.total);
     let mut summary = events::summarize(evidence);
     if let Some(relative) = &evidence.course.relative {
@@ -50,7 +57,7 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     evidence.refused_but_delivered = summary.refused_but_delivered;
     run.connect = connect(args, evidence, &total);
     run.publish = publish(evidence);
-    run.counts = counts(evidence, &total, &summary);
+    run.counts = counts(args, evidence, &total, &summary);
     run.rates = rates(&run, args, &total);
     metrics(&mut run, evidence, &total, &summary);
     run.fairness = Fairness::of(&moments(evidence, &summary, args.subscribers.0 as usize));
@@ -67,7 +74,7 @@ pub(super) fn run(args: &Args, evidence: &mut Evidence) -> Run {
     run.rig = evidence.observer.rig(series::busiest_thread(evidence, &run), cpus);
     let speed = args.link.map(|link| link.0).or_else(|| link::bits_per_second(&evidence.urls));
     run.rig.bandwidth_floor = speed.and_then(|speed| bandwidth_floor(&run, speed));
-    run
+    Assembled { run, incomplete_events: summary.incomplete_events }
 }
 
 fn target(args: &Args, evidence: &Evidence) -> Target {
@@ -151,11 +158,12 @@ fn step_marks(evidence: &Evidence) -> Vec<Mark> {
     inside.map(|(at_ns, text)| Mark { t_ns: begin_ns + at_ns, text }).collect()
 }
 
-fn clock_of(evidence: &Evidence) -> Clock {
+fn clock_of(args: &Args, evidence: &Evidence) -> Clock {
+    let timed = if args.seat.is_shared() { "swarm" } else { "single" };
     Clock {
         domain: "realtime".to_owned(),
         rx: if evidence.stamped { "kernel" } else { "user" }.to_owned(),
-        mode: if evidence.outline.curve.is_some() { "single" } else { "none" }.to_owned(),
+        mode: if evidence.outline.curve.is_some() { timed } else { "none" }.to_owned(),
         agents: Vec::new(),
     }
 }
@@ -178,7 +186,8 @@ fn connect(args: &Args, evidence: &Evidence, total: &Tally) -> Connect {
 fn publish(evidence: &Evidence) -> Option<Publish> {
     let (measured, fates) = evidence.published.as_ref()?;
     let mut publish = Publish { withheld: measured.withheld, ..Publish::default() };
-    for event in evidence.course.measured() {
+    let (course, events) = (&evidence.course, evidence.course.schedule.events());
+    for event in course.measured().filter(|&event| course.is_own(events[event].stream)) {
         publish.planned += 1;
         let fate = fates.of(event);
         publish.sent += u64::from(fate != Fate::Planned);
@@ -190,7 +199,7 @@ fn publish(evidence: &Evidence) -> Option<Publish> {
     Some(publish)
 }
 
-fn counts(evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
+fn counts(args: &Args, evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
     let bank = &total.measured;
     let planned = evidence.outline.curve.is_some();
     let known = |count: u64| planned.then_some(count);
@@ -225,7 +234,7 @@ fn counts(evidence: &Evidence, total: &Tally, summary: &Summary) -> Counts {
             .iter()
             .map(|(reason, count)| ((*reason).to_owned(), *count))
             .collect(),
-        offences: events::offences(evidence, summary),
+        offences: events::offences(evidence, summary, args.seat.first),
     }
 }
 
@@ -251,7 +260,7 @@ fn metrics(run: &mut Run, evidence: &Evidence, total: &Tally, summary: &Summary)
     let events = Some(summary.events);
     // A delivery that did not come within the horizon took longer: left out, the worst deliveries
     // would improve every percentile.
-    let (horizon_ns, missing) = (evidence.course.horizon_ns, summary.missing());
+    let (horizon_ns, missing) = (evidence.course.horizon_ns, summary.own_missing);
     let with_missing = |histogram: &Histogram<u64>| {
         let mut histogram = histogram.clone();
         if missing > 0 {

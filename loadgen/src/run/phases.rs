@@ -1,7 +1,9 @@
 //! When what happens: the five phases of a run.
 //!
 //! The idea: the threads run freely; this one sleeps from moment to moment, moves the shared
-//! phase, looks at the server and the machine, and shows progress. A signal skips to the end.
+//! phase, looks at the server and the machine, and shows progress. A signal skips to the end. The
+//! machines of a run of several wait for each other twice: when all subscribers are up, and when
+//! nothing is under way any more.
 
 mod progress;
 
@@ -12,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::args::{Args, Cpus};
 use super::breach::Breach;
 use super::collect::Collector;
+use super::cue::Cue;
 use super::inject::Injector;
 use super::observe::Observer;
 use super::plan::Plan;
@@ -19,6 +22,7 @@ use super::rig::Hiccups;
 use super::rows::Rows;
 use super::show::Show;
 use super::verdict::Circumstances;
+use crate::agent::protocol::Say;
 use crate::client::course::{Course, LATE_NS_MAX};
 use crate::client::deal::Deal;
 use crate::client::fleet::Fleet;
@@ -35,10 +39,10 @@ use crate::serve::process::ServerProcess;
 use hdrhistogram::Histogram;
 
 /// How often this thread looks around.
-const LOOK_NS: u64 = 20_000_000;
+pub(super) const LOOK_NS: u64 = 20_000_000;
 
 /// From fixing the start to the start: every thread sees it before it is due.
-const LEAD_NS: u64 = 50_000_000;
+pub(super) const LEAD_NS: u64 = 50_000_000;
 
 /// A run that has received nothing for this long receives nothing any more ...
 const QUIET_NS: u64 = 500_000_000;
@@ -76,6 +80,8 @@ pub(super) struct Evidence {
     pub(super) breached: Vec<String>,
     pub(super) marks: Vec<Mark>,
     pub(super) refused_but_delivered: u64,
+    /// Which of the measured events somebody received on another machine; empty if there is none.
+    pub(super) elsewhere: Vec<bool>,
     pub(super) ended_ns: u64,
 }
 
@@ -89,14 +95,18 @@ impl Evidence {
     }
 }
 
-/// Carries out a plan.
+/// Carries out a plan; the part of one machine among several has a cue.
 ///
 /// # Errors
 ///
 /// Why nothing could be measured.
-pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String> {
-    let signal = signals()?;
-    let server = spawn(args, &plan)?;
+pub(super) fn carry_out(
+    args: &Args,
+    mut plan: Plan,
+    cue: Option<&Cue>,
+) -> Result<Evidence, String> {
+    let signal = cue.map_or_else(signals, |cue| Ok(cue.signal.clone()))?;
+    let server = spawn(args, &plan.urls)?;
     let pid = args.pid.or(server.as_ref().map(ServerProcess::id));
     let mut observer = Observer::new(pid);
     observer.before = Some(observer.look(0));
@@ -109,6 +119,7 @@ pub(super) fn carry_out(args: &Args, mut plan: Plan) -> Result<Evidence, String>
     let fleet = Fleet::start(&course, packs, cpus)?;
     let mut stage = Stage {
         args,
+        cue,
         course: course.clone(),
         fleet,
         publisher: None,
@@ -163,7 +174,11 @@ fn deliveries(course: &Course, readers: &[u64]) -> u64 {
 }
 
 /// A number that becomes the signal's when this process is asked to end.
-fn signals() -> Result<Arc<AtomicUsize>, String> {
+///
+/// # Errors
+///
+/// If the system does not let us.
+pub(crate) fn signals() -> Result<Arc<AtomicUsize>, String> {
     let signal = Arc::new(AtomicUsize::new(0));
     for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_usize(number, signal.clone(), number as usize)
@@ -172,16 +187,17 @@ fn signals() -> Result<Arc<AtomicUsize>, String> {
     Ok(signal)
 }
 
-fn spawn(args: &Args, plan: &Plan) -> Result<Option<ServerProcess>, String> {
+/// Starts the server, if it is to be started; else it must be there.
+pub(super) fn spawn(args: &Args, urls: &[Url]) -> Result<Option<ServerProcess>, String> {
     let Some(line) = &args.spawn else {
-        return plan.urls.iter().try_for_each(Url::is_there).map(|()| None);
+        return urls.iter().try_for_each(Url::is_there).map(|()| None);
     };
-    plan.urls.iter().try_for_each(|url| url.is_free_for(line))?;
+    urls.iter().try_for_each(|url| url.is_free_for(line))?;
     let explain = |error: std::io::Error| format!("--spawn {line:?}: {error}");
     let list = |cpus: &Option<Cpus>| cpus.as_ref().map_or_else(Vec::new, |cpus| cpus.0.clone());
     let (theirs, ours) = (list(&args.server_cpus), list(&args.cpus));
     let mut server = ServerProcess::shell_on(line, &theirs, &ours).map_err(explain)?;
-    for url in &plan.urls {
+    for url in urls {
         server.wait_for(url.address).map_err(explain)?;
     }
     Ok(Some(server))
@@ -190,6 +206,7 @@ fn spawn(args: &Args, plan: &Plan) -> Result<Option<ServerProcess>, String> {
 /// A run on its way.
 struct Stage<'a> {
     args: &'a Args,
+    cue: Option<&'a Cue>,
     course: Arc<Course>,
     fleet: Fleet,
     publisher: Option<Publisher>,
@@ -247,14 +264,30 @@ impl Stage<'_> {
         self.ramp.push(RampPoint { t_ns, planned, up, failed });
     }
 
+    /// Waits until the other machines have come as far, if there are any; when the word came.
+    fn gather(&mut self, here: Say) -> u64 {
+        let Some(cue) = self.cue else { return clock::now_ns() };
+        cue.say(here);
+        while !self.is_interrupted() {
+            if let Some(at_ns) = cue.heard_ns() {
+                return at_ns;
+            }
+            self.rest(LOOK_NS);
+        }
+        clock::now_ns()
+    }
+
     /// Settle, warm-up, measure, drain; returns the streams open when the window began.
     fn go_through(&mut self) -> u64 {
+        let up = self.fleet.sum(|gauges| &gauges.up);
+        let begun_ns = self.gather(Say::Up(up));
         self.enter(Phase::Settle);
-        let settled_ns = clock::now_ns() + clock::ns(self.args.settle.0);
+        let settled_ns = begun_ns + clock::ns(self.args.settle.0);
         self.rest_until(settled_ns);
         let unique = self.fleet.sum(|gauges| &gauges.unique);
         self.observer.idle = Some(self.observer.look(unique));
-        let start_ns = clock::now_ns() + LEAD_NS;
+        // Machines start together: so long after the word, whatever the look took.
+        let start_ns = self.cue.map_or_else(clock::now_ns, |_| settled_ns) + LEAD_NS;
         self.course.set_start(start_ns);
         let window = self.course.window_ns.clone();
         self.rest_until(start_ns);
@@ -272,6 +305,7 @@ impl Stage<'_> {
         self.observer.window.1 = Some(self.look());
         self.enter(Phase::Drain);
         self.drain(start_ns + window.end + self.course.horizon_ns);
+        self.gather(Say::Drained);
         self.enter(Phase::Drain);
         up
     }
@@ -280,7 +314,7 @@ impl Stage<'_> {
     fn finish(mut self, plan: Plan, hiccups: Histogram<u64>) -> Evidence {
         let ended_ns = clock::now_ns();
         let marks = self.injector.finish(ended_ns, self.course.began_ns);
-        if self.is_interrupted() {
+        if self.is_interrupted() && self.cue.is_none() {
             self.show.say(&match self.breach.found.is_empty() {
                 true => "interrupted: the report covers what was measured".to_owned(),
                 false => format!("{} can no longer be met", self.breach.found.join(", ")),
@@ -322,6 +356,7 @@ impl Stage<'_> {
             signal: Some(signal).filter(|&signal| signal > 0),
             breached: self.breach.found,
             refused_but_delivered: 0,
+            elsewhere: Vec::new(),
             marks,
             ended_ns,
         }

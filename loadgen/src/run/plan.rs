@@ -73,6 +73,7 @@ impl Plan {
             topics,
             popularity: spread(args.publish_dist, topics),
             publishers,
+            machines: args.seat.of,
             seed: args.seed,
         };
         let schedule = Schedule::new(&outline).map_err(Failure::Usage)?;
@@ -98,7 +99,8 @@ impl Plan {
             schedule: std::mem::replace(&mut self.schedule, empty),
             // Every run gets a number of its own, whatever its seed: what an earlier run left
             // in a server's history must not be taken for this one's.
-            run: fastrand::u32(..),
+            run: args.seat.run.unwrap_or_else(|| fastrand::u32(..)),
+            machine: args.seat.machine,
             window_ns: window_ns(args),
             guard_ns: clock::ns(args.settle.0) / 2,
             horizon_ns: clock::ns(args.horizon.0),
@@ -119,6 +121,7 @@ impl Plan {
         });
         let pack = Pack {
             thread: 0,
+            first: args.seat.first,
             deal: Deal::new(subscribers, threads, probes),
             slots_max: limit.clamp(1, SLOTS_MAX) as usize,
             targets: self.urls.iter().map(|url| url.address).collect(),
@@ -154,7 +157,7 @@ impl Plan {
     pub(super) fn readers(&self, pack: &Pack, subscribers: usize) -> Vec<u64> {
         let mut readers = vec![0; self.outline.topics as usize];
         for order in (0..subscribers).filter(|&order| !pack.is_slow(order)) {
-            readers[pack.topics.of(order) as usize] += 1;
+            readers[pack.topic(order) as usize] += 1;
         }
         readers
     }

@@ -33,7 +33,7 @@ const STEAL_SHARE_MAX: f64 = 0.01;
 /// Share of the deliveries that may be late: with more, even p99 is no more than the horizon.
 const LATE_SHARE_MAX: f64 = 0.01;
 /// Events below which not even a median over events means much.
-const EVENTS_MIN: f64 = 100.0;
+pub(super) const EVENTS_MIN: f64 = 100.0;
 
 /// What the run knows beside its figures.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,10 +88,7 @@ fn load(run: &Run, found: &mut Vec<Reason>) {
     if let Some(reason) = refused(run) {
         found.push(reason);
     } else if run.publish.is_some() && (run.counts.events as f64) < EVENTS_MIN {
-        let text = format!(
-            "{} events show little of how events differ; measure longer",
-            run.counts.events
-        );
+        let text = few_events(run.counts.events);
         let value = run.counts.events as f64;
         found.push(reason("events", Status::Suspect, value, EVENTS_MIN, text));
     }
@@ -106,6 +103,10 @@ fn load(run: &Run, found: &mut Vec<Reason>) {
         let text = text + "; it covers what was measured until then";
         found.push(Reason { code, status, value: None, limit: None, text });
     }
+}
+
+pub(super) fn few_events(events: u64) -> String {
+    format!("{events} events show little of how events differ; measure longer")
 }
 
 /// A server that took no event at all: nothing was measured, and a script must not take that for

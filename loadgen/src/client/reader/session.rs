@@ -20,7 +20,8 @@ impl Reader {
         subscriber.connected();
         self.request.clear();
         let order = self.order(local);
-        self.pack.request.write(self.pack.topics.of(order as usize), order, &mut self.request);
+        let topic = self.pack.topic(order as usize);
+        self.pack.request.write(topic, self.pack.first + order, &mut self.request);
         let (send, receive) = (self.tag(Kind::Send, local), self.tag(Kind::Receive, local));
         self.rings[ring].send(slot, &self.request, send);
         if self.pack.is_slow(order as usize) {
@@ -61,7 +62,7 @@ impl Reader {
         let place = Place {
             local,
             order,
-            topic: self.pack.topics.of(order as usize),
+            topic: self.pack.topic(order as usize),
             opened_ns: subscriber.opened_ns,
             read_ns,
             stamp_ns: content.stamp_ns,

@@ -10,6 +10,11 @@ const START: u64 = 1_000_000_000_000;
 /// Ten events a second for two seconds, of which the second one is measured; horizon 500 ms,
 /// guard 50 ms.
 fn recorder(subscribers: usize) -> Recorder {
+    recorder_of(1, subscribers)
+}
+
+/// The same on the first of so many machines, which publish in turn.
+fn recorder_of(machines: u32, subscribers: usize) -> Recorder {
     let outline = Outline {
         curve: Some(Curve::new("10".parse().unwrap(), 0..2_000_000_000)),
         arrival: Law::Fixed,
@@ -17,11 +22,13 @@ fn recorder(subscribers: usize) -> Recorder {
         popularity: crate::topics::Topics::Even(1),
         topics: 1,
         publishers: 1,
+        machines,
         seed: 1,
     };
     let course = Course::new(Plan {
         schedule: Schedule::new(&outline).unwrap(),
         run: 9,
+        machine: 0,
         window_ns: 1_000_000_000..2_000_000_000,
         guard_ns: 50_000_000,
         horizon_ns: 500_000_000,
@@ -175,4 +182,43 @@ fn an_event_at_a_subscriber_that_is_just_connecting_is_ambiguous() {
     recorder.event(&place, b"", &payload(12));
     assert_eq!(recorder.tally.measured.ambiguous, 1);
     assert_eq!(recorder.tally.measured.unique, 1);
+}
+
+#[test]
+fn an_event_of_another_machine_is_held_against_the_plan_by_our_clock_and_not_timed() {
+    let mut recorder = recorder_of(2, 2);
+    const MS: u64 = 1_000_000;
+    // The clock of the other machine is an hour ahead, or behind.
+    for (sequence, theirs_ns) in [(6, START + 3_600_000 * MS), (7, 0)] {
+        let mut payload = vec![0; 64];
+        let stamp = Stamp { run: 9, stream: 1, sequence, intended_ns: theirs_ns, slip_ns: 5 * MS };
+        stamp.write(&mut payload);
+        // Its events are the odd ones.
+        let due_ns = START + (2 * u64::from(sequence) + 1) * 100 * MS;
+        recorder.event(&place(0, due_ns - 30 * MS), b"", &payload);
+        recorder.event(&place(1, due_ns - 26 * MS), b"", &payload);
+        recorder.event(&place(1, due_ns - 20 * MS), b"", &payload);
+    }
+    let mut late = vec![0; 64];
+    let stamp = Stamp { run: 9, stream: 1, sequence: 8, intended_ns: 0, slip_ns: 0 };
+    stamp.write(&mut late);
+    recorder.event(&place(0, START + 1_700 * MS + 501 * MS), b"", &late);
+    let measured = &recorder.tally.measured;
+    assert_eq!((measured.unique, measured.duplicate, recorder.late_count), (4, 2, 1));
+    assert!(measured.delivery.is_empty() && measured.sent.is_empty());
+    // Sequence 6 is event 13, the fourth of the measured ones; it came before it was due here,
+    // since its machine began earlier.
+    for event in [3, 5] {
+        let cell = recorder.cells.all()[event];
+        assert_eq!((cell.count, cell.last_ns - cell.first_ns), (2, 4 * MS), "{cell:?}");
+    }
+    // One of our own is timed.
+    arrive(&mut recorder, 0, 0, 5);
+    let mut own = vec![0; 64];
+    let intended_ns = START + 1_200 * MS;
+    let stamp = Stamp { run: 9, stream: 0, sequence: 6, intended_ns, slip_ns: 0 };
+    stamp.write(&mut own);
+    recorder.event(&place(0, intended_ns + 7 * MS), b"", &own);
+    let delivery = &recorder.tally.measured.delivery;
+    assert!(delivery.len() == 1 && delivery.equivalent(delivery.max(), 7 * MS));
 }

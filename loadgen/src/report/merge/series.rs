@@ -44,7 +44,7 @@ pub(super) fn rows(runs: &[Run], start: u64, order: Order) -> Result<Vec<Interva
     slots.into_values().map(|rows| add(&rows)).collect()
 }
 
-fn add(rows: &[Interval]) -> Result<Interval, String> {
+pub(super) fn add(rows: &[Interval]) -> Result<Interval, String> {
     let sum = |read: fn(&Interval) -> u64| rows.iter().map(read).sum();
     let known = |read: fn(&Interval) -> Option<u64>| rows.iter().map(read).sum();
     let most = |read: fn(&Interval) -> Option<f64>| rows.iter().filter_map(read).reduce(f64::max);

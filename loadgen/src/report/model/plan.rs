@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::verdict::Status;
+
 /// The server under test.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -174,23 +176,32 @@ pub(crate) struct Clock {
     /// load generator's own delay is then inside every figure).
     pub(crate) rx: String,
     /// `single` (one machine publishes and receives), `swarm` (each machine times its own
-    /// events), `offset` (clocks compared over the network), or `none` (relative figures only).
+    /// events), or `none` (relative figures only).
     pub(crate) mode: String,
-    /// The machines whose clocks took part, for `swarm` and `offset`.
+    /// The machines that made the load, in the order of `--agents`; empty if it was this one.
     #[serde(default)]
-    pub(crate) agents: Vec<AgentClock>,
+    pub(crate) agents: Vec<Agent>,
 }
 
-/// The clock of one machine against the coordinating one.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// One machine of several that made the load.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(crate) struct AgentClock {
-    /// Name of the machine.
+pub(crate) struct Agent {
+    /// Where it was reached.
     pub(crate) host: String,
-    /// Its clock minus ours.
-    pub(crate) offset_ns: i64,
-    /// Half of the smallest round trip: the error of the offset.
-    pub(crate) bound_ns: u64,
-    /// Drift in parts per million.
-    pub(crate) drift_ppm: f64,
+    /// Its share of the subscribers.
+    pub(crate) subscribers: u64,
+    /// How many of them were open when the measured window began.
+    pub(crate) up: Option<u64>,
+    /// Deliveries to them.
+    pub(crate) unique: Option<u64>,
+    /// Deliveries that they lost.
+    pub(crate) lost: Option<u64>,
+    /// Whether its own measurement can be believed; null when it was lost on the way.
+    pub(crate) verdict: Option<Status>,
+    /// How much later than the word was given it may have started: until it said that it had
+    /// heard it.
+    pub(crate) start_within_ns: Option<u64>,
+    /// Why it has no part in the figures; null when it has.
+    pub(crate) missing: Option<String>,
 }

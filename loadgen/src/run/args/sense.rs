@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Args, Cpus};
+use crate::agent::plan::AGENTS_MAX;
 use crate::amount::{Count, Span};
 use crate::clock;
 use crate::profile::{Url, recipe};
@@ -38,6 +39,7 @@ impl Args {
         self.breach()?;
         self.repeats()?;
         self.folders()?;
+        self.machines()?;
         let sound = |c: char| c.is_ascii_alphanumeric() || TOPIC_MARKS.contains(c);
         if self.topic.is_empty() || !self.topic.chars().all(sound) {
             let topic = &self.topic;
@@ -169,6 +171,48 @@ impl Args {
         }
     }
 
+    /// Whether the agents can be called, and have what is theirs alone.
+    fn machines(&self) -> Result<(), String> {
+        if self.agents.is_empty() {
+            return Ok(());
+        }
+        for (place, agent) in self.agents.iter().enumerate() {
+            let port = agent.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+            if !port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+                return Err(format!("--agents {agent}: give a host and a port, as 10.0.0.7:7000"));
+            }
+            if self.agents[..place].contains(agent) {
+                return Err(format!("--agents {agent} is named twice; one agent runs one plan"));
+            }
+        }
+        let (subscribers, agents) = (self.subscribers.0, self.agents.len());
+        if agents > AGENTS_MAX as usize {
+            return Err(format!("--agents: {agents} are more than {AGENTS_MAX}"));
+        }
+        if subscribers < agents as u64 {
+            return Err(format!(
+                "--subscribers {subscribers}: give one to each of {agents} agents at least"
+            ));
+        }
+        let own = [
+            ("source", !self.source.is_empty()),
+            ("cpus", self.cpus.is_some()),
+            ("publisher-cpu", self.publisher_cpu.is_some()),
+        ];
+        if let Some((name, _)) = own.iter().find(|(_, given)| *given) {
+            return Err(format!(
+                "--{name} is of one machine: start each agent with its own ('agent --{name}')"
+            ));
+        }
+        let alone = [("abort-on-breach", self.abort_on_breach), ("runs", self.runs > 1)];
+        match alone.iter().find(|(_, given)| *given) {
+            Some((name, _)) => {
+                Err(format!("--{name} is for runs of one machine; leave it out with --agents"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether results can be written where they are wanted: found out before the measurement,
     /// which may take long.
     fn folders(&self) -> Result<(), String> {
@@ -235,6 +279,8 @@ mod tests {
             ("--abort-on-breach --slo last.p99<1ms", ["--abort-on-breach", "last: max"]),
             ("--runs 0", ["--runs 0", "1 to"]),
             ("--between true", ["--between", "--runs 2"]),
+            ("--agents a:1,b:2 --runs 2", ["--runs", "--agents"]),
+            ("--agents a:1,b:2 --slo lost==0 --abort-on-breach", ["--abort-on", "--agents"]),
             ("--json /nonexistent/x", ["--json /nonexistent/x", "no folder"]),
             ("--ndjson /", ["--ndjson /", "is a folder"]),
             ("--source 192.0.2.1", ["--source 192.0.2.1", "this machine"]),
@@ -242,6 +288,11 @@ mod tests {
             ("--topic a?b", ["--topic \"a?b\"", "letters"]),
             ("--publish x:0", ["--publish", "1 to 65535"]),
             ("ftp://x", ["ftp", "not http"]),
+            ("--agents a", ["--agents a", "10.0.0.7:7000"]),
+            ("--agents a:0", ["--agents a:0", "10.0.0.7:7000"]),
+            ("--agents a:1,b:1,a:1", ["--agents a:1", "twice"]),
+            ("--agents a:1,b:1 -c 1", ["--subscribers 1", "2 agents"]),
+            ("--agents a:1 --cpus 0", ["--cpus", "agent --cpus"]),
         ] {
             let error = check(flags).expect_err(flags);
             assert!(words.iter().all(|word| error.contains(word)), "{flags}: {error}");
@@ -262,6 +313,7 @@ mod tests {
             "--warmup 0 --settle 0",
             "--life exp:2m",
             "--runs 3 --between true",
+            "--agents [::1]:7000,b:7000 -c 2",
         ] {
             assert_eq!(check(flags), Ok(()), "{flags}");
         }

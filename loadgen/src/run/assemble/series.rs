@@ -24,10 +24,10 @@ pub(super) fn rows(evidence: &mut Evidence, summary: &Summary) -> Vec<Interval> 
     let mut cells = events.iter().zip(summary.cells.all()).peekable();
     for row in &mut rows {
         let mut last = metric::new_histogram();
-        while let Some((_, cell)) =
+        while let Some((event, cell)) =
             cells.next_if(|(event, _)| offset_ns + event.at_ns < row.t_ns + row.length_ns)
         {
-            if cell.count > 0 {
+            if cell.count > 0 && evidence.course.is_own(event.stream) {
                 enter(&mut last, cell.last_ns);
             }
         }

@@ -2,6 +2,7 @@
 
 use super::super::breach::SoFar;
 use super::Stage;
+use crate::agent::protocol::Say;
 use crate::client::tally::Bank;
 use crate::clock;
 use crate::publisher::Fate;
@@ -19,6 +20,9 @@ impl Stage<'_> {
         while let Some((interval, row)) = self.collector.close(false) {
             let row = self.complete(interval, row);
             self.show.row(&row);
+            if let Some(cue) = self.cue {
+                cue.say(Say::Row(Box::new(row.clone())));
+            }
             self.rows.push(row);
             let snapshot = self.snapshot();
             self.show.snapshot(snapshot);
@@ -53,7 +57,10 @@ impl Stage<'_> {
         let events = self.course.schedule.events();
         let due = |t_ns: u64| events.partition_point(|event| offset_ns + event.at_ns < t_ns);
         let count = match self.course.start_ns() {
-            Some(_) => due(row.t_ns + row.length_ns) - due(row.t_ns),
+            Some(_) => events[due(row.t_ns)..due(row.t_ns + row.length_ns)]
+                .iter()
+                .filter(|event| self.course.is_own(event.stream))
+                .count(),
             None => 0,
         };
         Interval {
