@@ -6,7 +6,7 @@
 //! makes the run INVALID.
 
 use super::super::args::Args;
-use super::super::verdict::EVENTS_MIN;
+use super::super::verdict::{EVENTS_MIN, few_events};
 use super::crew::Member;
 use super::site::Finished;
 use crate::agent::letters;
@@ -148,36 +148,49 @@ fn apart(args: &Args, agents: &[Agent]) -> Option<Reason> {
     })
 }
 
-/// The verdicts of all agents, each reason with the name of its agent; what all say alike and
-/// takes nothing away is said once.
+/// The verdicts of all agents, each reason with the names of those that give it.
 fn verdict(agents: &[Agent], runs: &[Run], all: &Run) -> Verdict {
-    let mut verdict = Verdict::default();
+    let mut given: Vec<(Reason, Vec<&str>)> = Vec::new();
     let present = agents.iter().filter(|agent| agent.missing.is_none());
     for (agent, run) in present.zip(runs) {
         for reason in &run.verdict.reasons {
-            // How many events there are, only the whole knows.
-            if reason.code == "events" {
-                continue;
-            }
-            // All were interrupted, or none: one alone would have been lost.
-            let text = match reason.status {
-                _ if reason.code == "interrupted" => reason.text.clone(),
-                Status::Valid => reason.text.clone(),
-                _ => format!("agent {}: {}", agent.host, reason.text),
-            };
-            if !verdict.reasons.iter().any(|known: &Reason| known.text == text) {
-                verdict.add(Reason { text, ..reason.clone() });
+            let alike = |known: &Reason| known.code == reason.code && known.text == reason.text;
+            match given.iter_mut().find(|(known, _)| alike(known) || is_few(known, reason)) {
+                Some((known, names)) => {
+                    known.value =
+                        [known.value, reason.value].into_iter().flatten().reduce(f64::max);
+                    names.push(&agent.host);
+                }
+                None => given.push((reason.clone(), vec![&agent.host])),
             }
         }
     }
-    let counted = runs.iter().flat_map(|run| &run.verdict.reasons);
-    let mut few = counted.filter(|reason| reason.code == "events");
-    let events = all.counts.events as f64;
-    if let Some(reason) = few.next().filter(|_| events < EVENTS_MIN) {
-        let text = super::super::verdict::few_events(all.counts.events);
-        verdict.add(Reason { value: Some(events), text, ..reason.clone() });
+    let mut verdict = Verdict::default();
+    for (mut reason, names) in given {
+        let events = all.counts.events;
+        match (reason.code.as_str(), names.as_slice()) {
+            // How many events there are, only the whole knows.
+            ("events", _) if events as f64 >= EVENTS_MIN => continue,
+            ("events", _) => {
+                reason.value = Some(events as f64);
+                reason.text = few_events(events);
+            }
+            // All were interrupted, or none: one alone would have been lost.
+            ("interrupted", _) => {}
+            _ if reason.status == Status::Valid => {}
+            (_, [one]) => reason.text = format!("agent {one}: {}", reason.text),
+            (_, several) => {
+                reason.text = format!("agents {}: {}", several.join(", "), reason.text);
+            }
+        }
+        verdict.add(reason);
     }
     verdict
+}
+
+/// Whether both say that there are few events, which have other numbers in their texts.
+fn is_few(one: &Reason, other: &Reason) -> bool {
+    one.code == "events" && other.code == "events"
 }
 
 /// Events that did not reach everybody in time on one agent at least.
@@ -223,8 +236,13 @@ mod tests {
         let agents = [agent("a:1", None), agent("b:1", Some("gone")), agent("c:1", None)];
         let (valid, suspect) = (Status::Valid, Status::Suspect);
         let runs = [
-            run(&[("loopback", valid), ("events", suspect)]),
-            run(&[("loopback", valid), ("events", suspect), ("hiccup", suspect)]),
+            run(&[("loopback", valid), ("events", suspect), ("steal", suspect)]),
+            run(&[
+                ("loopback", valid),
+                ("events", suspect),
+                ("hiccup", suspect),
+                ("steal", suspect),
+            ]),
         ];
         let mut all = run(&[]);
         all.counts.events = 100;
@@ -232,10 +250,13 @@ mod tests {
         let texts = |verdict: &Verdict| -> Vec<String> {
             verdict.reasons.iter().map(|reason| reason.text.clone()).collect()
         };
-        assert_eq!(texts(&of(&all)), ["loopback it is", "agent c:1: hiccup it is"]);
+        assert_eq!(
+            texts(&of(&all)),
+            ["loopback it is", "agents a:1, c:1: steal it is", "agent c:1: hiccup it is"]
+        );
         assert_eq!(of(&all).status, Status::Suspect);
         all.counts.events = 99;
-        assert!(texts(&of(&all))[2].starts_with("99 events"), "too few even together");
+        assert!(texts(&of(&all))[1].starts_with("99 events"), "too few even together");
         let lost = agents.iter().find_map(missing).unwrap();
         assert!(lost.status == Status::Invalid && lost.text.contains("agent b:1 was lost: gone"));
     }

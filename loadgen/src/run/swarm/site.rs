@@ -128,7 +128,8 @@ impl<'a> Site<'a> {
         show.snapshot(Snapshot {
             label: self.args.name.clone().unwrap_or_else(|| self.args.urls.join(" ")),
             phase: row.phase,
-            elapsed_ns: now_ns - self.began_ns,
+            // As the rows count, which come by the second.
+            elapsed_ns: row.t_ns + row.length_ns,
             phase_elapsed_ns: now_ns - total.phase.1,
             phase_length_ns: None,
             asked: self.args.subscribers.0,
