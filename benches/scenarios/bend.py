@@ -28,7 +28,8 @@ WARM_UP_S, SETTLE_S = 2, 1
 SLACK_S = 300
 FOREIGN_SOCKETS_MAX = 100
 SHOWN = 20
-LINE = re.compile(r"^\s*([\d.]+)%\s+\[(.)\]\s+(.*?)\s*$")
+# 4.74%  [k] tcp_ack, and columns for what is not asked for
+LINE = re.compile(r"^\s*([\d.]+)%\s+\[(.)\]\s+(.*?)(?:\s+-)*\s*$")
 ENGINE, LOOP, SENDS = "engine", "bare loop", "bare sends"
 LOOP_SUBSCRIBERS_MAX = 15_000
 
@@ -127,7 +128,7 @@ def sample(pid, options):
     """The share of each function in what a process does on the server's CPU."""
     kept = options.out / "perf.data"
     subprocess.run(["perf", "record", "--quiet", "--event", "cpu-clock", "--count",
-                    str(SAMPLE_NS), "--pid", str(pid), "--output", str(kept), "--",
+                    str(SAMPLE_NS), "--pid", str(pid), "--sample-cpu", "--output", str(kept), "--",
                     "sleep", str(options.seconds)], check=True, stdout=subprocess.DEVNULL)
     said = rig.output("perf", "report", "--stdio", "--input", str(kept), "--no-children",
                       "--sort", "symbol", "--cpu", str(options.server_cpu))

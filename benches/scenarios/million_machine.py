@@ -12,7 +12,6 @@ import os
 import socket
 import struct
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,26 +132,6 @@ def own_network(subscribers):
         call("setns", home, CLONE_NEWNET)
         os.close(own)
         os.close(home)
-
-
-@contextlib.contextmanager
-def shared_reception(cpus):
-    """Lets each of `cpus` take in the packets of a part of the connections, as a network card with
-    a queue for each would. Otherwise loopback's packets are taken in by the CPU that has sent them:
-    the client's, which then does nearly all of the kernel's work for a handshake."""
-    with contextlib.ExitStack() as undo:
-        try:
-            # What /sys shows of networks is that of the one it was mounted in.
-            folder = undo.enter_context(tempfile.TemporaryDirectory())
-            call("mount", b"sysfs", folder.encode(), b"sysfs", 0, None)
-            undo.callback(call, "umount", folder.encode())
-            mask = Path(folder, "class/net/lo/queues/rx-0/rps_cpus")
-            before = mask.read_text()
-            mask.write_text(f"{sum(1 << cpu for cpu in cpus):x}")
-            undo.callback(mask.write_text, before)
-        except OSError as error:
-            print(f"  loopback's packets are taken in by the CPU that sends them: {error}")
-        yield
 
 
 def call(name, *arguments):

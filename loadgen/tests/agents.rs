@@ -81,8 +81,13 @@ fn command(words: &str, agents: &[&Agent], json: &Path) -> Command {
 
 fn over(words: &str, agents: &str, json: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
+    // Connects have no rate.
+    let plan = match words.starts_with("connect") {
+        true => PLAN.replace(" --rate 200", ""),
+        false => PLAN.to_owned(),
+    };
     command
-        .args(words.split(' ').chain(PLAN.split(' ')))
+        .args(words.split(' ').chain(plan.split(' ')))
         .args(["--agents", agents, "--json", json.to_str().expect("UTF-8")])
         // No floor of the machine's user, whose note would be one of ours.
         .env("XDG_STATE_HOME", "/nonexistent");
