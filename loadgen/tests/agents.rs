@@ -484,16 +484,8 @@ fn who_has_no_key_gets_no_load_and_no_agent_without_one_listens_beyond_loopback(
 fn connects_are_measured_over_agents_as_well() {
     let agents = two();
     let server = Server::start(&[]);
-    let folder = tempfile::tempdir().expect("a folder");
-    let json = folder.path().join("run.json");
-    let words = format!("connect http://{} -c 20 --duration 1s --warmup 0 -q", server.address);
-    let output = Command::new(PROGRAM)
-        .args(words.split(' '))
-        .args(["--agents", &format!("{},{}", agents[0].name, agents[1].name)])
-        .args(["--json", json.to_str().expect("UTF-8")])
-        .output()
-        .expect("it starts");
-    let (code, run) = (output.status.code(), saved(&json, &output));
+    let words = format!("connect http://{}", server.address);
+    let (code, run) = run(&words, &[&agents[0], &agents[1]], &[]);
     assert!(matches!(code, Some(0 | 4)), "{}", run["verdict"]);
     assert_eq!((&run["plan"]["scenario"], &run["connect"]["up"]), (&json!("connect"), &json!(20)));
     assert_eq!((&run["clock"]["mode"], &run["publish"]), (&json!("none"), &Value::Null));
