@@ -15,6 +15,7 @@ memory runs out, and ends all that it has started. 20,000 subscribers are a matt
 
 import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -137,6 +138,7 @@ def run(options):
         trouble = rig.packet_trouble()
         with loading(server, options) as client:
             ramp = watch_ramp(server, client, options)
+            pin(client.pid, options.client_cpu)
             time.sleep(SETTLE_S)
             idle = memory.reading(server.pss_bytes(), pss_bytes(client.pid))
             print(f"all open, {machine.available_bytes() >> 20} MiB left; broadcasting",
@@ -202,12 +204,14 @@ def serving(options):
 def loading(server, options):
     """The load generator, from its start to its end by itself."""
     duration = options.broadcasts * options.interval
-    cpu = str(options.client_cpu)
+    # Opening is more work for the load generator than for the engine, so for the ramp it has both
+    # CPUs: the engine leaves half of its own. See `pin`.
     command = [
-        "taskset", "-c", cpu, f"{options.bin}/downpour-load", "run",
+        "taskset", "-c", f"{options.server_cpu},{options.client_cpu}",
+        f"{options.bin}/downpour-load", "run",
         *(f"http://{address}:{server.port}" for address in addresses(options)),
         "--quiet", "--json", str(options.out / "load.json"),
-        "--threads", "1", "--cpus", cpu, "--publisher-cpu", cpu,
+        "--threads", "2", "--publisher-cpu", str(options.client_cpu),
         "--subscribers", str(options.subscribers), "--rate", f"{1 / options.interval:.6f}",
         "--warmup", "0s", "--duration", f"{duration:.3f}s", "--settle", f"{3 * SETTLE_S}s",
         # A late delivery is late and not lost; the report says how late.
@@ -219,6 +223,13 @@ def loading(server, options):
         yield process
     finally:
         end(process)
+
+
+def pin(pid, cpu):
+    """Leaves a process one CPU: the engine's is its own again before the first broadcast."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), {cpu})
 
 
 def start(command, **streams):
