@@ -60,9 +60,7 @@ def main():
         with machine.own_network(options.subscribers):
             result = {"floor": run_floor(options)} | run(options)
     result |= {"doctors": said, "environment": rig.environment()}
-    # Folders of this machine are no part of a result.
-    text = json.dumps(result).replace(f"{options.bin}/", "").replace(f"{options.out}/", "")
-    result = json.loads(text)
+    result = rig.without_folders(result, options)
     broken = judge(result, options)
     rig.write_json(options.out / "run.json", result | {"broken": broken})
     text = summary(result, broken, options)

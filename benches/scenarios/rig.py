@@ -194,6 +194,12 @@ def output(*command):
     return ""
 
 
+def without_folders(result, options):
+    """A result without folders of this machine, which are no part of it."""
+    text = json.dumps(result).replace(f"{options.bin}/", "").replace(f"{options.out}/", "")
+    return json.loads(text)
+
+
 def write_json(path, value):
     """Writes a value, its outer fields a line each: readable, and small with long series inside."""
     path.parent.mkdir(parents=True, exist_ok=True)
