@@ -26,8 +26,8 @@ def main():
     with machine.raised(machine.settings(options.subscribers)):
         reports, after = run(options)
     text, holds = summary(reports, after, options)
-    rig.write_json(options.out / "run.json",
-                   {"environment": rig.environment(), "server": after, "storms": reports})
+    result = {"environment": rig.environment(), "server": after, "storms": reports}
+    rig.write_json(options.out / "run.json", rig.without_folders(result, options))
     (options.out / "summary.md").write_text(text)
     print(text)
     sys.exit(0 if holds else 1)
