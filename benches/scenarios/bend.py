@@ -2,8 +2,8 @@
 """Which functions make a delivery dearer when there are more subscribers?
 
 The engine, a bare send(2) loop to the same load generator as far as its descriptors go, and a bare
-send to each of as many sockets that nobody waits at: samples of the processor's time (`perf record`,
-by a clock, since guests seldom have counters) while broadcasts go out, as nanoseconds a delivery in
+send to each of as many sockets that nobody waits at: samples of the processor's time by a clock
+(`perf record`; guests seldom have counters) while broadcasts go out, as nanoseconds a delivery in
 each function. What grows is shown first. A function that does the same work for one socket as for
 another, and takes longer with more of them, waits for memory.
 
@@ -14,6 +14,7 @@ import collections
 import contextlib
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import time
@@ -26,7 +27,6 @@ DELIVERIES_PER_S = 50_000
 SAMPLE_NS = 200_000
 WARM_UP_S, SETTLE_S = 2, 1
 SLACK_S = 300
-FOREIGN_SOCKETS_MAX = 100
 SHOWN = 20
 # 4.74%  [k] tcp_ack, and columns for what is not asked for
 LINE = re.compile(r"^\s*([\d.]+)%\s+\[(.)\]\s+(.*?)(?:\s+-)*\s*$")
@@ -41,6 +41,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=int, default=10, help="of samples (%(default)s)")
     options = parser.parse_args()
+    if not shutil.which("perf"):
+        raise SystemExit("perf is missing; Debian has it as linux-perf")
     options.out.mkdir(parents=True, exist_ok=True)
     found = {ENGINE: {}, LOOP: {}, SENDS: {}}
     with machine.raised(machine.settings(max(options.sizes))), \
@@ -99,7 +101,7 @@ def sends(size, options):
         time.sleep(SETTLE_S)
         shares = sample(floor.pid, options)
         said = floor.communicate(timeout=SLACK_S)[0]
-    machine.wait_for_rest(others + FOREIGN_SOCKETS_MAX)
+    machine.wait_for_rest(others + machine.FOREIGN_SOCKETS_MAX)
     # The first one grows what later ones find.
     cost_ns = statistics.median(json.loads(said)["cpu_ns_per_send"][1:])
     return {name: share * cost_ns for name, share in shares.items()}

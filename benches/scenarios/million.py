@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Can one process hold a million subscribers, and does each of them get every broadcast?
 
-One engine of one worker on one CPU, one load generator on another, over loopback. All subscribers
-of one topic are opened, then ten broadcasts and more go out; the load generator proves every
+One engine of one worker on one CPU, one load generator on another, over loopback; while it opens
+them, the load generator has both. All subscribers of one topic are opened, then ten broadcasts and more go out; the load generator proves every
 delivery by stamp and sequence. The rate of connections is held against bare pairs of sockets
 (`floor-pairs`) opened in the same run, the cost of a delivery against bare sends to them, and what
 the machine's memory went to is accounted for.
@@ -38,7 +38,6 @@ BROADCAST_S_PER_SUBSCRIBER = 7.5e-6
 BROADCAST_S_MIN = 0.2
 # The floor on two CPUs judges nothing, so it need not be as large as the run.
 FLOOR_PAIRS_BESIDE = 100_000
-FOREIGN_SOCKETS_MAX = 100
 # To the bare pairs; the first one grows what later ones find, and is not counted.
 FLOOR_BROADCASTS = 5
 LOOK_INTERVAL_S = 0.5
@@ -111,7 +110,7 @@ def run_floor(options):
     """Bare pairs per second: on one CPU, and on both that the run has."""
     if options.no_floor:
         return None
-    sockets = rig.tcp_sockets()[0] + FOREIGN_SOCKETS_MAX
+    sockets = rig.tcp_sockets()[0] + machine.FOREIGN_SOCKETS_MAX
     floor = {}
     for cpus, pairs in ((1, options.subscribers),
                         (2, min(options.subscribers, FLOOR_PAIRS_BESIDE))):

@@ -26,6 +26,8 @@ CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 # Below this the run is given up, so that the kernel need not choose what to kill.
 AVAILABLE_BYTES_MIN = 1 << 30
+# Sockets of others that may come while a run waits for its own to be gone.
+FOREIGN_SOCKETS_MAX = 100
 # The kernel frees what a process has left behind some time after its end, and not all at once.
 REST_INTERVAL_S = 1
 REST_BYTES_MAX = 8 << 20

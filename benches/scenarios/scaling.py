@@ -38,7 +38,6 @@ EVENT_COUNT_MIN = 5  # in a measured window, whatever --seconds says
 WARM_UP_S = 2
 FLAT_MAX = 1.15
 SLACK_S = 300
-FOREIGN_SOCKETS_MAX = 100
 PLOTS = rig.ROOT / "docs"
 # Exponents of Zipf's law; 0 is evenly.
 DISTS = {"even": 0, "zipf": 1, "one hot": 8}
@@ -151,7 +150,7 @@ def subscribers(count, line, options):
 
 def bare_sends(count, options):
     """The cost of a send to each of so many sockets that nobody waits at."""
-    sockets = rig.tcp_sockets()[0] + FOREIGN_SOCKETS_MAX
+    sockets = rig.tcp_sockets()[0] + machine.FOREIGN_SOCKETS_MAX
     broadcasts = max(BROADCASTS_MIN, SENDS_MIN // count)
     said = finish(["taskset", "-c", str(options.server_cpu), f"{options.bin}/floor-pairs",
                    "--pairs", str(count), "--broadcasts", str(broadcasts + 1),
