@@ -160,7 +160,7 @@ fn every_event_has_the_fate_that_the_server_gave_it() {
 
 #[test]
 fn a_request_gathers_what_comes_due_while_its_first_event_waits() {
-    let (course, _, _, log) = publish(Some(GATHER), usize::MAX);
+    let (course, _, measured, log) = publish(Some(GATHER), usize::MAX);
     let events = course.schedule.events();
     let gather_ns = clock::ns(GATHER);
     for (stamps, _) in &log {
@@ -171,6 +171,17 @@ fn a_request_gathers_what_comes_due_while_its_first_event_waits() {
         // A late thread gathers more, and never less.
         assert!(stamps.len() >= due.count(), "{} events in a request", stamps.len());
     }
+    // The waiting was intended: slip counts from when the request was to go.
+    let mut slip = new_histogram();
+    for late_ns in log.iter().flat_map(|(stamps, _)| {
+        let planned_ns = stamps[0].intended_ns + gather_ns;
+        stamps.iter().map(move |one| {
+            (one.intended_ns + one.slip_ns).saturating_sub(planned_ns.max(one.intended_ns))
+        })
+    }) {
+        enter(&mut slip, late_ns);
+    }
+    assert!(measured.slip == slip, "{} ns at most", measured.slip.max());
 }
 
 #[test]

@@ -36,7 +36,8 @@ pub(crate) struct Heard {
 pub(crate) struct Cue {
     pub(crate) says: Sender<Say>,
     pub(crate) hears: Receiver<Heard>,
-    /// Not 0 when the run is to end early, for whatever reason.
+    /// Not 0 when the run is to end early, for whatever reason. Relaxed: it carries nothing but
+    /// itself, and who looks a moment late ends a moment later.
     pub(crate) signal: Arc<AtomicUsize>,
 }
 
