@@ -4,23 +4,18 @@ mod scripted;
 
 use std::process::Command;
 
-use scripted::Server;
+use scripted::{Server, saved};
 use serde_json::{Value, json};
 
 /// A run of up to 20 s against a server with faults; gives its exit code and what it saved.
 fn run(faults: &[&str], flags: &str) -> (Option<i32>, Value) {
     let server = Server::start(faults);
-    let output = Command::new(env!("CARGO_BIN_EXE_downpour-load"))
-        .args(["run", &format!("http://{}", server.address), "--quiet", "--json", "-"])
-        .args("-c 10 --rate 100 --duration 20s --warmup 100ms --settle 100ms".split(' '))
-        .args(flags.split_whitespace())
-        .env("XDG_STATE_HOME", "/nonexistent")
-        .output()
-        .expect("the binary under test starts");
-    let run = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
-    });
-    (output.status.code(), run)
+    saved(
+        Command::new(env!("CARGO_BIN_EXE_downpour-load"))
+            .args(["run", &format!("http://{}", server.address), "--quiet", "--json", "-"])
+            .args("-c 10 --rate 100 --duration 20s --warmup 100ms --settle 100ms".split(' '))
+            .args(flags.split_whitespace()),
+    )
 }
 
 fn codes(run: &Value) -> Vec<&str> {

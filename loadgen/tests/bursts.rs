@@ -8,8 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use scripted::Server;
-use serde_json::Value;
+use scripted::{Server, saved};
 
 /// How long the proxy gathers.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -58,14 +57,11 @@ fn gather(mut from: TcpStream, mut to: TcpStream) -> std::io::Result<()> {
 fn a_proxy_that_gathers_is_noticed_and_its_period_told() {
     let server = Server::start(&[]);
     let publish = format!("POST http://{}/events/{{topic}}", server.address);
-    let output = Command::new(env!("CARGO_BIN_EXE_downpour-load"))
-        .args(["run", &format!("http://{}", proxy(server.address)), "--publish", &publish])
-        .args("-c 5 --rate 100 --duration 3s --warmup 200ms --quiet --json -".split(' '))
-        .env("XDG_STATE_HOME", "/nonexistent")
-        .output()
-        .expect("the binary under test starts");
-    let run: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let (_, run) = saved(
+        Command::new(env!("CARGO_BIN_EXE_downpour-load"))
+            .args(["run", &format!("http://{}", proxy(server.address)), "--publish", &publish])
+            .args("-c 5 --rate 100 --duration 3s --warmup 200ms --quiet --json -".split(' ')),
+    );
     let count = |name: &str| run["counts"][name].as_u64().expect("a count");
     assert!(count("spaced") > 500, "{}", run["counts"]);
     // Ten events in every flush, of which nine come with the one before.

@@ -4,7 +4,7 @@ mod scripted;
 
 use std::process::Command;
 
-use scripted::Server;
+use scripted::{Server, saved};
 use serde_json::Value;
 
 /// A run of a second: a search makes many.
@@ -16,17 +16,13 @@ fn find(arguments: &[&str], url: &str) -> (Option<i32>, Value) {
 }
 
 fn find_with(arguments: &[&str], url: &str, run: &[&str]) -> (Option<i32>, Value) {
-    let output = Command::new(env!("CARGO_BIN_EXE_downpour-load"))
-        .args(["find", "--repeats", "1", "--json", "-"])
-        .args(arguments)
-        .args(["--", url])
-        .args(run)
-        .output()
-        .expect("the binary under test starts");
-    let found = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
-    });
-    (output.status.code(), found)
+    saved(
+        Command::new(env!("CARGO_BIN_EXE_downpour-load"))
+            .args(["find", "--repeats", "1", "--json", "-"])
+            .args(arguments)
+            .args(["--", url])
+            .args(run),
+    )
 }
 
 #[test]

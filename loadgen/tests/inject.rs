@@ -4,7 +4,7 @@ mod scripted;
 
 use std::process::Command;
 
-use scripted::own_address;
+use scripted::{own_address, saved};
 use serde_json::Value;
 
 const MS: u64 = 1_000_000;
@@ -13,18 +13,20 @@ const MS: u64 = 1_000_000;
 fn run(test: u8, faults: &[&str]) -> (Option<i32>, Value) {
     let (program, address) = (env!("CARGO_BIN_EXE_downpour-load"), own_address(test));
     let spawn = format!("exec {program} serve --listen {address}");
-    let output = Command::new(program)
-        .args(["run", &format!("http://{address}"), "--spawn", &spawn, "--quiet", "--json", "-"])
-        .args("-c 10 --rate 200 --duration 1s --warmup 200ms --settle 100ms".split(' '))
-        .args(faults.iter().flat_map(|fault| ["--inject", fault]))
-        // No floor of the machine's user, whose note would be one of ours.
-        .env("XDG_STATE_HOME", "/nonexistent")
-        .output()
-        .expect("the binary under test starts");
-    let run = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
-    });
-    (output.status.code(), run)
+    saved(
+        Command::new(program)
+            .args([
+                "run",
+                &format!("http://{address}"),
+                "--spawn",
+                &spawn,
+                "--quiet",
+                "--json",
+                "-",
+            ])
+            .args("-c 10 --rate 200 --duration 1s --warmup 200ms --settle 100ms".split(' '))
+            .args(faults.iter().flat_map(|fault| ["--inject", fault])),
+    )
 }
 
 fn marks(run: &Value) -> Vec<&str> {

@@ -5,24 +5,28 @@ mod scripted;
 
 use std::process::Command;
 
-use scripted::own_address;
+use scripted::{own_address, saved};
 use serde_json::{Value, json};
 
 /// A run against a server that it starts; gives what it saved.
 fn run(test: u8, flags: &[&str]) -> Value {
     let (program, address) = (env!("CARGO_BIN_EXE_downpour-load"), own_address(test));
     let spawn = format!("exec {program} serve --listen {address}");
-    let output = Command::new(program)
-        .args(["run", &format!("http://{address}"), "--spawn", &spawn, "--quiet", "--json", "-"])
-        .args("-c 10 --warmup 200ms --settle 100ms".split(' '))
-        .args(flags)
-        .env("XDG_STATE_HOME", "/nonexistent")
-        .output()
-        .expect("the binary under test starts");
-    let run: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
-    });
-    assert_eq!(output.status.code(), Some(0), "{}", run["verdict"]);
+    let (code, run) = saved(
+        Command::new(program)
+            .args([
+                "run",
+                &format!("http://{address}"),
+                "--spawn",
+                &spawn,
+                "--quiet",
+                "--json",
+                "-",
+            ])
+            .args("-c 10 --warmup 200ms --settle 100ms".split(' '))
+            .args(flags),
+    );
+    assert_eq!(code, Some(0), "{}", run["verdict"]);
     assert_eq!(run["rates"]["achieved_ratio"], 1.0);
     assert_eq!(run["counts"]["lost"], 0);
     run

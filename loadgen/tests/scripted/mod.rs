@@ -65,6 +65,17 @@ impl Drop for Server {
     }
 }
 
+/// Runs a load generator that saves to standard output; gives its exit code and what it saved.
+pub(crate) fn saved(command: &mut Command) -> (Option<i32>, Value) {
+    // No floor of the machine's user, whose note would be one of ours.
+    let command = command.env("XDG_STATE_HOME", "/nonexistent");
+    let output = command.output().expect("the binary under test starts");
+    let saved = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
+    });
+    (output.status.code(), saved)
+}
+
 fn line(journal: &mut impl BufRead) -> Option<Value> {
     let mut text = String::new();
     journal.read_line(&mut text).expect("the journal is text");
